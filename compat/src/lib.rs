@@ -1,0 +1,7 @@
+//! DragonFly's headers and kernel services that CARP stands on. Folders and
+//! files have the names of upstream's tree; nothing here knows of CARP.
+
+pub mod net;
+pub mod netinet;
+pub mod qsbr;
+pub mod sys;

@@ -1,0 +1,67 @@
+//! `net/netisr.h`, `netisr.c`: the network threads' way of waiting for each
+//! other.
+//!
+//! Who may wait for whom is a matter of types. A process ([`Proc`]) may
+//! [`domsg`] a netisr; netisr0 waits for all others in
+//! [`service_sync`](crate::qsbr::service_sync), through [`PortSync`]. Netisr 1
+//! to n-1 have neither: one of them waiting for netisr0 while netisr0
+//! synchronises would hang both.
+
+use crate::qsbr::{self, Brand, Seed, Synchronize};
+use crate::sys::msgport::{MsgPort, Priority, ReplyPort, reply_port};
+use core::marker::PhantomData;
+
+/// The context of a process in a system call: the right to wait. It stays on
+/// the thread that booted the machine.
+pub struct Proc {
+    here: PhantomData<*mut ()>,
+}
+
+/// The brand and the tokens of a machine of `n` netisrs, and its process
+/// context.
+pub fn boot(n: usize) -> (Brand, Vec<Seed>, Proc) {
+    let (brand, seeds) = qsbr::machine(n);
+    (brand, seeds, Proc { here: PhantomData })
+}
+
+/// `lwkt_domsg`: sends and waits. `None` if the message was dropped without an
+/// answer, as when the machine halts.
+pub fn domsg<M, R>(_: &Proc, port: &MsgPort<M>, msg: impl FnOnce(ReplyPort<R>) -> M) -> Option<R> {
+    let (reply, waiting) = reply_port();
+    port.sendmsg(Priority::Normal, msg(reply));
+    waiting.wait()
+}
+
+/// The message of `netmsg_service_sync()`: its handler replies it after
+/// [`Netisr::quiescent`](crate::qsbr::Netisr::quiescent).
+pub struct SyncMsg(pub ReplyPort<()>);
+
+/// The transport of `netmsg_service_sync()` between threads: a message to each
+/// other netisr, and a wait for each reply.
+pub struct PortSync<M>(Vec<MsgPort<M>>);
+
+impl<M: From<SyncMsg>> PortSync<M> {
+    /// `ports`: those of netisr 1 to n-1.
+    pub fn new(ports: Vec<MsgPort<M>>) -> PortSync<M> {
+        PortSync(ports)
+    }
+}
+
+impl<M: From<SyncMsg>> Synchronize for PortSync<M> {
+    fn synchronize(&mut self) {
+        // All are asked before any is waited for: the round trips overlap.
+        let replies: Vec<_> = self
+            .0
+            .iter()
+            .map(|port| {
+                let (reply, waiting) = reply_port();
+                port.sendmsg(Priority::Normal, SyncMsg(reply).into());
+                waiting
+            })
+            .collect();
+        for r in replies {
+            // A netisr that has ended drops its messages; its slot says so.
+            let _ = r.wait();
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `sys/sys`: what every part of the machine includes.
+
+pub mod callout;
+pub mod ctlsock;
+pub mod errno;
+pub mod ioccom;
+pub mod mbuf;
+pub mod msgport;
+pub mod socket;
+pub mod sockio;
+pub mod sysctl;
+pub mod time;

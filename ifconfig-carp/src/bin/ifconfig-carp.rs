@@ -1,0 +1,8 @@
+//! `ifconfig-carp`: see [`ifconfig_carp::ifconfig`].
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ifconfig_carp::run_program(ifconfig_carp::ifconfig::run)
+}

@@ -1,0 +1,8 @@
+//! `sysctl-carp`: see [`ifconfig_carp::sysctl`].
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ifconfig_carp::run_program(ifconfig_carp::sysctl::run)
+}

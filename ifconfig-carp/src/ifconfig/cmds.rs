@@ -1,0 +1,160 @@
+//! The keywords, and the line they make.
+
+use super::Family;
+use super::address::{AddressChange, Mode};
+use super::carp::{CarpChange, State};
+use super::number::{AdvBase, AdvSkew, Vhid};
+use super::password::Password;
+use crate::failure::Failure;
+use compat::net::if_::Iff;
+use std::ffi::{OsStr, OsString};
+
+/// What a line asks for, read to its end and checked.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// `create` or `plumb`, the first word.
+    pub(crate) create: bool,
+    /// `destroy` or `unplumb`, the only word.
+    pub(crate) destroy: bool,
+    /// In the order of the words.
+    pub(crate) steps: Vec<Step>,
+    /// What [`Step::Carp`] does.
+    pub(crate) carp: CarpChange,
+    /// What happens after the last step.
+    pub(crate) address: AddressChange,
+}
+
+/// What happens where its word stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// `up`, `-arp` and so on.
+    Flag { flag: Iff, on: bool },
+    /// Where the first of CARP's keywords stands.
+    Carp,
+    /// `vhaddr`
+    Vhaddr,
+}
+
+/// `struct cmd`: a keyword and what it does to the line.
+struct Cmd {
+    name: &'static str,
+    act: Act,
+}
+
+/// `c_parameter` and `c_func`.
+enum Act {
+    Flag(Iff, bool),
+    Alias(Mode),
+    Bare(fn(&mut Line)),
+    /// `NEXTARG`: the next word is the keyword's.
+    NextArg(fn(&mut Line, &OsStr) -> Result<(), Failure>),
+}
+
+use Act::{Alias, Bare, Flag, NextArg};
+
+const fn cmd(name: &'static str, act: Act) -> Cmd {
+    Cmd { name, act }
+}
+
+/// `ifconfig.c: basic_cmds`, `ifclone.c: clone_cmds`, `ifcarp.c: carp_cmds`.
+const CMDS: &[Cmd] = &[
+    cmd("up", Flag(Iff::UP, true)),
+    cmd("down", Flag(Iff::UP, false)),
+    cmd("arp", Flag(Iff::NOARP, false)),
+    cmd("-arp", Flag(Iff::NOARP, true)),
+    cmd("debug", Flag(Iff::DEBUG, true)),
+    cmd("-debug", Flag(Iff::DEBUG, false)),
+    cmd("promisc", Flag(Iff::PPROMISC, true)),
+    cmd("-promisc", Flag(Iff::PPROMISC, false)),
+    cmd("link0", Flag(Iff::LINK0, true)),
+    cmd("-link0", Flag(Iff::LINK0, false)),
+    cmd("link1", Flag(Iff::LINK1, true)),
+    cmd("-link1", Flag(Iff::LINK1, false)),
+    cmd("link2", Flag(Iff::LINK2, true)),
+    cmd("-link2", Flag(Iff::LINK2, false)),
+    cmd("monitor", Flag(Iff::MONITOR, true)),
+    cmd("-monitor", Flag(Iff::MONITOR, false)),
+    cmd("staticarp", Flag(Iff::STATICARP, true)),
+    cmd("-staticarp", Flag(Iff::STATICARP, false)),
+    cmd("add", Alias(Mode::Add)),
+    cmd("alias", Alias(Mode::Add)),
+    cmd("-alias", Alias(Mode::Delete)),
+    cmd("delete", Alias(Mode::Delete)),
+    cmd("remove", Alias(Mode::Delete)),
+    cmd("netmask", NextArg(|line, v| line.address.set_mask(v))),
+    cmd("broadcast", NextArg(|line, v| line.address.set_broadcast(v))),
+    cmd("destroy", Bare(|line| line.destroy = true)),
+    cmd("unplumb", Bare(|line| line.destroy = true)),
+    cmd("vhaddr", Bare(|line| line.steps.push(Step::Vhaddr))),
+    cmd("vhid", NextArg(|line, v| Ok(line.carp().vhid = Some(Vhid::parse(v)?)))),
+    cmd("advbase", NextArg(|line, v| Ok(line.carp().advbase = Some(AdvBase::parse(v)?)))),
+    cmd("advskew", NextArg(|line, v| Ok(line.carp().advskew = Some(AdvSkew::parse(v)?)))),
+    cmd("pass", NextArg(|line, v| Ok(line.carp().password = Some(Password::from_word(v)?)))),
+    cmd("passfile", NextArg(|line, v| Ok(line.carp().password = Some(Password::from_file(v.as_ref())?)))),
+    cmd("state", NextArg(|line, v| Ok(line.carp().state = Some(State::parse(v)?)))),
+];
+
+impl Line {
+    /// The words behind the interface: `ifconfig.c: ifconfig`.
+    pub(crate) fn parse(words: &[OsString]) -> Result<Line, Failure> {
+        let mut line = Line::default();
+        let mut rest = match words {
+            [first, rest @ ..] if first == "create" || first == "plumb" => {
+                line.create = true;
+                rest
+            }
+            all => all,
+        };
+        while let [word, after @ ..] = rest {
+            rest = line.word(word, after)?;
+        }
+        line.carp.check()?;
+        line.address.check()?;
+        if line.destroy && (line.create || words.len() > 1) {
+            return Err(Failure::message("'destroy' goes with no other keyword"));
+        }
+        Ok(line)
+    }
+
+    /// Takes a word and maybe its argument; the rest comes back.
+    fn word<'a>(&mut self, word: &OsStr, after: &'a [OsString]) -> Result<&'a [OsString], Failure> {
+        match CMDS.iter().find(|c| word == c.name).map(|c| &c.act) {
+            Some(Flag(flag, on)) => self.steps.push(Step::Flag { flag: *flag, on: *on }),
+            Some(Alias(mode)) => self.address.mode = *mode,
+            Some(Bare(act)) => act(self),
+            Some(NextArg(act)) => {
+                let [argument, after @ ..] = after else {
+                    let word = word.to_string_lossy();
+                    return Err(Failure::Message(format!("'{word}' requires argument")));
+                };
+                act(self, argument)?;
+                return Ok(after);
+            }
+            None => self.no_keyword(word)?,
+        }
+        Ok(after)
+    }
+
+    fn no_keyword(&mut self, word: &OsStr) -> Result<(), Failure> {
+        if word == "create" || word == "plumb" {
+            let word = word.to_string_lossy();
+            return Err(Failure::Message(format!("'{word}' comes first after the interface")));
+        }
+        match Family::named(word) {
+            // The only one that has addresses to set.
+            Some(Family::Inet) => Ok(()),
+            Some(Family::Link) => {
+                let word = word.to_string_lossy();
+                Err(Failure::Message(format!("'{word}' only shows: it goes with no other keyword")))
+            }
+            None => self.address.set_addr(word),
+        }
+    }
+
+    fn carp(&mut self) -> &mut CarpChange {
+        if !self.steps.contains(&Step::Carp) {
+            self.steps.push(Step::Carp);
+        }
+        &mut self.carp
+    }
+}

@@ -1,0 +1,83 @@
+//! Passwords: from the command line, or from a file so that `ps` never shows
+//! them.
+
+use crate::failure::Failure;
+use libcarp::carpreq::CARP_KEY_LEN;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes of a password file that are read: the first line is all that counts.
+const FILE_MAX: u64 = 64 * 1024;
+
+/// A key as SIOCSVH takes it: the password's bytes, then NULs, at least one.
+/// Wiped when dropped, never printed.
+pub(crate) struct Password([u8; CARP_KEY_LEN]);
+
+impl Password {
+    /// `pass`: `ifcarp.c: setcarp_passwd`, which cuts off what is too long.
+    pub(crate) fn from_word(word: &OsStr) -> Result<Password, Failure> {
+        Password::new("pass", word.as_bytes())
+    }
+
+    /// `passfile`: the first line of a file that is its owner's alone.
+    pub(crate) fn from_file(path: &Path) -> Result<Password, Failure> {
+        let failed = |e: io::Error| Failure::Message(format!("passfile: {}: {}", path.display(), reason(&e)));
+        let file = File::open(path).map_err(failed)?;
+        // Of the file that is open: the path may name another by now.
+        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(Failure::Message(format!(
+                "passfile: {}: mode {mode:04o} is open to others: chmod 600 it first",
+                path.display()
+            )));
+        }
+        // All the room at once: a vector that grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(FILE_MAX as usize));
+        file.take(FILE_MAX).read_to_end(&mut text).map_err(failed)?;
+        if text.is_empty() {
+            return Err(Failure::Message(format!("passfile: {}: the file is empty", path.display())));
+        }
+        Password::new("passfile", text.split(|b| *b == b'\n').next().unwrap_or_default())
+    }
+
+    fn new(keyword: &str, text: &[u8]) -> Result<Password, Failure> {
+        let max = CARP_KEY_LEN - 1;
+        if text.len() > max {
+            let len = text.len();
+            return Err(Failure::Message(format!(
+                "{keyword}: {len} bytes are too long: a password has at most {max} bytes"
+            )));
+        }
+        if text.contains(&0) {
+            return Err(Failure::Message(format!("{keyword}: a password cannot have a NUL byte in it")));
+        }
+        let mut key = [0; CARP_KEY_LEN];
+        for (to, from) in key.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Ok(Password(key))
+    }
+
+    pub(crate) fn key(&self) -> &[u8; CARP_KEY_LEN] {
+        &self.0
+    }
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// `strerror`, without the number that Rust appends.
+fn reason(e: &io::Error) -> String {
+    match e.raw_os_error() {
+        Some(n) => nix::errno::Errno::from_raw(n).desc().to_owned(),
+        None => e.to_string(),
+    }
+}

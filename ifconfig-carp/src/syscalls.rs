@@ -1,0 +1,37 @@
+//! The boundary between a command and the machine it talks to.
+
+use compat::sys::ctlsock::{Reply, Request};
+use std::fmt;
+use std::path::Path;
+
+/// What a command needs of the machine: its `ioctl(2)` and `sysctl(3)`.
+pub trait Syscalls {
+    /// Makes one system call. An errno of the machine is a [`Reply`]; the
+    /// error is for a call that got no answer.
+    fn call(&mut self, request: &Request) -> Result<Reply, CallError>;
+
+    /// `-S PATH`: the user names the machine by its socket. Comes before the
+    /// first call, if at all; a machine in the same process has no use for it.
+    fn select(&mut self, path: &Path) {
+        let _ = path;
+    }
+}
+
+/// A system call that got no answer, as the text of an error line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallError(String);
+
+impl CallError {
+    /// With `text`, which needs neither the program's name nor a newline.
+    pub fn new(text: impl Into<String>) -> CallError {
+        CallError(text.into())
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CallError {}

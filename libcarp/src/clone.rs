@@ -1,0 +1,108 @@
+//! How carp interfaces come and go: create, destroy, stop, detach.
+
+use crate::kernel::{Cx, Timer};
+use crate::softc::{CarpSoftc, State};
+use crate::state::{self, Family};
+use crate::{Ifnet, carp_if, output, vhaddr};
+use compat::net::if_::Iff;
+use compat::netinet::in_::INADDR_CARP_GROUP;
+use triomphe::Arc;
+
+/// `if_flags` of a new carp interface.
+pub const CARP_IF_FLAGS: Iff = Iff::BROADCAST.union(Iff::SIMPLEX).union(Iff::MULTICAST);
+
+/// `carp_clone_create`: a softc for the interface that was just attached.
+#[doc(alias = "carp_clone_create")]
+pub fn create(cx: &Cx<'_>, sc_if: Arc<Ifnet>) -> Arc<CarpSoftc> {
+    let sc = Arc::new(CarpSoftc::new(&cx.carp.brand, sc_if));
+    cx.carp.own(cx.n0).carpif_list.borrow_mut().insert(0, sc.clone());
+    sc
+}
+
+/// `carp_clone_destroy`, first half: off the wire, off the parent. The machine
+/// then takes the interface's addresses away and calls [`destroyed`].
+#[doc(alias = "carp_clone_destroy")]
+pub fn destroy(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>) {
+    sc.own(cx.n0).dead.set(true);
+    detach(cx, sc, true, false);
+    stop_callouts(cx, sc);
+}
+
+/// `carp_clone_destroy`, second half: out of the list.
+pub fn destroyed(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    debug_assert_eq!(sc.own(cx.n0).naddrs.get(), 0, "{}: an address is still active", sc.xname());
+    cx.carp.own(cx.n0).carpif_list.borrow_mut().retain(|s| !Arc::ptr_eq(s, sc));
+}
+
+/// `carp_detach`: stops, leaves the group, and lets go of the parent. With
+/// `all`, every virtual address becomes inactive too.
+#[doc(alias = "carp_detach")]
+pub fn detach(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, all: bool, del_iaback: bool) {
+    suspend(cx, sc);
+    if sc.own(cx.n0).joined.replace(false) {
+        cx.kern.in_delmulti(cx.n0, &sc.sc_if, INADDR_CARP_GROUP);
+    }
+    if all && !sc.own(cx.n0).dead.get() {
+        for vha in sc.own(cx.n0).vha_list().iter() {
+            // The last one detaches, without `all`: that one returns here
+            // with no parent left.
+            vhaddr::deactivate_vhaddr(cx, sc, vha, del_iaback);
+        }
+    }
+    let Some(ifp) = sc.carpdev(cx.n0).cloned() else { return };
+    *sc.own(cx.n0).ia.borrow_mut() = None;
+    carp_if::remove(cx, &ifp, sc);
+    if ifp.if_carp.load(cx.n0).is_none() {
+        // Turning promiscuous mode off cannot fail in a way that matters:
+        // the interface may be gone already.
+        let _ = cx.kern.ifpromisc(cx.n0, &ifp, false);
+    }
+}
+
+/// `carp_ifdetach`: `ifp` leaves the machine.
+#[doc(alias = "carp_ifdetach")]
+pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
+    while let Some(sc) =
+        ifp.if_carp.load(cx.n0).and_then(|cif| cif.iter().next()).map(|scc| scc.scc_softc.clone())
+    {
+        detach(cx, &sc, true, true);
+    }
+}
+
+/// `carp_init`: the interface starts.
+#[doc(alias = "carp_init")]
+pub fn init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
+    vhaddr::hmac_prepare(cx, sc);
+    state::set_state(cx, sc, State::Init);
+    state::setrun(cx, sc, Family::All);
+}
+
+/// `carp_stop`: the interface stops. A MASTER bows out whatever the reason, if
+/// the wire can still be reached; upstream is silent on destroy and detach.
+#[doc(alias = "carp_stop")]
+pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    sc.sc_if.clear_flags(cx.n0, Iff::RUNNING);
+    stop_callouts(cx, sc);
+    if sc.state() == State::Master {
+        output::bow_out(cx, sc);
+    }
+    output::forgive_sendad_errors(cx, sc);
+    state::set_state(cx, sc, State::Init);
+    state::setrun(cx, sc, Family::All);
+}
+
+/// `carp_suspend`: stops, but is still running for whoever asks, unless dead.
+#[doc(alias = "carp_suspend")]
+fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    stop(cx, sc);
+    if !sc.own(cx.n0).dead.get() && sc.sc_if.flags().contains(Iff::UP) {
+        sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
+    }
+}
+
+/// Stops both callouts of `sc`.
+pub fn stop_callouts(cx: &Cx<'_>, sc: &CarpSoftc) {
+    state::callout_stop(cx, sc, Timer::Ad);
+    state::callout_stop(cx, sc, Timer::Md);
+}

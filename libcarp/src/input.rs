@@ -1,0 +1,279 @@
+//! What CARP hears: `carp_input` claims frames on every netisr,
+//! `carp_proto_input` judges advertisements in netisr0.
+
+use crate::carp_if::CarpIf;
+use crate::header::{BadHeader, CARP_DFLTTL, CARP_VERSION, CarpHeader, VHID};
+use crate::kernel::Cx;
+use crate::softc::{CarpSoftc, State};
+use crate::state::{self, Family};
+use crate::types::{CARP_ETHERADDR, Interval};
+use crate::{Ifnet, log};
+use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IP, EtherHeader};
+use compat::net::if_::IFT_CARP;
+use compat::netinet::in_::IPPROTO_CARP;
+use compat::netinet::ip::{IP_HDR_LEN, Ip};
+use compat::sys::mbuf::LinkCast;
+use core::fmt;
+use triomphe::Arc;
+
+/// What `carp_input` makes of a frame on a backing interface.
+#[derive(Clone, Copy)]
+pub enum Claim<'n> {
+    /// To the virtual MAC of a running MASTER: it is that carp interface's
+    /// (`ether_reinput_oncpu`).
+    ToCarp(&'n Arc<Ifnet>),
+    /// An advertisement for the vhid of that carp interface.
+    Advertisement(&'n Arc<Ifnet>),
+    /// An advertisement for a vhid that nobody here has.
+    OtherVhid,
+    /// The backing interface's own.
+    NotCarp,
+}
+
+/// `carp_input`, on any netisr. `cif` is the caller's local: loaded once, used
+/// along the whole path.
+///
+/// Upstream walks the list for a virtual MAC and hands a copy of each
+/// multicast and broadcast frame to each carp interface; here the vhid in the
+/// MAC or in the advertisement is looked up. Other multicasts and broadcasts
+/// (ARP requests among them) reach the parent once; ARP finds the virtual
+/// address by itself.
+#[doc(alias = "carp_input")]
+#[inline]
+pub fn input<'n>(cif: &'n CarpIf, eh: &EtherHeader, frame: &[u8]) -> Claim<'n> {
+    match eh.cast() {
+        LinkCast::Unicast => match forus(cif, eh) {
+            Some(ifp) => Claim::ToCarp(ifp),
+            None => Claim::NotCarp,
+        },
+        LinkCast::Multicast | LinkCast::Broadcast => {
+            let packet = frame.get(ETHER_HDR_LEN..).unwrap_or(&[]);
+            if eh.ether_type != ETHERTYPE_IP || packet.get(9) != Some(&IPPROTO_CARP) {
+                return Claim::NotCarp;
+            }
+            demux_ad(cif, packet)
+        }
+    }
+}
+
+/// `carp_forus`
+#[doc(alias = "carp_forus")]
+#[inline]
+fn forus<'n>(cif: &'n CarpIf, eh: &EtherHeader) -> Option<&'n Arc<Ifnet>> {
+    let [prefix @ .., vhid] = eh.dhost;
+    let [carp_prefix @ .., _] = CARP_ETHERADDR;
+    if prefix != carp_prefix {
+        return None;
+    }
+    let sc = &cif.by_vhid(vhid)?.scc_softc;
+    sc.is_running_master().then_some(&sc.sc_if)
+}
+
+/// The carp interface that an advertisement is for. One too short to have a
+/// vhid goes to the first, to be counted there.
+#[inline]
+fn demux_ad<'n>(cif: &'n CarpIf, packet: &[u8]) -> Claim<'n> {
+    let hlen = usize::from(packet[0] & 0xf) * 4;
+    match packet.get(hlen.max(IP_HDR_LEN) + VHID) {
+        Some(vhid) => match cif.by_vhid(*vhid) {
+            Some(scc) => Claim::Advertisement(&scc.scc_softc.sc_if),
+            None => Claim::OtherVhid,
+        },
+        None => match cif.iter().next() {
+            Some(scc) => Claim::Advertisement(&scc.scc_softc.sc_if),
+            None => Claim::OtherVhid,
+        },
+    }
+}
+
+/// Why an advertisement was dropped; each has its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// `net.inet.carp.allow` is 0. No counter, as upstream.
+    NotAllowed,
+    /// `carps_badif`: not a carp interface.
+    NonCarpInterface,
+    /// `carps_badif`: the carp interface is not running.
+    StoppedInterface,
+    /// `carps_badif`: the carp interface has no parent.
+    DefunctInterface,
+    /// `carps_badif`: not to a multicast address.
+    NonMulticast,
+    /// `carps_badttl`: the TTL is not 255.
+    Ttl(u8),
+    /// `carps_badlen`: shorter than the header.
+    Short(usize),
+    /// `carps_badsum`
+    Cksum,
+    /// Another vhid. No counter, as upstream.
+    Vhid,
+    /// `carps_badver`
+    Version(u8),
+    /// `carps_badauth`: the digest is not ours.
+    Auth,
+    /// Our own, come back.
+    Echo,
+}
+
+impl DropReason {
+    fn account(self, cx: &Cx<'_>, ifp: &Ifnet) {
+        let own = cx.carp.own(cx.n0);
+        own.count(|s| match self {
+            DropReason::NotAllowed | DropReason::Vhid | DropReason::Echo => {}
+            DropReason::NonCarpInterface
+            | DropReason::StoppedInterface
+            | DropReason::DefunctInterface
+            | DropReason::NonMulticast => s.carps_badif += 1,
+            DropReason::Ttl(_) => s.carps_badttl += 1,
+            DropReason::Short(_) => s.carps_badlen += 1,
+            DropReason::Cksum => s.carps_badsum += 1,
+            DropReason::Version(_) => s.carps_badver += 1,
+            DropReason::Auth => s.carps_badauth += 1,
+        });
+        match self {
+            DropReason::NotAllowed | DropReason::Vhid => {}
+            DropReason::Echo => own.echoes.set(own.echoes.get() + 1),
+            _ => log::packet(cx, format_args!("{}", Sentence(self, ifp))),
+        }
+    }
+}
+
+/// Upstream's log sentence for a drop.
+struct Sentence<'a>(DropReason, &'a Ifnet);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ifp = self.1.if_xname;
+        match self.0 {
+            DropReason::NonCarpInterface => {
+                write!(f, "carp_proto_input: packet received on non-carp interface: {ifp}")
+            }
+            DropReason::StoppedInterface => {
+                write!(f, "carp_proto_input: packet received on stopped carp interface: {ifp}")
+            }
+            DropReason::DefunctInterface => {
+                write!(f, "carp_proto_input: packet received on defunc carp interface: {ifp}")
+            }
+            DropReason::NonMulticast => write!(f, "carp_proto_input: non-mcast packet on interface: {ifp}"),
+            DropReason::Ttl(ttl) => {
+                write!(f, "carp_proto_input: received ttl {ttl} != {CARP_DFLTTL} on {ifp}")
+            }
+            DropReason::Short(len) => write!(f, "packet too short {len} on {ifp}"),
+            DropReason::Cksum => write!(f, "carp_proto_input: checksum failed on {ifp}"),
+            DropReason::Version(v) => write!(f, "{ifp}; invalid version {v}"),
+            DropReason::Auth => write!(f, "{ifp}: incorrect hash"),
+            DropReason::NotAllowed | DropReason::Vhid | DropReason::Echo => Ok(()),
+        }
+    }
+}
+
+/// `carp_proto_input`: an IPv4 packet of protocol 112, its IP header checked,
+/// as received on `ifp`.
+#[doc(alias = "carp_proto_input")]
+pub fn proto_input(cx: &Cx<'_>, ifp: &Arc<Ifnet>, ip: &Ip, packet: &[u8]) -> Result<(), DropReason> {
+    cx.carp.own(cx.n0).count(|s| s.carps_ipackets += 1);
+    let accepted = check_packet(cx, ifp, ip, packet).and_then(|(sc, ch)| {
+        check_header(cx, &sc, &ch)?;
+        Ok((sc, ch))
+    });
+    match accepted {
+        Ok((sc, ch)) => {
+            heard(cx, &sc, &ch);
+            Ok(())
+        }
+        Err(reason) => {
+            reason.account(cx, ifp);
+            Err(reason)
+        }
+    }
+}
+
+/// The checks of `carp_proto_input`, in upstream's order.
+fn check_packet(
+    cx: &Cx<'_>,
+    ifp: &Arc<Ifnet>,
+    ip: &Ip,
+    packet: &[u8],
+) -> Result<(Arc<CarpSoftc>, CarpHeader), DropReason> {
+    if cx.carp.own(cx.n0).opts.allow.get() == 0 {
+        return Err(DropReason::NotAllowed);
+    }
+    if ifp.if_type != IFT_CARP {
+        return Err(DropReason::NonCarpInterface);
+    }
+    if !ifp.is_up_and_running() {
+        return Err(DropReason::StoppedInterface);
+    }
+    let sc = cx.carp.softc(cx.n0, ifp.if_index).ok_or(DropReason::DefunctInterface)?;
+    if sc.carpdev(cx.n0).is_none() {
+        return Err(DropReason::DefunctInterface);
+    }
+    if !ip.dst.is_multicast() {
+        return Err(DropReason::NonMulticast);
+    }
+    if ip.ttl != CARP_DFLTTL {
+        return Err(DropReason::Ttl(ip.ttl));
+    }
+    let body = packet.get(ip.hlen..ip.len).unwrap_or(&[]);
+    match CarpHeader::parse(body) {
+        Ok(ch) => Ok((sc, ch)),
+        Err(BadHeader::Short) => Err(DropReason::Short(ip.len)),
+        Err(BadHeader::Cksum) => Err(DropReason::Cksum),
+    }
+}
+
+/// The checks of `carp_proto_input_c`. An own echo, whose counter and digest
+/// are those just sent, would pass the digest: it is told apart before.
+fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), DropReason> {
+    let own = sc.own(cx.n0);
+    if own.vhid.get().map(|v| v.get()) != Some(ch.vhid) {
+        return Err(DropReason::Vhid);
+    }
+    if ch.version != CARP_VERSION {
+        return Err(DropReason::Version(ch.version));
+    }
+    if own.lastad.get() == Some((ch.counter, ch.md)) {
+        return Err(DropReason::Echo);
+    }
+    if !own.hmac.borrow().verify(ch.counter, &ch.md) {
+        return Err(DropReason::Auth);
+    }
+    Ok(())
+}
+
+/// The rest of `carp_proto_input_c`: what a good advertisement does.
+#[doc(alias = "carp_proto_input_c")]
+fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader) {
+    let own = sc.own(cx.n0);
+    own.init_counter.set(false);
+    own.counter.set(ch.counter);
+
+    let carp = cx.carp.own(cx.n0);
+    let skew = carp.demoted_advskew(own.advskew.get());
+    let ours = Interval::new(own.advbase.get().into(), skew);
+    let theirs = Interval::new(ch.advbase.into(), ch.advskew);
+    match sc.state() {
+        State::Init => {}
+        // Whoever advertises as often or more often is better.
+        State::Master if ours >= theirs => {
+            log::debug(
+                cx,
+                format_args!("{}: MASTER -> BACKUP (more frequent advertisement received)", sc.xname()),
+            );
+            state::yield_mastership(cx, sc);
+        }
+        State::Master => {}
+        State::Backup if carp.opts.preempt() && ours < theirs => {
+            carp.count(|s| s.carps_preempt += 1);
+            log::debug(cx, format_args!("{}: BACKUP -> MASTER (preempting a slower master)", sc.xname()));
+            state::master_down(cx, sc);
+        }
+        // A master that advertises more seldom than we wait for it is as good
+        // as gone; a bow-out is the extreme case.
+        State::Backup if Interval::new(3 * u16::from(own.advbase.get()), skew) < theirs => {
+            log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
+            state::master_down(cx, sc);
+        }
+        State::Backup => state::setrun(cx, sc, Family::Inet),
+    }
+}

@@ -1,0 +1,166 @@
+//! `carp_ioctl`: what programs ask of a carp interface. Each function is a
+//! `carp_ioctl_*_dispatch`: it runs in netisr0.
+
+use crate::carpreq::{CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr};
+use crate::kernel::Cx;
+use crate::softc::{CarpSoftc, State};
+use crate::types::{CARP_ETHERADDR, Key, Vhid};
+use crate::{carp_if, clone, ifaddr, output, state, vhaddr};
+use compat::net::if_::{IFNAMSIZ, Iff};
+use compat::netinet::in_::SockAddrIn;
+use compat::sys::errno::Errno;
+use core::net::Ipv4Addr;
+use triomphe::Arc;
+
+/// A `carpreq` that was checked, all of it, before anything is changed.
+struct Checked {
+    vhid: Option<Vhid>,
+    /// advbase and advskew.
+    adv: Option<(u8, u8)>,
+    state: Option<State>,
+    key: Key,
+}
+
+/// `SIOCSVH`. `EINVAL` for values out of range or nothing to set, `EEXIST` for
+/// a vhid that the parent has already. On an error nothing has changed
+/// (upstream changes what comes before the error).
+#[doc(alias = "carp_ioctl_setvh")]
+pub fn setvh(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), Errno> {
+    if req.carpr_vhid == CARPR_VHID_CLEAR {
+        return clear_vhid(cx, sc, req);
+    }
+    let new = check(cx, sc, req)?;
+    if let Some((advbase, advskew)) = new.adv {
+        let own = sc.own(cx.n0);
+        own.advbase.set(advbase);
+        own.advskew.set(advskew);
+    }
+    let vhid_changes = new.vhid.is_some() && new.vhid != sc.own(cx.n0).vhid.get();
+    if vhid_changes {
+        // The peers of the old vhid are told, and those of the new one may
+        // have a master already.
+        ifaddr::leave_mastership(cx, sc);
+        store_vhid(cx, sc, new.vhid);
+        state::set_state(cx, sc, State::Init);
+    }
+    *sc.own(cx.n0).key.borrow_mut() = new.key;
+    vhaddr::hmac_prepare(cx, sc);
+    state::setrun_keeping_deadline(cx, sc);
+    if let Some(wanted) = new.state {
+        change_state(cx, sc, wanted);
+    }
+    Ok(())
+}
+
+fn check(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<Checked, Errno> {
+    let vhid = match req.carpr_vhid {
+        ..=0 => None,
+        v => Some(u8::try_from(v).ok().and_then(Vhid::new).ok_or(Errno::EINVAL)?),
+    };
+    if let (Some(vhid), Some(ifp)) = (vhid, sc.carpdev(cx.n0))
+        && carp_if::vhid_taken(cx.n0, ifp, sc, vhid)
+    {
+        return Err(Errno::EEXIST);
+    }
+    let adv = if req.carpr_advbase > 0 || req.carpr_advskew > 0 {
+        let advskew = u8::try_from(req.carpr_advskew).ok().filter(|s| *s < 255).ok_or(Errno::EINVAL)?;
+        let advbase = u8::try_from(req.carpr_advbase).map_err(|_| Errno::EINVAL)?;
+        Some((advbase, advskew))
+    } else {
+        None
+    };
+    if vhid.is_none() && adv.is_none() {
+        return Err(Errno::EINVAL);
+    }
+    let state = match req.carpr_state {
+        CARPR_STATE_KEEP => None,
+        s => State::from_i32(s),
+    };
+    Ok(Checked { vhid, adv, state, key: Key::new(&req.carpr_key) })
+}
+
+/// A vhid, the MAC that belongs to it, and the place in the parent's list.
+fn store_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vhid: Option<Vhid>) {
+    sc.own(cx.n0).vhid.set(vhid);
+    sc.sc_if.set_lladdr(cx.n0, vhid.map_or(CARP_ETHERADDR, Vhid::lladdr));
+    if let Some(ifp) = sc.carpdev(cx.n0).cloned() {
+        carp_if::insert(cx, &ifp, sc);
+    }
+}
+
+/// Takes the vhid away again: how a program undoes a first `SIOCSVH`.
+fn clear_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), Errno> {
+    let checked = check(cx, sc, &CarpReq { carpr_vhid: 0, ..*req })?;
+    clone::stop_callouts(cx, sc);
+    ifaddr::leave_mastership(cx, sc);
+    store_vhid(cx, sc, None);
+    state::set_state(cx, sc, State::Init);
+    if let Some((advbase, advskew)) = checked.adv {
+        let own = sc.own(cx.n0);
+        own.advbase.set(advbase);
+        own.advskew.set(advskew);
+    }
+    *sc.own(cx.n0).key.borrow_mut() = checked.key;
+    vhaddr::hmac_prepare(cx, sc);
+    Ok(())
+}
+
+/// The first part of `carp_ioctl_setvh_dispatch`: an administrator's wish.
+fn change_state(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, wanted: State) {
+    let now = sc.state();
+    if !sc.sc_if.flags().contains(Iff::RUNNING) || now == State::Init || now == wanted {
+        return;
+    }
+    match wanted {
+        State::Backup => {
+            output::bow_out(cx, sc);
+            state::yield_mastership(cx, sc);
+        }
+        State::Master => state::master_down(cx, sc),
+        State::Init => {}
+    }
+}
+
+/// `SIOCGVH`. The key is for the privileged alone.
+#[doc(alias = "carp_ioctl_getvh")]
+pub fn getvh(cx: &Cx<'_>, sc: &CarpSoftc, privileged: bool) -> CarpReq {
+    let own = sc.own(cx.n0);
+    CarpReq {
+        carpr_state: sc.state() as i32,
+        carpr_vhid: own.vhid.get().map_or(-1, |v| v.get().into()),
+        carpr_advskew: own.advskew.get().into(),
+        carpr_advbase: own.advbase.get().into(),
+        carpr_key: if privileged { *own.key.borrow().bytes() } else { [0; 20] },
+    }
+}
+
+/// `SIOCGDRVSPEC`, `CARPGDEVNAME`: the parent's name, all NULs without one.
+#[doc(alias = "carp_ioctl_getdevname")]
+pub fn getdevname(cx: &Cx<'_>, sc: &CarpSoftc) -> [u8; IFNAMSIZ] {
+    sc.carpdev(cx.n0).map_or([0; IFNAMSIZ], |ifp| ifp.if_xname.0)
+}
+
+/// `SIOCGDRVSPEC`, `CARPGVHADDR`: the virtual addresses, ascending.
+#[doc(alias = "carp_ioctl_getvhaddr")]
+pub fn getvhaddr(cx: &Cx<'_>, sc: &CarpSoftc) -> Vec<IfCarpVhaddr> {
+    let list = sc.own(cx.n0).vha_list();
+    let one = |vha: &Arc<vhaddr::CarpVhaddr>| IfCarpVhaddr {
+        carpa_flags: vha.flags(cx.n0).bits(),
+        carpa_addr: SockAddrIn::new(vha.vha_ia.addr(cx.n0)),
+        carpa_baddr: SockAddrIn::new(vha.iaback(cx.n0).map_or(Ipv4Addr::UNSPECIFIED, |ia| ia.addr(cx.n0))),
+    };
+    list.iter().map(one).collect()
+}
+
+/// `SIOCSIFFLAGS`: `IFF_UP` was set or cleared on the carp interface.
+#[doc(alias = "carp_ioctl_stop")]
+pub fn sifflags(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    let flags = sc.sc_if.flags();
+    if flags.contains(Iff::UP) {
+        if !flags.contains(Iff::RUNNING) {
+            clone::init(cx, sc);
+        }
+    } else if flags.contains(Iff::RUNNING) {
+        clone::stop(cx, sc);
+    }
+}
