@@ -9,7 +9,7 @@ use compat::netinet::in_::SockAddrIn;
 use compat::sys::ctlsock::SYSCTL_IFLIST;
 use compat::sys::socket::{AF_INET, AF_LINK, rt_roundup};
 use std::net::Ipv4Addr;
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// `RTM_VERSION`: messages of another are not for us.
 const RTM_VERSION: u8 = 7;

@@ -63,12 +63,7 @@ struct Options {
 
 /// `sysctl.c: main`. `argv` begins with the program's name; the exit status
 /// comes back. Each word that fails gets its line, and the others still count.
-pub fn run(
-    argv: &[OsString],
-    sys: &mut dyn Syscalls,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> u8 {
+pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
     let result = dispatch(argv, sys, stdout, stderr);
     PROGRAM.finish(result, stdout, stderr)
 }
@@ -227,7 +222,8 @@ impl Session<'_> {
         let now = self.read(name)?;
         if self.options.names {
             writeln!(self.out, "{name}")?;
-        } else if let (Some(old), Some(now)) = (old.text(self.options), now.and_then(|v| v.text(self.options)))
+        } else if let (Some(old), Some(now)) =
+            (old.text(self.options), now.and_then(|v| v.text(self.options)))
         {
             self.head(name)?;
             self.out.write_all(&[&old[..], b" -> ", &now[..], b"\n"].concat())?;

@@ -11,10 +11,10 @@
 //! container: a frame to a virtual MAC, and an advertisement, find their softc
 //! in one step.
 
+use crate::Ifnet;
 use crate::kernel::Cx;
 use crate::softc::CarpSoftc;
 use crate::types::Vhid;
-use crate::Ifnet;
 use compat::qsbr::{Netisr0, service_sync};
 use triomphe::Arc;
 

@@ -91,7 +91,7 @@ mod tests {
         ];
         for (file, vhid, pass, addr) in cases {
             let ads = advertisements(file);
-            assert!(ads.len() >= 5, "{file}: {} advertisements", ads.len());
+            assert!(ads.len() >= 2, "{file}: {} advertisements", ads.len());
             let mac = CarpHmac::prepare(&key(pass), vhid, [addr.into()].into_iter());
             let other = CarpHmac::prepare(&key(b"other"), vhid, [addr.into()].into_iter());
             for h in ads {

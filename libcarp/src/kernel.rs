@@ -45,7 +45,7 @@ pub trait Kernel {
     fn now(&self) -> Time;
 
     /// `karc4random`, twice.
-    fn arc4random(&self) -> u64;
+    fn arc4random(&self, n0: &Netisr0) -> u64;
 
     /// `callout_reset` of a callout whose message goes to netisr0 with
     /// priority and is droppable: armed again or stopped, it does not arrive.

@@ -52,7 +52,7 @@ fn advertise(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, advbase: u8, advskew: u8) {
     let src = own.ia.borrow().as_ref().map(|ia| ia.addr(cx.n0));
     let (Some(vhid), Some(src)) = (own.vhid.get(), src) else { return };
     let header = prepare_ad(cx, sc, vhid, advbase, advskew);
-    let packet = ad_packet(src, cx.kern.arc4random() as u16, &header);
+    let packet = ad_packet(src, cx.kern.arc4random(cx.n0) as u16, &header);
 
     sc.sc_if.stats.opackets.add(1);
     sc.sc_if.stats.obytes.add(packet.len() as u64);
@@ -85,7 +85,7 @@ fn ad_packet(src: Ipv4Addr, id: u16, header: &CarpHeader) -> Vec<u8> {
 fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8) -> CarpHeader {
     let own = sc.own(cx.n0);
     let counter = if own.init_counter.get() {
-        Counter(cx.kern.arc4random())
+        Counter(cx.kern.arc4random(cx.n0))
     } else {
         Counter(own.counter.get().0.wrapping_add(1))
     };

@@ -104,10 +104,9 @@ pub fn setrun_keeping_deadline(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 #[doc(alias = "carp_master_down")]
 pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     match sc.state() {
-        State::Init => cx.kern.log(
-            crate::kernel::Level::Info,
-            format_args!("{}: master_down event in INIT state", sc.xname()),
-        ),
+        State::Init => cx
+            .kern
+            .log(crate::kernel::Level::Info, format_args!("{}: master_down event in INIT state", sc.xname())),
         State::Master => {}
         State::Backup => {
             callout_stop(cx, sc, Timer::Md);

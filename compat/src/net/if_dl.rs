@@ -53,10 +53,7 @@ impl SockAddrDl {
 
     /// The name; empty where the lengths or the bytes make no sense.
     pub fn name(&self) -> &str {
-        self.sdl_data
-            .get(..self.sdl_nlen as usize)
-            .and_then(|b| core::str::from_utf8(b).ok())
-            .unwrap_or("")
+        self.sdl_data.get(..self.sdl_nlen as usize).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
     }
 
     /// `LLADDR`: the Ethernet address, if there is one of six bytes.

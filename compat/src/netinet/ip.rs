@@ -118,8 +118,15 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let ip = Ip {
-            hlen: 20, tos: 0, len: 0, id: 7, off: IP_DF, ttl: 64, p: 1,
-            src: [10, 0, 0, 1].into(), dst: [10, 0, 0, 2].into(),
+            hlen: 20,
+            tos: 0,
+            len: 0,
+            id: 7,
+            off: IP_DF,
+            ttl: 64,
+            p: 1,
+            src: [10, 0, 0, 1].into(),
+            dst: [10, 0, 0, 2].into(),
         };
         ip.packet(b"data")
     }

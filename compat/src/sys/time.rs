@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn ticks_are_those_measured_on_a_bsd_kernel() {
-        let ad = |base: u64, skew: u64| Duration::from_secs(base) + Duration::from_micros(skew * 1_000_000 / 256);
+        let ad =
+            |base: u64, skew: u64| Duration::from_secs(base) + Duration::from_micros(skew * 1_000_000 / 256);
         assert_eq!(tvtohz_high(ad(1, 0), 100), 101);
         assert_eq!(tvtohz_high(ad(1, 100), 100), 141);
         assert_eq!(tvtohz_high(ad(2, 128), 100), 251);

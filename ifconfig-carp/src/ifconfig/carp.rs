@@ -11,7 +11,7 @@ use libcarp::carpreq::{
 };
 use std::ffi::OsStr;
 use std::io::Write;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 use zeroize::Zeroize;
 
 /// The state that `state` asks for, FreeBSD's keyword.
@@ -181,12 +181,16 @@ pub(crate) fn vhaddr(kernel: &mut Kernel, out: &mut dyn Write, name: IfName) -> 
     let reply = kernel.ioctl(SIOCGDRVSPEC, &drvspec(name, CARPGVHADDR, room))?;
     let used = answer::<IfDrv>("SIOCGDRVSPEC", &reply.arg)?.ifd_len;
     let used = usize::try_from(used).ok().and_then(|used| reply.data.get(..used));
-    let list = used.and_then(|bytes| <[IfCarpVhaddr]>::ref_from_bytes(bytes).ok());
-    let list = list.ok_or_else(|| bad_answer("SIOCGDRVSPEC"))?;
-    if !list.is_empty() {
+    let (rows, rest) =
+        used.ok_or_else(|| bad_answer("SIOCGDRVSPEC"))?.as_chunks::<{ size_of::<IfCarpVhaddr>() }>();
+    if !rest.is_empty() {
+        return Err(bad_answer("SIOCGDRVSPEC"));
+    }
+    if !rows.is_empty() {
         write_row(out, "virtual addr", "backing addr", "flags")?;
     }
-    for carpa in list {
+    for row in rows {
+        let carpa: IfCarpVhaddr = zerocopy::transmute!(*row);
         let backing = carpa.carpa_baddr.addr();
         let backing = if backing.is_unspecified() { "*".to_owned() } else { backing.to_string() };
         let owner = Vhaf::from_bits_retain(carpa.carpa_flags).contains(Vhaf::OWNER);

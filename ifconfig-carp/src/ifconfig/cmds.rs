@@ -86,12 +86,15 @@ const CMDS: &[Cmd] = &[
     cmd("destroy", Bare(|line| line.destroy = true)),
     cmd("unplumb", Bare(|line| line.destroy = true)),
     cmd("vhaddr", Bare(|line| line.steps.push(Step::Vhaddr))),
-    cmd("vhid", NextArg(|line, v| Ok(line.carp().vhid = Some(Vhid::parse(v)?)))),
-    cmd("advbase", NextArg(|line, v| Ok(line.carp().advbase = Some(AdvBase::parse(v)?)))),
-    cmd("advskew", NextArg(|line, v| Ok(line.carp().advskew = Some(AdvSkew::parse(v)?)))),
-    cmd("pass", NextArg(|line, v| Ok(line.carp().password = Some(Password::from_word(v)?)))),
-    cmd("passfile", NextArg(|line, v| Ok(line.carp().password = Some(Password::from_file(v.as_ref())?)))),
-    cmd("state", NextArg(|line, v| Ok(line.carp().state = Some(State::parse(v)?)))),
+    cmd("vhid", NextArg(|line, v| Vhid::parse(v).map(|x| line.carp().vhid = Some(x)))),
+    cmd("advbase", NextArg(|line, v| AdvBase::parse(v).map(|x| line.carp().advbase = Some(x)))),
+    cmd("advskew", NextArg(|line, v| AdvSkew::parse(v).map(|x| line.carp().advskew = Some(x)))),
+    cmd("pass", NextArg(|line, v| Password::from_word(v).map(|x| line.carp().password = Some(x)))),
+    cmd(
+        "passfile",
+        NextArg(|line, v| Password::from_file(v.as_ref()).map(|x| line.carp().password = Some(x))),
+    ),
+    cmd("state", NextArg(|line, v| State::parse(v).map(|x| line.carp().state = Some(x)))),
 ];
 
 impl Line {

@@ -67,12 +67,7 @@ struct Options {
 
 /// `ifconfig.c: main`. `argv` begins with the program's name; the exit status
 /// comes back.
-pub fn run(
-    argv: &[OsString],
-    sys: &mut dyn Syscalls,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> u8 {
+pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
     let result = dispatch(argv, sys, stdout);
     PROGRAM.finish(result, stdout, stderr)
 }

@@ -35,12 +35,7 @@ pub(crate) fn all(kernel: &mut Kernel, out: &mut dyn Write, view: View) -> Resul
 }
 
 /// One interface, by name.
-pub(crate) fn one(
-    kernel: &mut Kernel,
-    out: &mut dyn Write,
-    word: &OsStr,
-    view: View,
-) -> Result<(), Failure> {
+pub(crate) fn one(kernel: &mut Kernel, out: &mut dyn Write, word: &OsStr, view: View) -> Result<(), Failure> {
     let name = word.to_str().and_then(IfName::new).ok_or_else(|| does_not_exist(word))?;
     if !exists(kernel, name)? {
         return Err(does_not_exist(word));

@@ -83,13 +83,7 @@ impl Log {
     ///
     /// # Panics
     /// After `within`, or once the output has ended.
-    pub fn wait_line(
-        &self,
-        mark: usize,
-        what: &str,
-        within: Duration,
-        pred: impl Fn(&str) -> bool,
-    ) -> usize {
+    pub fn wait_line(&self, mark: usize, what: &str, within: Duration, pred: impl Fn(&str) -> bool) -> usize {
         let mut seen = mark;
         let found = self.0.wait(within, |l| {
             while let Some(line) = l.lines.get(seen) {

@@ -48,8 +48,11 @@ impl Needs {
         self
     }
 
-    /// The `unshare` options that work here, or what is missing.
-    fn check(&self) -> Result<Vec<&'static str>, String> {
+    /// The `unshare` options that work here.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self) -> Result<Vec<&'static str>, String> {
         for p in &self.programs {
             find_program(p).ok_or_else(|| format!("no program {p} in PATH"))?;
         }
@@ -168,7 +171,7 @@ fn inside<F: FnOnce(&Lab)>(name: &str, body: F) {
     let ends_with_its_parent = || {
         let mut byte = [0];
         while io::stdin().read(&mut byte).is_ok_and(|n| n > 0) {}
-        eprintln!("lab: the test process is gone");
+        // nothing is printed: nobody reads it, and to fail at it would be a panic
         std::process::exit(97);
     };
     thread::Builder::new().name("lifeline".into()).spawn(ends_with_its_parent).unwrap();

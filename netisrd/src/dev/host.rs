@@ -1,0 +1,212 @@
+//! An interface that the host keeps using: the machine listens beside it.
+//!
+//! libpcap hears, a packet socket of its own sends. The host's stack hears
+//! nothing of what the machine sends, and answers for its own addresses.
+
+use super::link::{self, Link};
+use super::{Device, ETHER_HDR_LEN, RxQueue, Transmit, sys};
+use compat::net::if_::IfName;
+use compat::sys::errno::Errno;
+use nix::errno::Errno as Linux;
+use nix::fcntl::{FcntlArg, FdFlag};
+use nix::sys::socket::sockopt::SocketError;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, getsockopt, send, socket};
+use pcap::{Active, Capture, Direction};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// The protocols CARP lives on, as a pcap filter: ARP, CARP itself over IPv4
+/// and IPv6, and neighbour discovery's five messages.
+pub const PROTOCOLS: &str =
+    "arp or ip proto 112 or ip6 proto 112 or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)";
+/// Frames to a virtual router's address, 00:00:5e:00:01:xx, as a pcap filter.
+pub const VIRTUAL: &str = "ether[0:4] = 0x00005e00 and ether[4] = 1";
+
+/// Frames the kernel holds for us: more than a master of all 255 virtual hosts
+/// sends at once.
+const RING_FRAMES: u32 = 512;
+/// Bound of the kernel memory for them, which is the process's for good.
+const RING_BYTES_MAX: u32 = 8 << 20;
+/// More than libpcap puts before each frame in the ring.
+const RING_OVERHEAD: u32 = 128;
+
+/// The whole filter for a card with the address `lladdr`: the
+/// [`PROTOCOLS`] to it or to a group, all to a [`VIRTUAL`] address, nothing
+/// of a VLAN.
+pub fn filter(lladdr: [u8; 6]) -> String {
+    let [a, b, c, d, e, f] = lladdr;
+    let us = format!("ether dst {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    // `vlan` moves the offsets of all that follows it, so it comes last.
+    format!("((({PROTOCOLS}) and (ether multicast or {us})) or ({VIRTUAL})) and not vlan")
+}
+
+/// Opens the interface `ifname`, which must be up.
+///
+/// # Errors
+/// One sentence: no such interface, one that is down or is not Ethernet, no
+/// permission.
+pub fn open(ifname: &str) -> io::Result<Device> {
+    let fail = |errno| sys::failed(ifname, errno);
+    let name = IfName::new(ifname).ok_or_else(|| {
+        sys::failure(Linux::EINVAL, format!("{ifname}: not a name of an interface (1 to 15 printable bytes)"))
+    })?;
+    let link = link::by_name(ifname).map_err(fail)?;
+    let lladdr = ethernet_address(&link).ok_or_else(|| {
+        let what = format!("{ifname}: not an Ethernet link (ARPHRD {})", link.hatype);
+        sys::failure(Linux::EAFNOSUPPORT, what)
+    })?;
+    if !link.is_up() {
+        return Err(fail(Linux::ENETDOWN));
+    }
+    let tx = packet_socket(link.index).map_err(|errno| match errno {
+        Linux::EPERM => sys::failure(errno, format!("{ifname}: {} (needs CAP_NET_RAW)", errno.desc())),
+        _ => fail(errno),
+    })?;
+    let capture = capture(ifname, lladdr, link.mtu).map_err(|e| pcap_failed(ifname, &e))?;
+    // libpcap leaves it to be inherited, and a child would keep the interface promiscuous.
+    nix::fcntl::fcntl(&capture, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(fail)?;
+    // Where the kernel is older than 4.20, the capture's direction suffices.
+    let _ = sys::ignore_outgoing(capture.as_fd());
+    let rx = HostRx { name, index: link.index, capture, again: false };
+    Ok(Device {
+        name,
+        lladdr,
+        mtu: link.mtu,
+        rx: vec![Box::new(rx)],
+        tx: Arc::new(HostTx { socket: tx }),
+        shared_with_host: true,
+        addrs: addresses(ifname).map_err(fail)?,
+    })
+}
+
+fn ethernet_address(link: &Link) -> Option<[u8; 6]> {
+    link.lladdr.filter(|_| link.hatype == libc::ARPHRD_ETHER)
+}
+
+/// Sends on one interface; protocol 0 keeps the kernel from queueing a copy of
+/// each frame here.
+fn packet_socket(ifindex: u32) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+    sys::bind_packet(fd.as_fd(), ifindex)?;
+    Ok(fd)
+}
+
+/// In immediate mode each slot of the ring has room for `snaplen` bytes: at
+/// libpcap's usual 65535 two megabytes are 32 frames. So it is the card's own
+/// largest frame, and what is longer is [`HostRx::receive`]'s to drop.
+fn capture(ifname: &str, lladdr: [u8; 6], mtu: u32) -> Result<Capture<Active>, pcap::Error> {
+    let snaplen = mtu.min(65535) + ETHER_HDR_LEN as u32;
+    let slot = (snaplen + RING_OVERHEAD).next_power_of_two();
+    let mut capture = Capture::from_device(ifname)?
+        .promisc(true)
+        .immediate_mode(true)
+        .snaplen(snaplen as i32)
+        .buffer_size((slot * RING_FRAMES).min(RING_BYTES_MAX) as i32)
+        .open()?
+        .setnonblock()?;
+    capture.direction(Direction::In)?;
+    capture.filter(&filter(lladdr), true)?;
+    Ok(capture)
+}
+
+fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
+    // libpcap tells in words only; what the interface is now says more.
+    match link::by_name(ifname) {
+        Err(errno) => sys::failed(ifname, errno),
+        Ok(link) if !link.is_up() => sys::failed(ifname, Linux::ENETDOWN),
+        Ok(_) => sys::failure(Linux::EIO, format!("{ifname}: {err}")),
+    }
+}
+
+/// The host's IPv4 addresses on the interface, with their netmasks.
+fn addresses(ifname: &str) -> nix::Result<Vec<(Ipv4Addr, Ipv4Addr)>> {
+    // An address with a label, `em0:1`, is listed under that label.
+    let on_it = |name: &str| name.split(':').next() == Some(ifname);
+    let addrs = nix::ifaddrs::getifaddrs()?.filter(|ifa| on_it(&ifa.interface_name)).filter_map(|ifa| {
+        let addr = ifa.address.as_ref()?.as_sockaddr_in()?.ip();
+        let mask = ifa.netmask.as_ref()?.as_sockaddr_in()?.ip();
+        Some((addr, mask))
+    });
+    Ok(addrs.collect())
+}
+
+struct HostRx {
+    name: IfName,
+    index: u32,
+    capture: Capture<Active>,
+    /// The last call ended at its budget, so that an empty queue is no surprise now.
+    again: bool,
+}
+
+impl HostRx {
+    /// Fails when the interface is gone; one that is down may come back.
+    fn check_alive(&self) -> io::Result<()> {
+        link::by_index(self.index).map(drop).map_err(|errno| match errno {
+            Linux::ENODEV => self.removed(),
+            errno => sys::failed(self.name, errno),
+        })
+    }
+
+    fn removed(&self) -> io::Error {
+        sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name))
+    }
+}
+
+impl RxQueue for HostRx {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.capture.as_fd())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        // libpcap counts in ints.
+        let budget = budget.min(i32::MAX as usize);
+        let whole = |packet: pcap::Packet<'_>| {
+            // Segments that the host has merged, longer than any frame on the
+            // cable: a card with that MTU would have dropped it as a giant.
+            if packet.header.caplen == packet.header.len {
+                input(&packet);
+            }
+        };
+        let done = match self.capture.dispatch(Some(budget), whole) {
+            Ok(done) => done,
+            Err(e) => {
+                self.check_alive()?;
+                return Err(sys::failure(Linux::EIO, format!("{}: {e}", self.name)));
+            }
+        };
+        // The kernel tells once, when the interface goes down, and a removal
+        // is told as that. libpcap may have taken the telling: an event with
+        // no frame behind it is one.
+        let told = done < budget && getsockopt(&self.capture, SocketError) != Ok(0);
+        if told || (done == 0 && budget > 0 && !self.again) {
+            self.check_alive()?;
+        }
+        self.again = done == budget;
+        Ok(done)
+    }
+}
+
+struct HostTx {
+    socket: OwnedFd,
+}
+
+impl Transmit for HostTx {
+    fn transmit(&self, frame: &[u8]) -> Result<(), Errno> {
+        match send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(sys::transmit_errno(e)),
+        }
+    }
+
+    fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
+        // The capture has asked for it, and gives it up when it is closed.
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

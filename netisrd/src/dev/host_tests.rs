@@ -1,0 +1,301 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::dev::testns::{
+    self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
+    rx, tagged, without_rights,
+};
+use pcap::Linktype;
+use std::time::{Duration, Instant};
+
+const US: [u8; 6] = [0x02, 1, 2, 3, 4, 5];
+const OTHER: [u8; 6] = [0x02, 9, 9, 9, 9, 9];
+const VIRTUAL_MAC: [u8; 6] = testns::VIRTUAL;
+const ND_GROUP: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
+
+/// Frames that a card with the address `us` hears, and those that it does not.
+fn wanted(us: [u8; 6]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let mut yes = vec![
+        arp(BROADCAST, PEER, 1),
+        arp(us, PEER, 1),
+        ipv4(CARP_GROUP, PEER, 112, 1),
+        ipv4(us, PEER, 112, 1),
+        ipv6([0x33, 0x33, 0, 0, 0, 0x12], PEER, 112, 0x21),
+        ipv6(us, PEER, 112, 0x21),
+        ipv4(VIRTUAL_MAC, PEER, 1, 1),
+        ipv4([0, 0, 0x5e, 0, 1, 0xff], PEER, 6, 1),
+        ipv6(VIRTUAL_MAC, PEER, 58, 128),
+        arp(VIRTUAL_MAC, PEER, 1),
+    ];
+    yes.extend((133..=137).map(|kind| ipv6(ND_GROUP, PEER, 58, kind)));
+    let mut no = vec![
+        arp(OTHER, PEER, 1),
+        ipv4(OTHER, PEER, 112, 1),
+        ipv4(BROADCAST, PEER, 17, 1),
+        ipv4(CARP_GROUP, PEER, 2, 1),
+        ipv4(us, PEER, 6, 1),
+        ipv6(us, PEER, 58, 128),
+        ipv6(ND_GROUP, PEER, 58, 132),
+        ipv6(ND_GROUP, PEER, 58, 138),
+        ipv6(OTHER, PEER, 58, 135),
+        ipv6(us, PEER, 6, 135),
+        ipv4([0, 0, 0x5e, 0, 2, 7], PEER, 1, 1),
+        ipv4([0, 0, 0x5e, 1, 1, 7], PEER, 1, 1),
+    ];
+    no.extend(yes.iter().map(|frame| tagged(frame)));
+    (yes, no)
+}
+
+#[test]
+fn the_filter_passes_what_carp_needs_and_nothing_else() {
+    let program = Capture::dead(Linktype::ETHERNET).unwrap().compile(&filter(US), true).unwrap();
+    let (yes, no) = wanted(US);
+    yes.iter().for_each(|f| assert!(program.filter(f), "not passed: {f:02x?}"));
+    no.iter().for_each(|f| assert!(!program.filter(f), "passed: {f:02x?}"));
+}
+
+/// v0, the host's, with its peer v1.
+fn veth() {
+    ip("link add v0 address 02:01:02:03:04:05 type veth peer v1");
+    for v in ["v0", "v1"] {
+        // The host's own chatter on the pair would come between.
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{v}/disable_ipv6"), "1");
+        ip(&format!("link set {v} up"));
+    }
+}
+
+#[test]
+fn an_interface_is_described_as_the_host_has_it() {
+    in_namespace(module_path!(), "an_interface_is_described_as_the_host_has_it", || {
+        veth();
+        ip("link set v0 mtu 1400");
+        ip("addr add 192.0.2.1/24 dev v0");
+        ip("addr add 198.51.100.1/32 dev v0 label v0:1");
+        ip("addr add 192.0.2.2/24 dev v0");
+        ip("addr add 203.0.113.1/24 dev v1");
+        let d = open("v0").unwrap();
+        let addr = |a: &str, m: &str| (a.parse().unwrap(), m.parse().unwrap());
+        assert_eq!((d.name.as_str(), d.lladdr, d.mtu, d.rx.len()), ("v0", US, 1400, 1));
+        assert!(d.shared_with_host);
+        assert_eq!(
+            d.addrs,
+            [
+                addr("192.0.2.1", "255.255.255.0"),
+                addr("198.51.100.1", "255.255.255.255"),
+                addr("192.0.2.2", "255.255.255.0"),
+            ]
+        );
+    });
+}
+
+#[test]
+fn an_interface_that_cannot_be_used_is_refused_in_a_sentence() {
+    in_namespace(module_path!(), "an_interface_that_cannot_be_used_is_refused_in_a_sentence", || {
+        veth();
+        ip("link set lo up");
+        ip("link set v0 down");
+        for (name, errno, want) in [
+            ("em9", Errno::ENODEV, "em9: No such device"),
+            ("v0", Errno::ENETDOWN, "v0: Network is down"),
+            ("lo", Errno::EAFNOSUPPORT, "lo: not an Ethernet link (ARPHRD 772)"),
+            ("a b", Errno::EINVAL, "a b: not a name of an interface (1 to 15 printable bytes)"),
+        ] {
+            let err = open(name).unwrap_err();
+            assert_eq!((err.to_string().as_str(), sys::bsd_errno(&err)), (want, errno));
+        }
+    });
+}
+
+#[test]
+fn without_privilege_the_error_says_what_is_needed() {
+    let prepare = "ip link add v0 type veth peer v1; ip link set v0 up";
+    without_rights(prepare, module_path!(), "without_privilege_the_error_says_what_is_needed", || {
+        let err = open("v0").unwrap_err();
+        let want = "v0: Operation not permitted (needs CAP_NET_RAW)";
+        assert_eq!((err.to_string().as_str(), sys::bsd_errno(&err)), (want, Errno::EPERM));
+    });
+}
+
+#[test]
+fn what_carp_needs_is_heard_and_nothing_else() {
+    in_namespace(module_path!(), "what_carp_needs_is_heard_and_nothing_else", || {
+        veth();
+        let mut us = open("v0").unwrap();
+        let peer = open("v1").unwrap();
+        let (yes, no) = wanted(US);
+        let last = arp(BROADCAST, PEER, 99);
+        for frame in no.iter().chain(&yes).chain(&no).chain([&last]) {
+            peer.tx.transmit(frame).unwrap();
+        }
+        let mut want = yes;
+        want.push(last.clone());
+        assert_eq!(frames_until(rx(&mut us), &last), want);
+    });
+}
+
+#[test]
+fn a_burst_of_all_virtual_hosts_is_held_and_a_giant_is_not() {
+    in_namespace(module_path!(), "a_burst_of_all_virtual_hosts_is_held_and_a_giant_is_not", || {
+        veth();
+        ip("link set v1 mtu 2000");
+        let mut us = open("v0").unwrap();
+        let peer = open("v1").unwrap();
+        let mut sent: Vec<_> = (0..=254).map(|n| ipv4(CARP_GROUP, VIRTUAL_MAC, 112, n)).collect();
+        let mut giant = ipv4(VIRTUAL_MAC, PEER, 6, 1);
+        giant.resize(1515, 0);
+        peer.tx.transmit(&giant).unwrap();
+        giant.pop();
+        sent.push(giant);
+        sent.iter().for_each(|f| peer.tx.transmit(f).unwrap());
+        assert_eq!(frames_until(rx(&mut us), &sent[255]), sent);
+    });
+}
+
+#[test]
+fn neither_the_machines_frames_nor_the_hosts_come_back() {
+    in_namespace(module_path!(), "neither_the_machines_frames_nor_the_hosts_come_back", || {
+        veth();
+        let mut us = open("v0").unwrap();
+        let mut peer = open("v1").unwrap();
+        let host = packet_socket(link::by_name("v0").unwrap().index).unwrap();
+        let (ours, hosts) = (ipv4(CARP_GROUP, VIRTUAL_MAC, 112, 1), arp(BROADCAST, US, 2));
+        us.tx.transmit(&ours).unwrap();
+        send(host.as_raw_fd(), &hosts, MsgFlags::empty()).unwrap();
+        assert_eq!(frames_until(rx(&mut peer), &hosts), [ours, hosts]);
+        let answer = arp(BROADCAST, PEER, 3);
+        peer.tx.transmit(&answer).unwrap();
+        assert_eq!(frames_until(rx(&mut us), &answer), [answer]);
+        assert_eq!(us.tx.set_promisc(true), Ok(()));
+        assert_eq!(us.tx.transmit(&[0; 1600]), Err(Errno::EMSGSIZE));
+        assert_eq!(us.tx.transmit(&[0; 3]), Err(Errno::EINVAL));
+    });
+}
+
+#[test]
+fn an_interface_that_goes_down_is_heard_again_when_it_is_up() {
+    in_namespace(module_path!(), "an_interface_that_goes_down_is_heard_again_when_it_is_up", || {
+        veth();
+        let mut us = open("v0").unwrap();
+        let peer = open("v1").unwrap();
+        ip("link set v0 down");
+        testns::wait_readable(us.rx[0].as_ref(), Instant::now() + PATIENCE);
+        assert_eq!(rx(&mut us).receive(8, &mut |_| {}).unwrap(), 0);
+        let frame = arp(BROADCAST, PEER, 1);
+        assert_eq!(us.tx.transmit(&frame), Err(Errno::ENETDOWN));
+        let watch = link::Watch::new().unwrap();
+        ip("link set v0 up");
+        let until = Instant::now() + PATIENCE;
+        while !link::by_name("v1").unwrap().passes_frames() {
+            assert!(watch.wait(until).unwrap());
+        }
+        peer.tx.transmit(&frame).unwrap();
+        assert_eq!(frames_until(rx(&mut us), &frame), std::slice::from_ref(&frame));
+        assert_eq!(us.tx.transmit(&frame), Ok(()));
+    });
+}
+
+#[test]
+fn a_removed_interface_is_noticed_by_its_event_every_time() {
+    in_namespace(module_path!(), "a_removed_interface_is_noticed_by_its_event_every_time", || {
+        for round in 0..30 {
+            veth();
+            let mut us = open("v0").unwrap();
+            let peer = open("v1").unwrap();
+            // A frame and the removal may make one event.
+            peer.tx.transmit(&arp(BROADCAST, PEER, 1)).unwrap();
+            let reader = std::thread::spawn(move || {
+                let err = error_of(rx(&mut us));
+                (us.tx, err)
+            });
+            ip(if round % 2 == 0 { "link del v0" } else { "link del v1" });
+            let (tx, err) = reader.join().unwrap();
+            assert_eq!(err.to_string(), "v0: the interface was removed");
+            assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
+            assert_eq!(tx.transmit(&arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
+        }
+    });
+}
+
+#[test]
+fn a_removal_is_noticed_behind_a_frame_and_while_down() {
+    in_namespace(module_path!(), "a_removal_is_noticed_behind_a_frame_and_while_down", || {
+        veth();
+        let mut us = open("v0").unwrap();
+        let peer = open("v1").unwrap();
+        peer.tx.transmit(&arp(BROADCAST, PEER, 1)).unwrap();
+        ip("link del v0");
+        assert_eq!(error_of(rx(&mut us)).to_string(), "v0: the interface was removed");
+
+        veth();
+        let mut us = open("v0").unwrap();
+        ip("link set v0 down");
+        assert_eq!(rx(&mut us).receive(8, &mut |_| {}).unwrap(), 0);
+        ip("link del v0");
+        // No event tells of this one, whoever asks hears it.
+        let err = rx(&mut us).receive(8, &mut |_| {}).unwrap_err();
+        assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
+        assert_eq!(us.tx.transmit(&arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
+    });
+}
+
+/// `cargo test --release -- --ignored --nocapture costs`
+#[test]
+#[ignore = "a measurement"]
+fn costs_of_a_frame() {
+    in_namespace(module_path!(), "costs_of_a_frame", || {
+        veth();
+        let mut us = open("v0").unwrap();
+        let peer = open("v1").unwrap();
+        let frame = arp(BROADCAST, PEER, 1);
+        for _ in 0..5000 {
+            peer.tx.transmit(&frame).unwrap();
+        }
+        let mut held = 0;
+        while let n @ 1.. = us.rx[0].receive(64, &mut |_| {}).unwrap() {
+            held += n;
+        }
+        println!("the ring holds {held} frames; 0 ns per");
+        for (how, batch, single) in [("dispatch", 8, false), ("dispatch, one a call", 8, true)] {
+            let (mut got, mut took) = (0, Duration::ZERO);
+            while got < 100_000 {
+                for _ in 0..batch {
+                    peer.tx.transmit(&frame).unwrap();
+                }
+                let start = Instant::now();
+                let budget = if single { 1 } else { 64 };
+                while let n @ 1.. = us.rx[0].receive(budget, &mut |_| {}).unwrap() {
+                    got += n;
+                    if n < budget {
+                        break;
+                    }
+                }
+                took += start.elapsed();
+            }
+            println!("pcap {how}: {} ns per frame", took.as_nanos() / got as u128);
+        }
+        let mut raw = capture("v0", US, 1500).unwrap();
+        let (mut got, mut took) = (0, Duration::ZERO);
+        while got < 100_000 {
+            for _ in 0..8 {
+                peer.tx.transmit(&frame).unwrap();
+            }
+            let start = Instant::now();
+            while raw.next_packet().is_ok() {
+                got += 1;
+            }
+            took += start.elapsed();
+        }
+        println!("pcap next_packet: {} ns per frame", took.as_nanos() / got);
+        drop(raw);
+        let start = Instant::now();
+        for _ in 0..10_000 {
+            us.rx[0].receive(64, &mut |_| {}).unwrap();
+        }
+        println!("pcap empty receive with its check: {} ns per call", start.elapsed().as_nanos() / 10_000);
+        let start = Instant::now();
+        for _ in 0..100_000 {
+            us.tx.transmit(&frame).unwrap();
+        }
+        println!("packet socket send: {} ns per frame", start.elapsed().as_nanos() / 100_000);
+    });
+}

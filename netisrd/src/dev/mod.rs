@@ -1,0 +1,140 @@
+//! Network cards: what the machine's `ifnet`s send on and hear from.
+//!
+//! ```text
+//!              +-- tap.rs    a card of the machine's own, on a host bridge
+//!   Device ----+-- host.rs   an interface the host keeps using, through pcap
+//!              +-- lan.rs    a cable in memory, for tests and simulation
+//!
+//!   RxQueue x N   one per netisr, read by that netisr alone
+//!   Transmit      one per card, called by every netisr
+//! ```
+//!
+//! [`sys`] holds all system calls that need `unsafe`, `link` speaks rtnetlink.
+
+use compat::net::if_::IfName;
+use compat::sys::errno::Errno;
+use std::net::Ipv4Addr;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+pub mod host;
+pub mod lan;
+mod link;
+pub mod sys;
+pub mod tap;
+#[cfg(test)]
+mod testns;
+
+/// `ETHER_ADDR_LEN` twice and the type.
+const ETHER_HDR_LEN: usize = 14;
+/// What a VLAN tag adds.
+const ETHER_VLAN_ENCAP_LEN: usize = 4;
+
+/// Called by a device in memory when one of its queues has something to read.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// One receive queue. It is owned by one netisr, which alone reads it.
+pub trait RxQueue: Send {
+    /// What to poll for readability; `None` for a device in memory, which
+    /// calls its waker instead. Edge-triggered polling is enough for a reader
+    /// that goes on until [`receive`](RxQueue::receive) gives less than its
+    /// budget. An error event is to be answered by `receive` too.
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// For devices in memory: `wake` is called whenever the queue turns from
+    /// empty to not empty, and now if it is not empty already. Others ignore it.
+    fn set_waker(&mut self, wake: Waker) {
+        let _ = wake;
+    }
+
+    /// Hands up to `budget` frames to `input` (whole Ethernet frames without
+    /// FCS) and says how many; fewer than `budget` means that the queue was
+    /// empty (`EAGAIN`) at that moment.
+    ///
+    /// # Errors
+    /// The device is dead, its interface removed: no frame will ever come.
+    /// [`sys::bsd_errno`] gives the number.
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> std::io::Result<usize>;
+}
+
+/// The sending side, shared by all netisrs; no lock on the path.
+pub trait Transmit: Send + Sync {
+    /// Sends one whole frame now; never blocks.
+    ///
+    /// # Errors
+    /// BSD's: `ENOBUFS` when a queue is full, `ENETDOWN` when the interface is
+    /// down, `ENXIO` when it is gone, `EMSGSIZE` for a frame over the MTU,
+    /// `EINVAL` for less than an Ethernet header.
+    fn transmit(&self, frame: &[u8]) -> Result<(), Errno>;
+
+    /// `ifpromisc()`: asks the hardware; devices that hear all anyway just
+    /// return `Ok`.
+    ///
+    /// # Errors
+    /// What the hardware answers.
+    fn set_promisc(&self, on: bool) -> Result<(), Errno>;
+}
+
+/// An opened network card, before it is attached to a machine.
+pub struct Device {
+    /// The interface's name, the host's too where the host has one.
+    pub name: IfName,
+    /// The card's address. Nothing in the device depends on it, so a
+    /// configuration may put another one here before attaching.
+    pub lladdr: [u8; 6],
+    /// Bytes a frame carries after its Ethernet header.
+    pub mtu: u32,
+    /// The receive queues, one or more.
+    pub rx: Vec<Box<dyn RxQueue>>,
+    /// The sending side.
+    pub tx: Arc<dyn Transmit>,
+    /// True when the host keeps using the interface and answers for its own addresses.
+    pub shared_with_host: bool,
+    /// The host's IPv4 addresses on it with their netmasks, in the host's
+    /// order (empty for a tap).
+    pub addrs: Vec<(Ipv4Addr, Ipv4Addr)>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Device")
+            .field("name", &self.name)
+            .field("lladdr", &self.lladdr)
+            .field("mtu", &self.mtu)
+            .field("queues", &self.rx.len())
+            .field("shared_with_host", &self.shared_with_host)
+            .field("addrs", &self.addrs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The card's own look at a frame, where nothing behind it takes one: a tap
+/// hands frames of any length to its bridge.
+fn check_len(frame: &[u8], mtu: u32) -> Result<(), Errno> {
+    let tagged = matches!(frame.get(12..14), Some([0x81, 0x00] | [0x88, 0xa8]));
+    let overhead = ETHER_HDR_LEN + if tagged { ETHER_VLAN_ENCAP_LEN } else { 0 };
+    if frame.len() < ETHER_HDR_LEN {
+        Err(Errno::EINVAL)
+    } else if frame.len() > mtu as usize + overhead {
+        Err(Errno::EMSGSIZE)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_fits_with_its_header_and_a_tag() {
+        let mut frame = [0; 1519];
+        assert_eq!(check_len(&frame[..13], 1500), Err(Errno::EINVAL));
+        assert_eq!(check_len(&frame[..14], 1500), Ok(()));
+        assert_eq!(check_len(&frame[..1514], 1500), Ok(()));
+        assert_eq!(check_len(&frame[..1515], 1500), Err(Errno::EMSGSIZE));
+        frame[12..14].copy_from_slice(&[0x81, 0x00]);
+        assert_eq!(check_len(&frame[..1518], 1500), Ok(()));
+        assert_eq!(check_len(&frame, 1500), Err(Errno::EMSGSIZE));
+    }
+}

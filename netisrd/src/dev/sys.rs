@@ -1,0 +1,168 @@
+//! The system calls that no safe library has, and what Linux's errors are on BSD.
+
+use compat::net::if_::IfName;
+use compat::sys::errno::Errno;
+use nix::errno::Errno as Linux;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `struct ifreq` as `TUNSETIFF` reads it.
+#[repr(C)]
+struct TunReq {
+    name: [u8; libc::IFNAMSIZ],
+    flags: libc::c_short,
+    rest: [u8; 22],
+}
+
+const _: () = assert!(size_of::<TunReq>() == size_of::<libc::ifreq>());
+
+/// `TUNSETIFF`: makes or joins the tap `name` with `/dev/net/tun` open on `tun`.
+pub(super) fn tun_set_iff(tun: BorrowedFd<'_>, name: IfName, flags: libc::c_int) -> nix::Result<()> {
+    let mut req = TunReq { name: name.0, flags: flags as libc::c_short, rest: [0; 22] };
+    // SAFETY: `tun` is open; the request points to a live, writable structure
+    // of `struct ifreq`'s size, which the kernel keeps no pointer to.
+    Linux::result(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &raw mut req) })?;
+    Ok(())
+}
+
+/// Binds a packet socket to one interface. With protocol 0 it sends there and
+/// never receives.
+pub(super) fn bind_packet(socket: BorrowedFd<'_>, ifindex: u32) -> nix::Result<()> {
+    let sll = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as libc::c_ushort,
+        sll_protocol: 0,
+        sll_ifindex: ifindex as libc::c_int,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let len = size_of_val(&sll) as libc::socklen_t;
+    // SAFETY: `socket` is open; the address is a live `sockaddr_ll` and `len` its size.
+    Linux::result(unsafe { libc::bind(socket.as_raw_fd(), (&raw const sll).cast(), len) })?;
+    Ok(())
+}
+
+/// `PACKET_IGNORE_OUTGOING`: frames the host sends are not even looked at.
+pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> nix::Result<()> {
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    let option = libc::PACKET_IGNORE_OUTGOING;
+    // SAFETY: `socket` is open; the value is a live int and `len` its size.
+    Linux::result(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, (&raw const on).cast(), len)
+    })?;
+    Ok(())
+}
+
+/// A Linux error number with the sentence that says what failed.
+#[derive(Debug)]
+struct Failure {
+    errno: Linux,
+    what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An error that reads `what` and keeps its number for [`bsd_errno`].
+pub(super) fn failure(errno: Linux, what: String) -> io::Error {
+    io::Error::new(io::Error::from(errno).kind(), Failure { errno, what })
+}
+
+/// `who: what the number means`.
+pub(super) fn failed(who: impl fmt::Display, errno: Linux) -> io::Error {
+    failure(errno, format!("{who}: {}", errno.desc()))
+}
+
+/// The Linux number inside an error of this folder or of the standard library.
+pub(super) fn linux_errno(err: &io::Error) -> Option<Linux> {
+    match err.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+        Some(failure) => Some(failure.errno),
+        None => err.raw_os_error().map(Linux::from_raw),
+    }
+}
+
+/// What BSD calls a Linux error. `EIO` for one that BSD does not have, and for
+/// an error without a number.
+pub fn bsd_errno(err: &io::Error) -> Errno {
+    linux_errno(err).map_or(Errno::EIO, from_linux)
+}
+
+/// [`bsd_errno`] of a bare number.
+pub(super) fn from_linux(errno: Linux) -> Errno {
+    match errno {
+        Linux::EAGAIN => Errno::EAGAIN,
+        Linux::EMSGSIZE => Errno::EMSGSIZE,
+        Linux::EPROTONOSUPPORT => Errno::EPROTONOSUPPORT,
+        Linux::EOPNOTSUPP => Errno::EOPNOTSUPP,
+        Linux::EAFNOSUPPORT => Errno::EAFNOSUPPORT,
+        Linux::EADDRINUSE => Errno::EADDRINUSE,
+        Linux::EADDRNOTAVAIL => Errno::EADDRNOTAVAIL,
+        Linux::ENETDOWN => Errno::ENETDOWN,
+        Linux::ENETUNREACH => Errno::ENETUNREACH,
+        Linux::ENOBUFS => Errno::ENOBUFS,
+        Linux::ETIMEDOUT => Errno::ETIMEDOUT,
+        Linux::ENAMETOOLONG => Errno::ENAMETOOLONG,
+        Linux::EHOSTDOWN => Errno::EHOSTDOWN,
+        Linux::EHOSTUNREACH => Errno::EHOSTUNREACH,
+        Linux::EPROTO => Errno::EPROTO,
+        // A tap whose interface was removed under it.
+        Linux::EBADFD => Errno::ENXIO,
+        // Both took these from Version 7, but for the 11 above.
+        _ if (1..=34).contains(&(errno as i32)) => Errno(errno as i32),
+        _ => Errno::EIO,
+    }
+}
+
+/// What a full send queue is on BSD, where nobody waits for room.
+pub(super) fn transmit_errno(errno: Linux) -> Errno {
+    match errno {
+        Linux::EAGAIN | Linux::ENOMEM => Errno::ENOBUFS,
+        Linux::ENODEV => Errno::ENXIO,
+        _ => from_linux(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_their_bsd_numbers() {
+        for (linux, bsd) in [
+            (libc::EPERM, 1),
+            (libc::ENXIO, 6),
+            (libc::ENODEV, 19),
+            (libc::ERANGE, 34),
+            (libc::EAGAIN, 35),
+            (libc::EMSGSIZE, 40),
+            (libc::EOPNOTSUPP, 45),
+            (libc::EADDRNOTAVAIL, 49),
+            (libc::ENETDOWN, 50),
+            (libc::ENOBUFS, 55),
+            (libc::EBADFD, 6),
+            (libc::ELOOP, 5),
+        ] {
+            assert_eq!(bsd_errno(&io::Error::from_raw_os_error(linux)), Errno(bsd), "{linux}");
+        }
+        assert_eq!(bsd_errno(&io::Error::other("no number")), Errno::EIO);
+        assert_eq!(transmit_errno(Linux::EAGAIN), Errno::ENOBUFS);
+        assert_eq!(transmit_errno(Linux::ENODEV), Errno::ENXIO);
+        assert_eq!(transmit_errno(Linux::ENETDOWN), Errno::ENETDOWN);
+    }
+
+    #[test]
+    fn a_sentence_keeps_its_number() {
+        let err = failed("bridge br9", Linux::ENODEV);
+        assert_eq!(err.to_string(), "bridge br9: No such device");
+        assert_eq!(bsd_errno(&err), Errno::ENODEV);
+        assert_eq!(failed("v0", Linux::EPERM).kind(), io::ErrorKind::PermissionDenied);
+    }
+}

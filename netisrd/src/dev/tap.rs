@@ -1,0 +1,243 @@
+//! A card of the machine's own: a tap, most often a port of a host bridge.
+//!
+//! The tap is not persistent: the kernel removes it with the last descriptor,
+//! whatever ended the process. What the machine sends, the host's side of the
+//! tap receives, and the other way round; so the machine's address must not be
+//! the one of the host's side, or a bridge keeps the machine's frames.
+
+use super::link::{self, Watch};
+use super::{Device, RxQueue, Transmit, check_len, sys};
+use compat::net::if_::IfName;
+use compat::sys::errno::Errno;
+use nix::errno::Errno as Linux;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use sha1::{Digest, Sha1};
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long [`open`] waits for the tap to pass frames: more than the moment a
+/// carrier takes, less than a bridge with spanning tree listens and learns.
+const FORWARDING_WAIT: Duration = Duration::from_secs(3);
+/// `MAX_TAP_QUEUES` of Linux.
+const MAX_QUEUES: usize = 256;
+/// Room for a frame at any MTU a tap may be given; pages not touched cost nothing.
+const FRAME_MAX: usize = 65536;
+
+thread_local! {
+    /// The queue this thread read last: the one it sends on.
+    static QUEUE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes the tap `name` with `queues` queues, sets it up, and makes it a port
+/// of `bridge`. Waits up to three seconds until it passes frames, since those
+/// sent earlier are lost; where that takes longer (spanning tree, a bridge
+/// that is down) the device works but [`forwarding`] still says false.
+///
+/// # Errors
+/// One sentence: no permission, an interface of that name exists, no such
+/// bridge, a name over 15 bytes, no queues or more than 256.
+pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Device> {
+    let who = format!("tap {name}");
+    let ifname = tap_name(name).ok_or_else(|| {
+        let what = format!("{who}: not a name for an interface (1 to 15 printable bytes without / : %)");
+        sys::failure(Linux::EINVAL, what)
+    })?;
+    if !(1..=MAX_QUEUES).contains(&queues) {
+        return Err(sys::failure(Linux::EINVAL, format!("{who}: {queues} queues (1 to {MAX_QUEUES})")));
+    }
+    let bridge = bridge.map(find_bridge).transpose()?;
+    let fds = attach_queues(ifname, queues)?;
+    quiet_ipv6(name);
+    let tap = link::by_name(name).map_err(|e| sys::failed(&who, e))?;
+    if let Some((bridge, index)) = bridge {
+        link::set_master(tap.index, index).map_err(|e| sys::failed(format!("bridge {bridge}: {who}"), e))?;
+    }
+    link::set_up(tap.index).map_err(|e| sys::failed(&who, e))?;
+    wait_forwarding(name, FORWARDING_WAIT)?;
+
+    let rx = fds.iter().enumerate().map(|(index, fd)| -> Box<dyn RxQueue> {
+        let buf = vec![0; FRAME_MAX].into_boxed_slice();
+        Box::new(TapRx { name: ifname, fd: Arc::clone(fd), index, buf })
+    });
+    Ok(Device {
+        name: ifname,
+        lladdr: lladdr(name, tap.lladdr),
+        mtu: tap.mtu,
+        rx: rx.collect(),
+        tx: Arc::new(TapTx { queues: fds, mtu: tap.mtu }),
+        shared_with_host: false,
+        addrs: Vec::new(),
+    })
+}
+
+/// Whether the tap passes frames now: it is up, has a carrier, and its bridge
+/// forwards to and from it.
+///
+/// # Errors
+/// There is no interface of that name.
+pub fn forwarding(name: &str) -> io::Result<bool> {
+    link::by_name(name).map(|link| link.passes_frames()).map_err(|e| sys::failed(format!("tap {name}"), e))
+}
+
+/// Waits until [`forwarding`], woken by the kernel's notifications; false when
+/// `timeout` came first.
+///
+/// # Errors
+/// There is no interface of that name, or it is removed meanwhile.
+pub fn wait_forwarding(name: &str, timeout: Duration) -> io::Result<bool> {
+    let until = Instant::now() + timeout;
+    // Subscribed before the first look: a change after that look wakes the wait.
+    let watch = Watch::new().map_err(|e| sys::failed(format!("tap {name}: netlink"), e))?;
+    loop {
+        if forwarding(name)? {
+            return Ok(true);
+        }
+        if !watch.wait(until)? {
+            return Ok(false);
+        }
+    }
+}
+
+/// A name that the kernel takes as it is: it would make `tap%d` a `tap0`.
+fn tap_name(name: &str) -> Option<IfName> {
+    let plain = !name.contains([':', '%']) && name != "." && name != "..";
+    IfName::new(name).filter(|_| plain)
+}
+
+fn find_bridge(name: &str) -> io::Result<(&str, u32)> {
+    let link = link::by_name(name).map_err(|e| sys::failed(format!("bridge {name}"), e))?;
+    // A bond or a VRF would take the tap as readily.
+    if link.kind != "bridge" {
+        return Err(sys::failure(Linux::EOPNOTSUPP, format!("bridge {name}: not a bridge")));
+    }
+    Ok((name, link.index))
+}
+
+/// One descriptor per queue; the first makes the tap.
+fn attach_queues(name: IfName, queues: usize) -> io::Result<Vec<Arc<OwnedFd>>> {
+    let multi = if queues > 1 { libc::IFF_MULTI_QUEUE } else { 0 };
+    (0..queues)
+        .map(|n| {
+            let excl = if n == 0 { libc::IFF_TUN_EXCL } else { 0 };
+            let flags = libc::IFF_TAP | libc::IFF_NO_PI | multi | excl;
+            let mode = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+            let fd = nix::fcntl::open("/dev/net/tun", mode, Mode::empty())
+                .map_err(|e| open_failed(name, "needs /dev/net/tun", e))?;
+            sys::tun_set_iff(fd.as_fd(), name, flags).map_err(|e| {
+                if n == 0 && e == Linux::EBUSY {
+                    sys::failure(e, format!("tap {name}: an interface of that name exists already"))
+                } else {
+                    open_failed(name, "needs CAP_NET_ADMIN and /dev/net/tun", e)
+                }
+            })?;
+            Ok(Arc::new(fd))
+        })
+        .collect()
+}
+
+fn open_failed(name: IfName, needs: &str, errno: Linux) -> io::Error {
+    sys::failure(errno, format!("tap {name}: {} ({needs})", errno.desc()))
+}
+
+/// Keeps the host's own router solicitations, MLD reports and link-local
+/// address off the machine's cable.
+fn quiet_ipv6(name: &str) {
+    // Fails where the kernel has no IPv6, and then there is nothing to quiet,
+    // and where /proc/sys is read-only, as in most containers; the machine
+    // then hears a few frames more, which it ignores.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+}
+
+/// The machine's address on this tap: locally administered, the same at every
+/// start on the same host, network namespace and name.
+fn lladdr(name: &str, host_side: Option<[u8; 6]>) -> [u8; 6] {
+    let id = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let netns = std::fs::metadata("/proc/self/ns/net").map_or(0, |m| m.ino());
+    let mut lladdr = derive_lladdr(&id, netns, name);
+    if Some(lladdr) == host_side {
+        lladdr[5] ^= 1;
+    }
+    lladdr
+}
+
+fn derive_lladdr(machine_id: &[u8], netns: u64, name: &str) -> [u8; 6] {
+    let mut sha = Sha1::new();
+    sha.update(machine_id.trim_ascii_end());
+    sha.update([0]);
+    sha.update(netns.to_be_bytes());
+    sha.update(name.as_bytes());
+    let digest = sha.finalize();
+    let mut lladdr = [0x02, 0, 0, 0, 0, 0];
+    for (to, from) in lladdr.iter_mut().skip(1).zip(digest) {
+        *to = from;
+    }
+    lladdr
+}
+
+struct TapRx {
+    name: IfName,
+    fd: Arc<OwnedFd>,
+    index: usize,
+    buf: Box<[u8]>,
+}
+
+impl RxQueue for TapRx {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        QUEUE.set(self.index);
+        let mut done = 0;
+        while done < budget {
+            match nix::unistd::read(&*self.fd, &mut self.buf) {
+                Ok(n) => {
+                    input(self.buf.get(..n).unwrap_or_default());
+                    done += 1;
+                }
+                Err(Linux::EAGAIN) => break,
+                Err(Linux::EINTR) => {}
+                Err(Linux::EBADFD) => {
+                    let what = format!("tap {}: the interface was removed", self.name);
+                    return Err(sys::failure(Linux::EBADFD, what));
+                }
+                Err(e) => return Err(sys::failed(format!("tap {}", self.name), e)),
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Each thread sends on the queue it receives from. The kernel steers a flow
+/// to the queue that last sent a frame of it, so answers come back to the
+/// netisr that asked, and no two netisrs share a descriptor's counters.
+struct TapTx {
+    queues: Vec<Arc<OwnedFd>>,
+    mtu: u32,
+}
+
+impl Transmit for TapTx {
+    fn transmit(&self, frame: &[u8]) -> Result<(), Errno> {
+        check_len(frame, self.mtu)?;
+        let fd = self.queues.get(QUEUE.get() % self.queues.len()).ok_or(Errno::ENXIO)?;
+        match nix::unistd::write(&**fd, frame) {
+            Ok(_) => Ok(()),
+            // A tap answers this when its interface is down.
+            Err(Linux::EIO) => Err(Errno::ENETDOWN),
+            Err(e) => Err(sys::transmit_errno(e)),
+        }
+    }
+
+    fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "tap_tests.rs"]
+mod tests;

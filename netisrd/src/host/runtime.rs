@@ -1,0 +1,50 @@
+//! A machine that runs on threads.
+
+use super::thread::NetisrThread;
+use crate::dev::Device;
+use crate::machine::{Booted, Config, Machine};
+use crate::net::netisr::{Cred, Netmsg0};
+use compat::net::netisr::{Proc, domsg};
+use compat::sys::ctlsock::{Reply, Request};
+use compat::sys::errno::Errno;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A running machine, for the thread that booted it.
+pub struct Runtime {
+    machine: Arc<Machine>,
+    proc_: Proc,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Runtime {
+    /// Boots and starts every netisr.
+    pub fn start(config: Config) -> io::Result<Runtime> {
+        let Booted { machine, seeds, proc_ } = Machine::boot(config);
+        let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed));
+        Ok(Runtime { threads: threads.collect::<io::Result<_>>()?, machine, proc_ })
+    }
+
+    /// The device becomes an interface; its index. `EEXIST` if there is one of
+    /// that name.
+    pub fn attach(&self, dev: Device) -> Result<u16, Errno> {
+        domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Attach(Box::new(dev), reply))
+            .unwrap_or(Err(Errno::ENXIO))
+    }
+
+    /// One system call.
+    pub fn syscall(&self, cred: Cred, req: Request) -> Reply {
+        domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Syscall(cred, req, reply))
+            .unwrap_or_else(|| Reply::error(Errno::ENXIO))
+    }
+
+    /// Halts: every MASTER bows out, every thread ends.
+    pub fn halt(self) {
+        domsg(&self.proc_, &self.machine.port0, Netmsg0::Halt);
+        for t in self.threads {
+            // A thread that panicked has ended the process.
+            let _ = t.join();
+        }
+    }
+}

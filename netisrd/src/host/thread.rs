@@ -1,0 +1,230 @@
+//! One netisr as an OS thread: a mio poll over its port's waker, the receive
+//! queues that it owns, and its next callout.
+
+use crate::dev::RxQueue;
+use crate::machine::{Ctx, Machine, PerCpu};
+use crate::net::netisr::{self, Flow, Netmsg0};
+use compat::net::netisr::PortSync;
+use compat::qsbr::{Netisr, Netisr0, Seed};
+use compat::sys::msgport::Priority;
+use compat::sys::time::Time;
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Frames taken from one queue before messages and other queues have a turn.
+const RX_BUDGET: usize = 64;
+const WAKER: Token = Token(0);
+const TIMER: Token = Token(1);
+const FIRST_QUEUE: usize = 2;
+
+/// netisr0's token, or another's.
+enum NetisrToken {
+    Zero(Netisr0),
+    Other(Netisr),
+}
+
+impl NetisrToken {
+    fn any(&self) -> &Netisr {
+        match self {
+            NetisrToken::Zero(n0) => n0,
+            NetisrToken::Other(n) => n,
+        }
+    }
+
+    fn quiescent(&mut self) {
+        match self {
+            NetisrToken::Zero(n0) => n0.quiescent(),
+            NetisrToken::Other(n) => n.quiescent(),
+        }
+    }
+
+    fn run(&mut self, m: &Machine, cpu: &PerCpu) -> (Flow, bool) {
+        match self {
+            NetisrToken::Zero(n0) => netisr::run0(m, n0, cpu),
+            NetisrToken::Other(n) => netisr::run(m, n, cpu),
+        }
+    }
+
+    /// The next callout. Only netisr0 has callouts.
+    fn deadline(&self, m: &Machine) -> Option<Time> {
+        match self {
+            NetisrToken::Zero(n0) => m.own(n0).callouts.borrow().next(),
+            NetisrToken::Other(_) => None,
+        }
+    }
+}
+
+struct Queue {
+    if_index: u16,
+    rx: Box<dyn RxQueue>,
+    ready: bool,
+}
+
+/// What a netisr's thread polls.
+pub struct NetisrThread {
+    m: Arc<Machine>,
+    poll: Poll,
+    waker: Arc<Waker>,
+    /// A queue in memory has frames.
+    memory_ready: Arc<AtomicBool>,
+    timer: TimerFd,
+    armed: Option<Time>,
+    queues: Vec<Option<Queue>>,
+    cpu: PerCpu,
+}
+
+impl NetisrThread {
+    /// Starts the thread of `seed`'s netisr. It ends when the machine halts. A
+    /// panic in it ends the process: a dead netisr would stall every
+    /// synchronisation, and a machine without it answers nobody.
+    pub fn spawn(m: Arc<Machine>, seed: Seed) -> io::Result<std::thread::JoinHandle<()>> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        poll.registry().register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)?;
+        let cpuid = seed.cpuid();
+        let wake = {
+            let waker = waker.clone();
+            Box::new(move || {
+                if let Err(e) = waker.wake() {
+                    tracing::error!("netisr {cpuid}: wake: {e}");
+                }
+            })
+        };
+        match cpuid {
+            0 => m.port0.set_wake(wake),
+            k => m.ports[k - 1].set_wake(wake),
+        }
+        let memory_ready = Arc::new(AtomicBool::new(false));
+        std::thread::Builder::new().name(format!("netisr {cpuid}")).spawn(move || {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let cpu = PerCpu::default();
+                let queues = Vec::new();
+                let t = NetisrThread { m, poll, waker, memory_ready, timer, armed: None, queues, cpu };
+                t.service_loop(seed)
+            }));
+            if !matches!(ended, Ok(Ok(()))) {
+                if let Ok(Err(e)) = ended {
+                    tracing::error!("netisr {cpuid}: {e}");
+                }
+                std::process::abort();
+            }
+        })
+    }
+
+    /// `netmsg_service_loop`
+    fn service_loop(mut self, seed: Seed) -> io::Result<()> {
+        let mut token = match seed.cpuid() {
+            0 => NetisrToken::Zero(seed.claim0(Box::new(PortSync::new(self.m.ports.clone())))),
+            _ => NetisrToken::Other(seed.claim()),
+        };
+        let mut events = Events::with_capacity(64);
+        loop {
+            let (flow, more) = token.run(&self.m, &self.cpu);
+            if flow == Flow::Halt {
+                return Ok(());
+            }
+            self.take_new_queues()?;
+            self.arm_timer(token.deadline(&self.m))?;
+            let busy = more || self.queues.iter().flatten().any(|q| q.ready);
+            match self.poll.poll(&mut events, busy.then_some(Duration::ZERO)) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                self.note(event);
+            }
+            if self.memory_ready.swap(false, Ordering::AcqRel) {
+                let in_memory = |q: &&mut Queue| q.rx.poll_fd().is_none();
+                self.queues.iter_mut().flatten().filter(in_memory).for_each(|q| q.ready = true);
+            }
+            self.receive(&mut token)?;
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event.token() {
+            WAKER => {}
+            TIMER => {
+                // Edge-triggered and one-shot: what it says is known already.
+                self.armed = None;
+            }
+            Token(t) => {
+                if let Some(Some(q)) = self.queues.get_mut(t - FIRST_QUEUE) {
+                    q.ready = true;
+                }
+            }
+        }
+    }
+
+    /// Takes up to [`RX_BUDGET`] frames from each queue that may have some.
+    fn receive(&mut self, token: &mut NetisrToken) -> io::Result<()> {
+        for slot in &mut self.queues {
+            let Some(q) = slot.as_mut().filter(|q| q.ready) else { continue };
+            let cx = Ctx { m: &self.m, n: token.any(), cpu: &self.cpu };
+            match q.rx.receive(RX_BUDGET, &mut |frame| netisr::input(cx, q.if_index, frame)) {
+                Ok(n) => q.ready = n == RX_BUDGET,
+                Err(e) => {
+                    tracing::warn!("interface {}: {e}", q.if_index);
+                    self.m.port0.sendmsg(Priority::Normal, Netmsg0::IfDetach(q.if_index));
+                    if let Some(fd) = q.rx.poll_fd() {
+                        self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))?;
+                    }
+                    *slot = None;
+                }
+            }
+            token.quiescent();
+        }
+        Ok(())
+    }
+
+    fn take_new_queues(&mut self) -> io::Result<()> {
+        for (if_index, mut rx) in self.cpu.new_queues.borrow_mut().drain(..) {
+            let token = Token(self.queues.len() + FIRST_QUEUE);
+            match rx.poll_fd() {
+                Some(fd) => {
+                    let interest = Interest::READABLE;
+                    self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, interest)?;
+                }
+                None => {
+                    let (ready, waker) = (self.memory_ready.clone(), self.waker.clone());
+                    rx.set_waker(Arc::new(move || {
+                        ready.store(true, Ordering::Release);
+                        let _ = waker.wake();
+                    }));
+                }
+            }
+            // What came before it was polled makes no event.
+            self.queues.push(Some(Queue { if_index, rx, ready: true }));
+        }
+        Ok(())
+    }
+
+    /// The timer's resolution is the clock's, a poll's timeout would be
+    /// milliseconds.
+    fn arm_timer(&mut self, deadline: Option<Time>) -> io::Result<()> {
+        if deadline == self.armed {
+            return Ok(());
+        }
+        match deadline {
+            Some(when) => {
+                // 0 would disarm; what is due already fires at once.
+                let after = (when - self.m.clock().now()).max(Duration::from_nanos(1));
+                let spec = Expiration::OneShot(TimeSpec::from_duration(after));
+                self.timer.set(spec, TimerSetTimeFlags::empty())?;
+            }
+            None => self.timer.unset()?,
+        }
+        self.armed = deadline;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The kernel around CARP: libcarp's [`Kernel`] on this machine.
+
+use crate::machine::{Ctx, Ctx0, Machine, PerCpu};
+use crate::net::netisr::Netmsg0;
+use crate::net::{if_, route};
+use crate::netinet::{if_ether, ip_output};
+use compat::qsbr::Netisr0;
+use compat::sys::errno::Errno;
+use compat::sys::msgport::Priority;
+use compat::sys::time::{Time, tvtohz_high};
+use core::fmt;
+use core::net::Ipv4Addr;
+use libcarp::kernel::{CarpCallout, Cx, Kernel, Level};
+use libcarp::{Ifnet, InIfaddr};
+use rand_chacha::rand_core::Rng;
+use std::time::Duration;
+use triomphe::Arc;
+
+/// This machine, as CARP sees it.
+pub struct CarpKernel<'a> {
+    m: &'a Machine,
+    cpu: &'a PerCpu,
+}
+
+impl Ctx0<'_> {
+    /// Lends netisr0 to CARP.
+    pub fn carp<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        let kern = CarpKernel { m: self.m, cpu: self.cpu };
+        f(&mut Cx { carp: &self.m.carp, n0: self.n0, kern: &kern })
+    }
+}
+
+impl CarpKernel<'_> {
+    fn ctx<'b>(&'b self, n0: &'b Netisr0) -> Ctx<'b> {
+        Ctx { m: self.m, n: n0, cpu: self.cpu }
+    }
+
+    /// `tvtohz_high`, if the machine counts in ticks: the deadline is on a
+    /// tick.
+    fn deadline(&self, after: Duration) -> Time {
+        let now = self.m.clock().now();
+        match self.m.hz() {
+            0 => now + after,
+            hz => {
+                let tick = 1_000_000_000 / u64::from(hz);
+                Time((now.0 / tick + tvtohz_high(after, hz)) * tick)
+            }
+        }
+    }
+}
+
+impl Kernel for CarpKernel<'_> {
+    fn now(&self) -> Time {
+        self.m.clock().now()
+    }
+
+    fn arc4random(&self, n0: &Netisr0) -> u64 {
+        self.m.own(n0).rng.borrow_mut().next_u64()
+    }
+
+    fn callout_reset(&self, n0: &Netisr0, c: CarpCallout, after: Duration) {
+        self.callout_stop(n0, c);
+        self.m.own(n0).callouts.borrow_mut().reset(c, self.deadline(after));
+    }
+
+    fn callout_stop(&self, n0: &Netisr0, c: CarpCallout) {
+        let own = self.m.own(n0);
+        own.callouts.borrow_mut().stop(c);
+        if let Some(id) = own.inflight.borrow_mut().remove(&c) {
+            self.m.port0.dropmsg(id);
+        }
+    }
+
+    fn callout_deadline(&self, n0: &Netisr0, c: CarpCallout) -> Option<Time> {
+        self.m.own(n0).callouts.borrow().deadline(c)
+    }
+
+    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, packet: &[u8]) -> Result<(), Errno> {
+        ip_output::ip_rawoutput(self.ctx(n0), cifp, packet)
+    }
+
+    fn arp_gratuitous(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<InIfaddr>) {
+        if_ether::arp_gratuitous(self.ctx(n0), cifp, ia.addr(n0));
+    }
+
+    fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
+        if_::ifpromisc(self.m, n0, ifp, on)
+    }
+
+    fn in_addmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: Ipv4Addr) {
+        if_::in_addmulti(n0, ifp, group);
+    }
+
+    fn in_delmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: Ipv4Addr) {
+        if_::in_delmulti(n0, ifp, group);
+    }
+
+    fn rtchange(&self, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>) {
+        route::rtchange(self.m, self.cpu, n0, old, new);
+    }
+
+    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+        route::rtdelete(self.m, self.cpu, n0, ia);
+    }
+
+    fn rt_ifmsg(&self, _: &Netisr0, ifp: &Arc<Ifnet>) {
+        tracing::debug!("{}: link state changed to {:?}", ifp.if_xname, ifp.link_state());
+    }
+
+    fn in_ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<InIfaddr>> {
+        self.m.own(n0).in_ifaddrs.borrow().clone()
+    }
+
+    fn log(&self, level: Level, line: fmt::Arguments<'_>) {
+        match level {
+            Level::Info => tracing::info!("{line}"),
+            // What net.inet.carp.log=2 asks for is to be seen, whatever the
+            // filter says of the daemon's own debugging.
+            Level::Debug => tracing::info!("{line}"),
+        }
+    }
+}
+
+/// Sends a message for each callout that is due. It has priority and is
+/// droppable: stopped or armed again before it is dispatched, it does not
+/// arrive.
+pub fn softclock(m: &Machine, n0: &Netisr0) {
+    let now = m.clock().now();
+    let own = m.own(n0);
+    loop {
+        let due = own.callouts.borrow_mut().expire(now);
+        let Some(c) = due else { return };
+        let id = m.port0.sendmsg(Priority::Priority, Netmsg0::CarpTimeout(c));
+        own.inflight.borrow_mut().insert(c, id);
+    }
+}

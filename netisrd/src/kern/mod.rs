@@ -1,0 +1,5 @@
+//! `sys/kern`: what CARP asks of the kernel, and what programs do.
+
+pub mod carp_kernel;
+pub mod sys_generic;
+pub mod sysctl;

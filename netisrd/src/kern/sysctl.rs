@@ -1,0 +1,69 @@
+//! `kern_sysctl.c`: the machine's own leaves, beside CARP's.
+
+use crate::machine::{Ctx, Ctx0, Machine};
+use crate::net::rtsock;
+use compat::net::if_var::Counter;
+use compat::sys::ctlsock::{CtlType, SYSCTL_IFLIST, SYSCTL_NAMES};
+use compat::sys::errno::Errno;
+use compat::sys::sysctl::{self, Context, Oid, Read, Value, int_out};
+
+/// The context of the machine's leaves.
+struct MachineContext;
+
+impl Context for MachineContext {
+    type Cx<'a> = Ctx<'a>;
+}
+
+const fn rd(name: &'static str, descr: &'static str, read: Read<MachineContext>) -> Oid<MachineContext> {
+    Oid { name, ctltype: CtlType::Int, descr, read, write: None }
+}
+
+const fn text(name: &'static str, descr: &'static str, read: Read<MachineContext>) -> Oid<MachineContext> {
+    Oid { name, ctltype: CtlType::String, descr, read, write: None }
+}
+
+fn count(f: impl Fn(&Machine) -> &Counter, m: &Machine) -> Vec<u8> {
+    int_out(i32::try_from(f(m).value()).unwrap_or(i32::MAX))
+}
+
+const OIDS: &[Oid<MachineContext>] = &[
+    rd("kern.hz", "Ticks a second of callouts; 0 for exact ones", |cx| int_out(cx.m.hz() as i32)),
+    text("kern.ostype", "Operating system type", |_| b"netisrd".to_vec()),
+    text("kern.osrelease", "Operating system release", |_| env!("CARGO_PKG_VERSION").into()),
+    rd("kern.uptime", "Seconds since boot", |cx| int_out((cx.m.clock().now().0 / 1_000_000_000) as i32)),
+    rd("net.inet.carp.othervhid", "Advertisements for a vhid that nobody here has", |cx| {
+        count(|m| &m.other_vhid, cx.m)
+    }),
+    rd("net.inet.ip.stats.total", "IPv4 packets received", |cx| count(|m| &m.ipstat.total, cx.m)),
+    rd("net.inet.ip.stats.badlen", "Lengths that do not add up", |cx| count(|m| &m.ipstat.badlen, cx.m)),
+    rd("net.inet.ip.stats.badvers", "Not version 4", |cx| count(|m| &m.ipstat.badvers, cx.m)),
+    rd("net.inet.ip.stats.badhlen", "Bad header length", |cx| count(|m| &m.ipstat.badhlen, cx.m)),
+    rd("net.inet.ip.stats.badsum", "Bad header checksum", |cx| count(|m| &m.ipstat.badsum, cx.m)),
+    rd("net.inet.ip.stats.fragments", "Fragments dropped", |cx| count(|m| &m.ipstat.fragments, cx.m)),
+    rd("net.inet.ip.stats.cantforward", "Not ours", |cx| count(|m| &m.ipstat.cantforward, cx.m)),
+    rd("net.inet.ip.stats.noproto", "Unknown protocol", |cx| count(|m| &m.ipstat.noproto, cx.m)),
+    rd("net.inet.ip.stats.delivered", "Delivered", |cx| count(|m| &m.ipstat.delivered, cx.m)),
+    rd("net.inet.ip.stats.noroute", "No route to send by", |cx| count(|m| &m.ipstat.noroute, cx.m)),
+    rd("net.netisr.ncpus", "# of CPUs to handle network messages", |cx| int_out(cx.m.ncpus() as i32)),
+];
+
+/// `sysctlbyname`. `ENOENT` for no such name.
+pub fn sysctl(cx: &mut Ctx0<'_>, name: &str, new: &[u8], privileged: bool) -> Result<Value, Errno> {
+    let read_only = if new.is_empty() { Ok(()) } else { Err(Errno::EPERM) };
+    match name {
+        SYSCTL_NAMES => return read_only.map(|()| (CtlType::String, names())),
+        SYSCTL_IFLIST => return read_only.map(|()| (CtlType::Opaque, rtsock::sysctl_iflist(cx))),
+        _ => {}
+    }
+    if let Some(r) = cx.carp(|cx| sysctl::sysctl(libcarp::sysctl::OIDS, cx, name, new, privileged)) {
+        return r;
+    }
+    sysctl::sysctl(OIDS, &cx.any(), name, new, privileged).unwrap_or(Err(Errno::ENOENT))
+}
+
+fn names() -> Vec<u8> {
+    let mut all: Vec<&str> = OIDS.iter().map(|o| o.name).collect();
+    all.extend(libcarp::sysctl::OIDS.iter().map(|o| o.name));
+    all.sort_unstable();
+    all.iter().flat_map(|n| n.bytes().chain([0])).collect()
+}

@@ -1,0 +1,183 @@
+//! The machine: all that upstream keeps in globals, in one value.
+
+use crate::dev::RxQueue;
+use crate::net::if_::IfTable;
+use crate::net::netisr::{Netmsg, Netmsg0};
+use crate::net::route::RouteTable;
+use crate::netinet::if_ether::ArpTable;
+use crate::netinet::in_::AddrTable;
+use crate::netinet::ip_input::IpStats;
+use compat::net::if_var::Counter;
+use compat::net::netisr::{self, Proc};
+use compat::qsbr::{Brand, Netisr, Netisr0, Netisr0Cell, QsCell, Seed};
+use compat::sys::callout::Callouts;
+use compat::sys::mbuf;
+use compat::sys::msgport::{MsgId, MsgPort};
+use compat::sys::time::Clock;
+use core::cell::{Cell, RefCell};
+use libcarp::kernel::CarpCallout;
+use libcarp::{Carp, Ifnet, InIfaddr};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::collections::BTreeMap;
+use std::sync::Arc as StdArc;
+use triomphe::Arc;
+
+/// A packet of this machine.
+pub type Mbuf = mbuf::Mbuf<Ifnet>;
+
+/// What a machine is booted with.
+pub struct Config {
+    /// How many netisrs.
+    pub ncpus: usize,
+    /// Real or virtual time.
+    pub clock: StdArc<dyn Clock>,
+    /// What `karc4random` grows from.
+    pub seed: [u8; 32],
+    /// Ticks a second that callouts are rounded up to, as on a BSD kernel; 0
+    /// for exact ones.
+    pub hz: u32,
+}
+
+/// One machine.
+pub struct Machine {
+    /// For the cells that the machine makes.
+    pub brand: Brand,
+    /// netisr0's port.
+    pub port0: MsgPort<Netmsg0>,
+    /// The ports of netisr 1 to n-1.
+    pub ports: Vec<MsgPort<Netmsg>>,
+    /// `ifindex2ifnet`
+    pub ifnets: QsCell<IfTable>,
+    /// `INADDR_HASH`, for every netisr.
+    pub addrs: QsCell<AddrTable>,
+    /// `ip_carp.c`
+    pub carp: Carp,
+    /// `ipstat`
+    pub ipstat: IpStats,
+    /// Frames for a vhid that nobody here has.
+    pub other_vhid: Counter,
+    clock: StdArc<dyn Clock>,
+    hz: u32,
+    own: Netisr0Cell<MachineOwn>,
+}
+
+/// netisr0's part.
+pub struct MachineOwn {
+    /// Callouts of CARP.
+    pub callouts: RefCell<Callouts<CarpCallout>>,
+    /// Their messages that wait at netisr0's port.
+    pub inflight: RefCell<BTreeMap<CarpCallout, MsgId>>,
+    /// `in_ifaddrheads`, oldest first.
+    pub in_ifaddrs: RefCell<Vec<Arc<InIfaddr>>>,
+    /// The next interface's index.
+    pub next_index: Cell<u16>,
+    /// `karc4random`
+    pub rng: RefCell<ChaCha12Rng>,
+}
+
+/// A booted machine whose netisrs do not run yet.
+pub struct Booted {
+    /// The machine.
+    pub machine: StdArc<Machine>,
+    /// A token for each netisr, netisr0's first.
+    pub seeds: Vec<Seed>,
+    /// The right to wait for netisr0.
+    pub proc_: Proc,
+}
+
+impl Machine {
+    /// Boots: no interface, no address, nothing running.
+    pub fn boot(config: Config) -> Booted {
+        let (brand, seeds, proc_) = netisr::boot(config.ncpus);
+        let own = MachineOwn {
+            callouts: RefCell::default(),
+            inflight: RefCell::default(),
+            in_ifaddrs: RefCell::default(),
+            next_index: Cell::new(1),
+            rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
+        };
+        let machine = Machine {
+            port0: MsgPort::default(),
+            ports: (1..config.ncpus).map(|_| MsgPort::default()).collect(),
+            ifnets: QsCell::new(&brand),
+            addrs: QsCell::new(&brand),
+            carp: Carp::new(&brand),
+            ipstat: IpStats::default(),
+            other_vhid: Counter::default(),
+            clock: config.clock,
+            hz: config.hz,
+            own: Netisr0Cell::new(&brand, own),
+            brand,
+        };
+        Booted { machine: StdArc::new(machine), seeds, proc_ }
+    }
+
+    /// netisr0's part.
+    pub fn own<'a>(&'a self, n0: &'a Netisr0) -> &'a MachineOwn {
+        self.own.get(n0)
+    }
+
+    /// `netisr_ncpus`
+    pub fn ncpus(&self) -> usize {
+        self.ports.len() + 1
+    }
+
+    /// The machine's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// `hz`; 0 for exact callouts.
+    pub fn hz(&self) -> u32 {
+        self.hz
+    }
+}
+
+/// What each netisr keeps for itself.
+pub struct PerCpu {
+    /// Its copy of the ARP table.
+    pub arp: RefCell<ArpTable>,
+    /// Its copy of the routing table.
+    pub routes: RefCell<RouteTable>,
+    /// Receive queues that it was given and does not poll yet.
+    pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
+}
+
+impl Default for PerCpu {
+    fn default() -> Self {
+        PerCpu {
+            arp: RefCell::default(),
+            routes: RefCell::new(Arc::from(Vec::new())),
+            new_queues: RefCell::default(),
+        }
+    }
+}
+
+/// Any netisr, dispatching.
+#[derive(Clone, Copy)]
+pub struct Ctx<'a> {
+    /// The machine.
+    pub m: &'a Machine,
+    /// Its token.
+    pub n: &'a Netisr,
+    /// What it keeps for itself.
+    pub cpu: &'a PerCpu,
+}
+
+/// netisr0, dispatching.
+pub struct Ctx0<'a> {
+    /// The machine.
+    pub m: &'a Machine,
+    /// Its token.
+    pub n0: &'a mut Netisr0,
+    /// What it keeps for itself.
+    pub cpu: &'a PerCpu,
+}
+
+impl Ctx0<'_> {
+    /// netisr0 as any netisr.
+    pub fn any(&self) -> Ctx<'_> {
+        Ctx { m: self.m, n: self.n0, cpu: self.cpu }
+    }
+}

@@ -1,0 +1,238 @@
+//! `net/if.c`: the machine's interfaces.
+
+use crate::dev::{Device, Transmit};
+use crate::machine::{Ctx0, Machine};
+use crate::netinet::in_;
+use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
+use compat::net::if_var::IfAttach;
+use compat::qsbr::{Netisr, Netisr0, service_sync};
+use compat::sys::errno::Errno;
+use core::net::Ipv4Addr;
+use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl};
+use std::sync::Arc as StdArc;
+use triomphe::Arc;
+
+/// What is behind an interface.
+#[derive(Clone)]
+pub enum Softc {
+    /// A device.
+    Nic(StdArc<dyn Transmit>),
+    /// `if_softc` of a carp interface.
+    Carp(Arc<CarpSoftc>),
+}
+
+/// An interface and what is behind it.
+#[derive(Clone)]
+pub struct IfEntry {
+    /// The interface.
+    pub ifp: Arc<Ifnet>,
+    /// What is behind it.
+    pub softc: Softc,
+}
+
+/// `ifindex2ifnet`: interfaces by index, copied and switched like `if_carp`.
+#[derive(Clone, Default)]
+pub struct IfTable {
+    slots: Vec<Option<IfEntry>>,
+}
+
+impl IfTable {
+    /// The interface of that index.
+    #[inline]
+    pub fn get(&self, index: u16) -> Option<&IfEntry> {
+        self.slots.get(usize::from(index))?.as_ref()
+    }
+
+    /// All of them, by index.
+    pub fn iter(&self) -> impl Iterator<Item = &IfEntry> {
+        self.slots.iter().flatten()
+    }
+}
+
+impl Machine {
+    /// The interface of that index.
+    #[inline]
+    pub fn ifentry<'n>(&'n self, n: &'n Netisr, index: u16) -> Option<&'n IfEntry> {
+        self.ifnets.load(n)?.get(index)
+    }
+
+    /// `ifunit`: the interface of that name.
+    pub fn ifunit(&self, n: &Netisr, name: IfName) -> Option<IfEntry> {
+        self.ifnets.load(n)?.iter().find(|e| e.ifp.if_xname == name).cloned()
+    }
+
+    /// All interfaces, by index.
+    pub fn if_entries(&self, n: &Netisr) -> Vec<IfEntry> {
+        self.ifnets.load(n).map(|t| t.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+/// Copies, changes and switches the table, and frees the old one.
+fn change_table(cx: &mut Ctx0<'_>, f: impl FnOnce(&mut IfTable)) {
+    let mut new = cx.m.ifnets.load(cx.n0).cloned().unwrap_or_default();
+    f(&mut new);
+    let old = cx.m.ifnets.swap(cx.n0, Some(Box::new(new)));
+    drop(service_sync(cx.n0, old));
+}
+
+/// `if_attach`: gives an interface its index and its place.
+pub fn if_attach(
+    cx: &mut Ctx0<'_>,
+    name: IfName,
+    attach: impl FnOnce(u16) -> IfAttach,
+    softc: impl FnOnce(&mut Ctx0<'_>, &Arc<Ifnet>) -> Softc,
+) -> Result<IfEntry, Errno> {
+    if cx.m.ifunit(cx.n0, name).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    let own = cx.m.own(cx.n0);
+    let index = own.next_index.get();
+    own.next_index.set(index.checked_add(1).ok_or(Errno::ENOSPC)?);
+    let ifp = Arc::new(Ifnet::new(&cx.m.brand, attach(index)));
+    let softc = softc(cx, &ifp);
+    let entry = IfEntry { ifp, softc };
+    change_table(cx, |t| {
+        t.slots.resize(usize::from(index) + 1, None);
+        t.slots[usize::from(index)] = Some(entry.clone());
+    });
+    Ok(entry)
+}
+
+/// `ether_ifattach` of a device, up and running, with the addresses that the
+/// host lends. Its queues stay with the caller, who gives them to netisrs.
+pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
+    let flags = Iff::UP | Iff::RUNNING | Iff::BROADCAST | Iff::SIMPLEX | Iff::MULTICAST;
+    let attach = |index| IfAttach {
+        name: dev.name,
+        index,
+        if_type: IFT_ETHER,
+        flags,
+        mtu: dev.mtu,
+        lladdr: dev.lladdr,
+        shared_with_host: dev.shared_with_host,
+    };
+    let tx = dev.tx.clone();
+    let entry = if_attach(cx, dev.name, attach, |_, _| Softc::Nic(tx))?;
+    entry.ifp.set_link_state(cx.n0, LinkState::Up);
+    for (addr, mask) in &dev.addrs {
+        in_::add_address(cx, &entry.ifp, *addr, *mask, None)?;
+    }
+    Ok(entry.ifp.if_index)
+}
+
+/// `if_detach`: the interface and its addresses leave.
+pub fn if_detach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
+    cx.carp(|cx| clone::ifdetach(cx, ifp));
+    in_::delete_addresses(cx, ifp);
+    let index = usize::from(ifp.if_index);
+    change_table(cx, |t| {
+        if let Some(slot) = t.slots.get_mut(index) {
+            *slot = None;
+        }
+    });
+}
+
+/// A device died under its interface.
+pub fn if_detach_index(cx: &mut Ctx0<'_>, index: u16) {
+    let Some(entry) = cx.m.ifentry(cx.n0, index).cloned() else { return };
+    tracing::warn!("{}: detached", entry.ifp.if_xname);
+    if_detach(cx, &entry.ifp);
+}
+
+/// `SIOCSIFFLAGS`
+pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) {
+    let ifp = &entry.ifp;
+    let up = wanted.contains(Iff::UP);
+    if ifp.flags().contains(Iff::UP) && !up {
+        if_down(cx, entry);
+    } else if up && !ifp.flags().contains(Iff::UP) {
+        if_up(cx, entry);
+    }
+    let changeable = !(Iff::CANTCHANGE | Iff::UP | Iff::PROMISC);
+    ifp.clear_flags(cx.n0, changeable & !wanted);
+    ifp.set_flags(cx.n0, changeable & wanted);
+}
+
+/// `if_up`: CARP sees the interface's addresses arrive.
+pub fn if_up(cx: &mut Ctx0<'_>, entry: &IfEntry) {
+    let ifp = &entry.ifp;
+    ifp.set_flags(cx.n0, Iff::UP);
+    match &entry.softc {
+        Softc::Nic(_) => {
+            ifp.set_flags(cx.n0, Iff::RUNNING);
+            ctlinput(cx, ifp, true);
+        }
+        Softc::Carp(sc) => {
+            let sc = sc.clone();
+            cx.carp(|cx| ioctl::sifflags(cx, &sc));
+        }
+    }
+}
+
+/// `if_down`: CARP bows out while it can, then sees the interface's addresses
+/// leave.
+pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
+    let ifp = &entry.ifp;
+    match &entry.softc {
+        Softc::Nic(_) => {
+            cx.carp(|cx| ifaddr::parent_going_down(cx, ifp));
+            ifp.clear_flags(cx.n0, Iff::UP);
+            ctlinput(cx, ifp, false);
+        }
+        Softc::Carp(sc) => {
+            let sc = sc.clone();
+            ifp.clear_flags(cx.n0, Iff::UP);
+            cx.carp(|cx| ioctl::sifflags(cx, &sc));
+        }
+    }
+}
+
+/// `pfctlinput(PRC_IFDOWN or PRC_IFUP)` for each address of `ifp`.
+fn ctlinput(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>, up: bool) {
+    for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
+        cx.carp(|cx| ifaddr::proto_ctlinput(cx, &ia, up));
+    }
+}
+
+/// `ifpromisc`: counts who wants all frames; the first and the last tell the
+/// device.
+pub fn ifpromisc(m: &Machine, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
+    let pcount = &ifp.own(n0).if_pcount;
+    let before = pcount.get();
+    let after = if on { before + 1 } else { before.saturating_sub(1) };
+    if (before == 0) != (after == 0) {
+        if let Some(IfEntry { softc: Softc::Nic(tx), .. }) = m.ifentry(n0, ifp.if_index) {
+            tx.set_promisc(on)?;
+        }
+        if on {
+            ifp.set_flags(n0, Iff::PROMISC);
+        } else {
+            ifp.clear_flags(n0, Iff::PROMISC);
+        }
+    }
+    pcount.set(after);
+    Ok(())
+}
+
+/// `in_addmulti`
+pub fn in_addmulti(n0: &Netisr0, ifp: &Ifnet, group: Ipv4Addr) {
+    let mut groups = ifp.own(n0).if_multiaddrs.borrow_mut();
+    match groups.iter_mut().find(|(g, _)| *g == group) {
+        Some((_, refs)) => *refs += 1,
+        None => groups.push((group, 1)),
+    }
+}
+
+/// `in_delmulti`
+pub fn in_delmulti(n0: &Netisr0, ifp: &Ifnet, group: Ipv4Addr) {
+    let mut groups = ifp.own(n0).if_multiaddrs.borrow_mut();
+    if let Some((_, refs)) = groups.iter_mut().find(|(g, _)| *g == group) {
+        *refs -= 1;
+    }
+    groups.retain(|(_, refs)| *refs > 0);
+}
+
+/// Whether `ifp` is a carp interface.
+pub fn is_carp(ifp: &Ifnet) -> bool {
+    ifp.if_type == IFT_CARP
+}

@@ -1,0 +1,219 @@
+//! `net/netisr.c`: the messages of the network threads and their dispatch.
+//!
+//! There are two kinds of message, so that what belongs to netisr0 cannot be
+//! sent to another netisr.
+
+use crate::dev::{Device, RxQueue};
+use crate::kern::{carp_kernel, sys_generic};
+use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
+use crate::net::if_ethersubr::{self, Isr};
+use crate::net::route::{self, RouteTable};
+use crate::net::{if_, if_clone};
+use crate::netinet::{if_ether, ip_input};
+use compat::net::if_var::LlAddr;
+use compat::net::netisr::SyncMsg;
+use compat::qsbr::{Netisr, Netisr0};
+use compat::sys::ctlsock::{Reply, Request};
+use compat::sys::errno::Errno;
+use compat::sys::msgport::{Priority, ReplyPort};
+use compat::sys::time::Time;
+use core::net::Ipv4Addr;
+use libcarp::kernel::CarpCallout;
+
+/// `netisr_rollup_limit`: messages dispatched before devices are looked at
+/// again.
+pub const ROLLUP_LIMIT: usize = 32;
+
+/// A message to netisr 1 to n-1.
+pub enum Netmsg {
+    /// `netmsg_sync_handler`
+    Sync(SyncMsg),
+    /// `netmsg_packet`: an IPv4 packet whose hash is this netisr's.
+    Ip(Mbuf),
+    /// `netmsg_inarp`: what netisr0 learned.
+    Arp(ArpUpdate),
+    /// The routing table has changed.
+    Routes(RouteTable),
+    /// A receive queue of the interface with that index: yours from now on.
+    Queue(u16, Box<dyn RxQueue>),
+    /// The machine halts.
+    Halt,
+}
+
+impl From<SyncMsg> for Netmsg {
+    fn from(s: SyncMsg) -> Netmsg {
+        Netmsg::Sync(s)
+    }
+}
+
+/// One entry of the ARP table, for every netisr's copy.
+#[derive(Clone, Copy, Debug)]
+pub struct ArpUpdate {
+    /// Index of the real interface it is reached through.
+    pub if_index: u16,
+    /// Whose.
+    pub addr: Ipv4Addr,
+    /// Its address.
+    pub lladdr: LlAddr,
+    /// When it was heard.
+    pub heard: Time,
+}
+
+/// Who makes a system call, as the kernel says.
+#[derive(Clone, Copy, Debug)]
+pub struct Cred {
+    /// Root, or the user that netisrd runs as.
+    pub privileged: bool,
+}
+
+/// A message to netisr0.
+pub enum Netmsg0 {
+    /// An IPv4 packet whose hash is netisr0's.
+    Ip(Mbuf),
+    /// An ARP packet.
+    Arp(Mbuf),
+    /// An advertisement.
+    Carp(Mbuf),
+    /// `carp_send_ad_timeout_dispatch`, `carp_master_down_timeout_dispatch`
+    CarpTimeout(CarpCallout),
+    /// A system call.
+    Syscall(Cred, Request, ReplyPort<Reply>),
+    /// A device becomes an interface; its queues go to netisrs in turn.
+    Attach(Box<Device>, ReplyPort<Result<u16, Errno>>),
+    /// A device died: its interface leaves.
+    IfDetach(u16),
+    /// The machine halts: every MASTER bows out.
+    Halt(ReplyPort<()>),
+}
+
+/// What a dispatched message makes of its netisr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End.
+    Halt,
+}
+
+/// Dispatches one message on netisr `k`, which is quiescent after it.
+pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow {
+    let flow = match msg {
+        Netmsg::Sync(SyncMsg(reply)) => {
+            n.quiescent();
+            reply.replymsg(());
+            Flow::Continue
+        }
+        Netmsg::Ip(mbuf) => {
+            ip_input::ip_input(Ctx { m, n, cpu }, mbuf);
+            Flow::Continue
+        }
+        Netmsg::Arp(update) => {
+            if_ether::arp_update_oncpu(Ctx { m, n, cpu }, update);
+            Flow::Continue
+        }
+        Netmsg::Routes(table) => {
+            route::update_oncpu(Ctx { m, n, cpu }, table);
+            Flow::Continue
+        }
+        Netmsg::Queue(index, queue) => {
+            cpu.new_queues.borrow_mut().push((index, queue));
+            Flow::Continue
+        }
+        Netmsg::Halt => Flow::Halt,
+    };
+    n.quiescent();
+    flow
+}
+
+/// Dispatches one message on netisr0.
+pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> Flow {
+    let mut cx = Ctx0 { m, n0, cpu };
+    match msg {
+        Netmsg0::Ip(mbuf) => ip_input::ip_input(cx.any(), mbuf),
+        Netmsg0::Arp(mbuf) => if_ether::arpintr(&mut cx, &mbuf),
+        Netmsg0::Carp(mbuf) => ip_input::carp_proto_input(&mut cx, &mbuf),
+        Netmsg0::CarpTimeout(c) => {
+            cx.m.own(cx.n0).inflight.borrow_mut().remove(&c);
+            cx.carp(|cx| {
+                if let Some(sc) = cx.carp.softc(cx.n0, c.if_index) {
+                    libcarp::state::timeout(cx, &sc, c.timer);
+                }
+            });
+        }
+        Netmsg0::Syscall(cred, req, reply) => reply.replymsg(sys_generic::syscall(&mut cx, cred, &req)),
+        Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
+        Netmsg0::IfDetach(index) => if_::if_detach_index(&mut cx, index),
+        Netmsg0::Halt(reply) => {
+            if_clone::destroy_all(&mut cx);
+            for port in &m.ports {
+                port.sendmsg(Priority::Normal, Netmsg::Halt);
+            }
+            reply.replymsg(());
+            return Flow::Halt;
+        }
+    }
+    Flow::Continue
+}
+
+/// Attaches a device and deals its queues out: queue q of the interface with
+/// index i goes to netisr (i + q) mod n.
+fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
+    let index = if_::attach_device(cx, &dev)?;
+    for (q, queue) in dev.rx.into_iter().enumerate() {
+        match (usize::from(index) + q) % cx.m.ncpus() {
+            0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),
+            cpu => {
+                cx.m.ports[cpu - 1].sendmsg(Priority::Normal, Netmsg::Queue(index, queue));
+            }
+        }
+    }
+    Ok(index)
+}
+
+/// `netisr_queue` or, on the right netisr already, `netisr_handle`: a frame
+/// from queue to protocol.
+pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
+    let Some((isr, mbuf)) = if_ethersubr::ether_input(cx, if_index, frame) else { return };
+    match isr {
+        Isr::Arp => {
+            cx.m.port0.sendmsg(Priority::Normal, Netmsg0::Arp(mbuf));
+        }
+        Isr::Carp => {
+            cx.m.port0.sendmsg(Priority::Normal, Netmsg0::Carp(mbuf));
+        }
+        Isr::Ip => match ip_input::ip_cpu(cx.m.ncpus(), &mbuf.data) {
+            cpu if cpu == cx.n.cpuid() => ip_input::ip_input(cx, mbuf),
+            0 => {
+                cx.m.port0.sendmsg(Priority::Normal, Netmsg0::Ip(mbuf));
+            }
+            cpu => {
+                cx.m.ports[cpu - 1].sendmsg(Priority::Normal, Netmsg::Ip(mbuf));
+            }
+        },
+    }
+}
+
+/// netisr0's turn: callouts that are due, then up to [`ROLLUP_LIMIT`]
+/// messages. Says whether to go on, and whether messages are left.
+pub fn run0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu) -> (Flow, bool) {
+    for _ in 0..ROLLUP_LIMIT {
+        carp_kernel::softclock(m, n0);
+        let Some(msg) = m.port0.getport() else { return (Flow::Continue, false) };
+        if dispatch0(m, n0, cpu, msg) == Flow::Halt {
+            return (Flow::Halt, false);
+        }
+    }
+    (Flow::Continue, true)
+}
+
+/// Another netisr's turn.
+pub fn run(m: &Machine, n: &mut Netisr, cpu: &PerCpu) -> (Flow, bool) {
+    let port = &m.ports[n.cpuid() - 1];
+    for _ in 0..ROLLUP_LIMIT {
+        let Some(msg) = port.getport() else { return (Flow::Continue, false) };
+        if dispatch(m, n, cpu, msg) == Flow::Halt {
+            return (Flow::Halt, false);
+        }
+    }
+    (Flow::Continue, true)
+}

@@ -1,0 +1,106 @@
+//! `net/route.c`: the machine's routing table. It holds prefix routes: each
+//! belongs to an address (`IFA_ROUTE`) and leaves by that address's interface.
+//!
+//! As upstream, each netisr has its own copy, brought up to date by message
+//! from netisr0.
+
+use crate::machine::{Ctx, Machine, PerCpu};
+use crate::net::netisr::Netmsg;
+use compat::qsbr::Netisr0;
+use compat::sys::msgport::Priority;
+use core::net::Ipv4Addr;
+use libcarp::{Ifnet, InIfaddr};
+use triomphe::Arc;
+
+/// A prefix route, for whoever sends.
+#[derive(Clone)]
+pub struct Route {
+    /// The prefix.
+    pub net: Ipv4Addr,
+    /// Its mask.
+    pub mask: Ipv4Addr,
+    /// `rt_ifp`
+    pub ifp: Arc<Ifnet>,
+    /// `rt_ifa`'s address: what a packet without a source gets.
+    pub src: Ipv4Addr,
+}
+
+/// One netisr's copy, longest prefixes first.
+pub type RouteTable = Arc<[Route]>;
+
+/// `rtlookup`
+pub fn rtlookup(table: &[Route], dst: Ipv4Addr) -> Option<&Route> {
+    table.iter().find(|r| dst & r.mask == r.net)
+}
+
+/// `in_addprefix`: gives `ia` its prefix route, unless some address holds it
+/// already.
+pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+    let holders = m.own(n0).in_ifaddrs.borrow();
+    if !holders.iter().any(|other| other.has_route(n0) && other.same_prefix(n0, ia)) {
+        ia.set_route(n0, true);
+    }
+    drop(holders);
+    publish(m, cpu, n0);
+}
+
+/// `in_scrubprefix`: `ia` leaves its prefix route to another address of a real
+/// interface, if there is one.
+pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+    if ia.has_route(n0) {
+        ia.set_route(n0, false);
+        let heir = m.own(n0).in_ifaddrs.borrow().iter().find(|o| can_inherit(n0, o, ia)).cloned();
+        if let Some(heir) = heir {
+            heir.set_route(n0, true);
+        }
+    }
+    publish(m, cpu, n0);
+}
+
+fn can_inherit(n0: &Netisr0, other: &Arc<InIfaddr>, ia: &Arc<InIfaddr>) -> bool {
+    !Arc::ptr_eq(other, ia) && !crate::net::if_::is_carp(&other.ia_ifp) && other.same_prefix(n0, ia)
+}
+
+/// `rtchange`: the prefix route of `old` becomes `new`'s.
+pub fn rtchange(m: &Machine, cpu: &PerCpu, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>) {
+    if old.has_route(n0) {
+        old.set_route(n0, false);
+        new.set_route(n0, true);
+        publish(m, cpu, n0);
+    }
+}
+
+/// `rtinit(RTM_DELETE)`: the prefix route of `ia` goes.
+pub fn rtdelete(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+    if ia.has_route(n0) {
+        ia.set_route(n0, false);
+        publish(m, cpu, n0);
+    }
+}
+
+/// Sends every netisr its copy.
+fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
+    let mut routes: Vec<Route> = m
+        .own(n0)
+        .in_ifaddrs
+        .borrow()
+        .iter()
+        .filter(|ia| ia.has_route(n0))
+        .map(|ia| route_of(n0, ia))
+        .collect();
+    routes.sort_by_key(|r| core::cmp::Reverse(u32::from(r.mask)));
+    let table: RouteTable = routes.into();
+    *cpu.routes.borrow_mut() = table.clone();
+    for port in &m.ports {
+        port.sendmsg(Priority::Normal, Netmsg::Routes(table.clone()));
+    }
+}
+
+fn route_of(n0: &Netisr0, ia: &Arc<InIfaddr>) -> Route {
+    Route { net: ia.subnet(n0), mask: ia.mask(n0), ifp: ia.ia_ifp.clone(), src: ia.addr(n0) }
+}
+
+/// A netisr gets its copy.
+pub fn update_oncpu(cx: Ctx<'_>, table: RouteTable) {
+    *cx.cpu.routes.borrow_mut() = table;
+}

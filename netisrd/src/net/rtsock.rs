@@ -1,0 +1,92 @@
+//! `net/rtsock.c`: the interface list as routing messages
+//! (`sysctl NET_RT_IFLIST`), which is what `getifaddrs(3)` reads.
+
+use crate::machine::Ctx0;
+use crate::net::if_::IfEntry;
+use crate::netinet::in_;
+use compat::net::if_::{IfData, IfMsghdr, IfaMsghdr};
+use compat::net::if_dl::SockAddrDl;
+use compat::netinet::in_::SockAddrIn;
+use compat::sys::socket::rt_roundup;
+use libcarp::{Ifnet, InIfaddr};
+use triomphe::Arc;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// `RTM_VERSION`
+pub const RTM_VERSION: u8 = 7;
+/// `RTM_NEWADDR`
+pub const RTM_NEWADDR: u8 = 0xc;
+/// `RTM_IFINFO`
+pub const RTM_IFINFO: u8 = 0xe;
+const RTA_NETMASK: i32 = 0x4;
+const RTA_IFP: i32 = 0x10;
+const RTA_IFA: i32 = 0x20;
+const RTA_BRD: i32 = 0x80;
+
+/// `sysctl_iflist`: every interface and its addresses.
+pub fn sysctl_iflist(cx: &Ctx0<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for IfEntry { ifp, .. } in cx.m.if_entries(cx.n0) {
+        push_if(&mut out, &ifp);
+        for ia in in_::addresses_of(cx.m, cx.n0, &ifp) {
+            push_ifa(&mut out, cx, &ia);
+        }
+    }
+    out
+}
+
+fn push_if(out: &mut Vec<u8>, ifp: &Ifnet) {
+    let sdl = SockAddrDl::new(ifp.if_index, ifp.if_type, ifp.if_xname.as_str(), ifp.lladdr());
+    let mut hdr = IfMsghdr::new_zeroed();
+    hdr.ifm_msglen = (size_of::<IfMsghdr>() + rt_roundup(sdl.sdl_len)) as u16;
+    hdr.ifm_version = RTM_VERSION;
+    hdr.ifm_type = RTM_IFINFO;
+    hdr.ifm_index = ifp.if_index;
+    hdr.ifm_flags = ifp.flags().bits() as i32;
+    hdr.ifm_addrs = RTA_IFP;
+    hdr.ifm_data = if_data(ifp);
+    out.extend_from_slice(hdr.as_bytes());
+    push_sockaddr(out, sdl.sdl_len, sdl.as_bytes());
+}
+
+fn if_data(ifp: &Ifnet) -> IfData {
+    let s = &ifp.stats;
+    IfData {
+        ifi_type: ifp.if_type,
+        ifi_addrlen: 6,
+        ifi_hdrlen: 14,
+        ifi_mtu: ifp.if_mtu.into(),
+        ifi_link_state: ifp.link_state() as u64,
+        ifi_ipackets: s.ipackets.value(),
+        ifi_ierrors: s.ierrors.value(),
+        ifi_opackets: s.opackets.value(),
+        ifi_oerrors: s.oerrors.value(),
+        ifi_ibytes: s.ibytes.value(),
+        ifi_obytes: s.obytes.value(),
+        ifi_imcasts: s.imcasts.value(),
+        ifi_omcasts: s.omcasts.value(),
+        ifi_iqdrops: s.iqdrops.value(),
+        ifi_noproto: s.noproto.value(),
+        ..IfData::default()
+    }
+}
+
+fn push_ifa(out: &mut Vec<u8>, cx: &Ctx0<'_>, ia: &Arc<InIfaddr>) {
+    let addrs = [ia.mask(cx.n0), ia.addr(cx.n0), ia.broad(cx.n0)].map(SockAddrIn::new);
+    let mut hdr = IfaMsghdr::new_zeroed();
+    hdr.ifam_msglen = (size_of::<IfaMsghdr>() + addrs.len() * size_of::<SockAddrIn>()) as u16;
+    hdr.ifam_version = RTM_VERSION;
+    hdr.ifam_type = RTM_NEWADDR;
+    hdr.ifam_index = ia.ia_ifp.if_index;
+    hdr.ifam_addrs = RTA_NETMASK | RTA_IFA | RTA_BRD;
+    out.extend_from_slice(hdr.as_bytes());
+    for a in addrs {
+        push_sockaddr(out, a.sin_len, a.as_bytes());
+    }
+}
+
+fn push_sockaddr(out: &mut Vec<u8>, len: u8, bytes: &[u8]) {
+    let at = out.len();
+    out.extend_from_slice(bytes);
+    out.resize(at + rt_roundup(len), 0);
+}

@@ -1,0 +1,7 @@
+//! `sys/netinet`: ARP and IPv4.
+
+pub mod if_ether;
+pub mod in_;
+pub mod ip_icmp;
+pub mod ip_input;
+pub mod ip_output;

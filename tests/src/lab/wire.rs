@@ -1,0 +1,191 @@
+//! A recorder on an interface, and a way to put frames on it.
+
+use super::events::wait_readable;
+use super::frame::Frame;
+use super::proc::Watched;
+use super::{Lab, PATIENCE, target_dir, within};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pcap::{Active, Capture, Direction};
+use pcap_file::pcap::{PcapPacket, PcapWriter};
+use std::fs::{self, File};
+use std::io::{PipeReader, PipeWriter, pipe};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Records every frame on an interface from [`Wire::open`] on. If the test
+/// fails, the frames are left in `target/lab/`.
+pub struct Wire {
+    name: String,
+    frames: Arc<Watched<Vec<Frame>>>,
+    injector: Mutex<Capture<Active>>,
+    /// Closing it stops the recorder.
+    stop: Option<PipeWriter>,
+    recorder: Option<JoinHandle<()>>,
+}
+
+impl Wire {
+    /// Records `dev` in a namespace; with `only_in` not what its own host
+    /// sends there.
+    pub fn open(lab: &Lab, ns: Option<&str>, dev: &str, only_in: bool) -> Wire {
+        let open = || {
+            let c = Capture::from_device(dev).unwrap().immediate_mode(true).promisc(true);
+            let c = c.snaplen(65_535).buffer_size(8 << 20).open();
+            c.unwrap_or_else(|e| panic!("capture on {dev}: {e}")).setnonblock().unwrap()
+        };
+        let (capture, injector) = within(ns, || (open(), open()));
+        if only_in {
+            capture.direction(Direction::In).unwrap();
+        }
+        let frames = Arc::new(Watched::default());
+        let (reader, writer) = pipe().unwrap();
+        let sink = Arc::clone(&frames);
+        let record = move || record(capture, &reader, &sink);
+        let recorder = thread::Builder::new().name("wire".into()).spawn(record).unwrap();
+        let test = lab.name().replace("::", "-");
+        let name = format!("{test}-{}{dev}{}", ns.unwrap_or(""), if only_in { "-in" } else { "" });
+        Wire { name, frames, injector: Mutex::new(injector), stop: Some(writer), recorder: Some(recorder) }
+    }
+
+    /// How many frames there are: a mark from which to look or wait.
+    pub fn mark(&self) -> usize {
+        self.frames.lock().len()
+    }
+
+    /// All frames so far.
+    pub fn frames(&self) -> Vec<Frame> {
+        self.frames.lock().clone()
+    }
+
+    /// The frames from a mark on.
+    pub fn since(&self, mark: usize) -> Vec<Frame> {
+        self.frames.lock()[mark..].to_vec()
+    }
+
+    /// Waits for the first frame from `mark` on that `pred` accepts; its
+    /// index.
+    ///
+    /// # Panics
+    /// After `within`.
+    pub fn wait_for(
+        &self,
+        mark: usize,
+        what: &str,
+        within: Duration,
+        mut pred: impl FnMut(&Frame) -> bool,
+    ) -> usize {
+        let mut seen = mark;
+        let found = self.frames.wait(within, |frames| {
+            while let Some(frame) = frames.get(seen) {
+                seen += 1;
+                if pred(frame) {
+                    return Some(seen - 1);
+                }
+            }
+            None
+        });
+        found.unwrap_or_else(|| {
+            let frames = self.since(mark);
+            let last = &frames[frames.len().saturating_sub(30)..];
+            panic!("no {what} within {within:?} on {}, but {} frames: {last:#?}", self.name, frames.len())
+        })
+    }
+
+    /// As [`Wire::wait_for`], with [`super::PATIENCE`]; the frame itself.
+    pub fn next(&self, mark: usize, what: &str, pred: impl FnMut(&Frame) -> bool) -> Frame {
+        let i = self.wait_for(mark, what, PATIENCE, pred);
+        self.frames.lock()[i].clone()
+    }
+
+    /// Waits for `count` frames from `mark` on that `pred` accepts.
+    pub fn wait_count(&self, mark: usize, count: usize, what: &str, pred: impl Fn(&Frame) -> bool) {
+        let mut seen = 0;
+        self.wait_for(mark, &format!("{count} {what}"), PATIENCE, |f| {
+            seen += usize::from(pred(f));
+            seen == count
+        });
+    }
+
+    /// Sends a frame out of the interface: to the program behind a tap, the
+    /// host behind a veth, all ports of a bridge. The recorder sees it too.
+    pub fn inject(&self, frame: &[u8]) {
+        let mut injector = self.injector.lock().unwrap_or_else(|p| p.into_inner());
+        let until = Instant::now() + PATIENCE;
+        while let Err(e) = injector.sendpacket(frame) {
+            let busy = e.to_string().contains("buffer space") || e.to_string().contains("temporarily");
+            assert!(busy && Instant::now() < until, "{} bytes on {}: {e}", frame.len(), self.name);
+            let _ = poll(&mut [PollFd::new(injector.as_fd(), PollFlags::POLLOUT)], PollTimeout::from(10u8));
+        }
+    }
+
+    /// Writes all frames so far as an Ethernet pcap.
+    pub fn write_pcap(&self, path: &Path) {
+        write_pcap(path, &self.frames());
+    }
+}
+
+/// Writes frames as an Ethernet pcap.
+pub(super) fn write_pcap(path: &Path, frames: &[Frame]) {
+    let mut writer = PcapWriter::new(File::create(path).unwrap()).unwrap();
+    for f in frames {
+        let packet = PcapPacket::new(f.stamp, f.bytes.len() as u32, &f.bytes);
+        writer.write_packet(&packet).unwrap();
+    }
+}
+
+fn record(mut capture: Capture<Active>, stop: &PipeReader, sink: &Watched<Vec<Frame>>) {
+    loop {
+        let mut fds =
+            [PollFd::new(capture.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        let polled = poll(&mut fds, PollTimeout::NONE);
+        let stopped = polled.is_ok() && fds[1].revents().is_some_and(|r| !r.is_empty());
+        loop {
+            match capture.next_packet() {
+                Ok(p) => {
+                    let (sec, usec) = (p.header.ts.tv_sec as u64, p.header.ts.tv_usec as u32);
+                    let stamp = Duration::new(sec, usec * 1000);
+                    let frame = Frame { at: Instant::now(), stamp, bytes: p.data.to_vec() };
+                    sink.change(|frames| frames.push(frame));
+                }
+                Err(pcap::Error::TimeoutExpired) => break,
+                // the interface is gone or down: there is nothing more to see
+                // until it is back up
+                Err(_) if stopped => return,
+                Err(_) => {
+                    if wait_readable(stop.as_fd(), Duration::from_millis(50)) {
+                        return;
+                    }
+                    break;
+                }
+            }
+        }
+        if stopped {
+            return;
+        }
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("name", &self.name).field("frames", &self.mark()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(recorder) = self.recorder.take() {
+            let _ = recorder.join();
+        }
+        if thread::panicking() {
+            let dir = target_dir().join("lab");
+            let path = dir.join(format!("{}.pcap", self.name));
+            if fs::create_dir_all(&dir).is_ok() {
+                write_pcap(&path, &self.frames());
+                println!("the frames are in {}", path.display());
+            }
+        }
+    }
+}
