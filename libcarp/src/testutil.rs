@@ -1,1 +1,319 @@
-//! The test kernel.
+//! The kernel of the tests: time stands still until it is told to move, and
+//! every effect is recorded, in order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+use crate::carpreq::{CARPR_STATE_KEEP, CarpReq};
+use crate::header::CarpHeader;
+use crate::ifaddr::{self, IfaddrEvent};
+use crate::input::{self, DropReason};
+use crate::kernel::{CarpCallout, Cx, Kernel, Level, Timer};
+use crate::softc::{Carp, CarpSoftc, State};
+use crate::{Ifnet, InIfaddr, clone, ioctl, state};
+use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff};
+use compat::net::if_var::IfAttach;
+use compat::netinet::ip::Ip;
+use compat::qsbr::{self, Brand, Netisr0};
+use compat::sys::callout::Callouts;
+use compat::sys::errno::Errno;
+use compat::sys::time::Time;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::net::Ipv4Addr;
+use std::time::Duration;
+use triomphe::Arc;
+
+/// One thing that CARP did to the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// An advertisement: interface, vhid, advbase, advskew.
+    Ad(&'static str, u8, u8, u8),
+    Arp(&'static str, Ipv4Addr),
+    Promisc(&'static str, bool),
+    Join(&'static str),
+    Leave(&'static str),
+    Route(Ipv4Addr, &'static str, &'static str),
+    Unroute(Ipv4Addr),
+    IfMsg(&'static str, State),
+}
+
+pub struct FakeKernel {
+    pub now: Cell<Time>,
+    pub random: Cell<u64>,
+    pub callouts: RefCell<Callouts<CarpCallout>>,
+    pub effects: RefCell<Vec<Effect>>,
+    /// Every packet, as sent.
+    pub wire: RefCell<Vec<Vec<u8>>>,
+    pub ifaddrs: RefCell<Vec<Arc<InIfaddr>>>,
+    pub logged: RefCell<Vec<String>>,
+    /// What `ip_output` says.
+    pub output_error: Cell<Option<Errno>>,
+    /// Interfaces whose state an `IfMsg` reports.
+    softcs: RefCell<Vec<Arc<CarpSoftc>>>,
+}
+
+/// Names as `&'static str`, so that effects are written short.
+fn name_of(ifp: &Ifnet) -> &'static str {
+    match ifp.if_xname.as_str() {
+        "em0" => "em0",
+        "em1" => "em1",
+        "carp0" => "carp0",
+        "carp1" => "carp1",
+        other => panic!("no test has {other}"),
+    }
+}
+
+impl FakeKernel {
+    fn did(&self, e: Effect) {
+        self.effects.borrow_mut().push(e);
+    }
+}
+
+impl Kernel for FakeKernel {
+    fn now(&self) -> Time {
+        self.now.get()
+    }
+
+    fn arc4random(&self, _: &Netisr0) -> u64 {
+        self.random
+            .set(self.random.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
+        self.random.get()
+    }
+
+    fn callout_reset(&self, _: &Netisr0, c: CarpCallout, after: Duration) {
+        self.callouts.borrow_mut().reset(c, self.now.get() + after);
+    }
+
+    fn callout_stop(&self, _: &Netisr0, c: CarpCallout) {
+        self.callouts.borrow_mut().stop(c);
+    }
+
+    fn callout_deadline(&self, _: &Netisr0, c: CarpCallout) -> Option<Time> {
+        self.callouts.borrow().deadline(c)
+    }
+
+    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, packet: &[u8]) -> Result<(), Errno> {
+        let ip = Ip::parse(packet).unwrap();
+        let h = CarpHeader::parse(&packet[ip.hlen..]).unwrap();
+        let _ = n0;
+        self.did(Effect::Ad(name_of(cifp), h.vhid, h.advbase, h.advskew));
+        self.wire.borrow_mut().push(packet.to_vec());
+        self.output_error.get().map_or(Ok(()), Err)
+    }
+
+    fn arp_gratuitous(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<InIfaddr>) {
+        self.did(Effect::Arp(name_of(cifp), ia.addr(n0)));
+    }
+
+    fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
+        let pcount = &ifp.own(n0).if_pcount;
+        pcount.set(if on { pcount.get() + 1 } else { pcount.get() - 1 });
+        self.did(Effect::Promisc(name_of(ifp), on));
+        Ok(())
+    }
+
+    fn in_addmulti(&self, _: &Netisr0, ifp: &Arc<Ifnet>, _: Ipv4Addr) {
+        self.did(Effect::Join(name_of(ifp)));
+    }
+
+    fn in_delmulti(&self, _: &Netisr0, ifp: &Arc<Ifnet>, _: Ipv4Addr) {
+        self.did(Effect::Leave(name_of(ifp)));
+    }
+
+    fn rtchange(&self, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>) {
+        if old.has_route(n0) {
+            old.set_route(n0, false);
+            new.set_route(n0, true);
+            self.did(Effect::Route(new.subnet(n0), name_of(&old.ia_ifp), name_of(&new.ia_ifp)));
+        }
+    }
+
+    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+        if ia.has_route(n0) {
+            ia.set_route(n0, false);
+            self.did(Effect::Unroute(ia.subnet(n0)));
+        }
+    }
+
+    fn rt_ifmsg(&self, _: &Netisr0, ifp: &Arc<Ifnet>) {
+        let state = self.softcs.borrow().iter().find(|s| Arc::ptr_eq(&s.sc_if, ifp)).map(|s| s.state());
+        self.did(Effect::IfMsg(name_of(ifp), state.unwrap_or(State::Init)));
+    }
+
+    fn in_ifaddrs(&self, _: &Netisr0) -> Vec<Arc<InIfaddr>> {
+        self.ifaddrs.borrow().clone()
+    }
+
+    fn log(&self, _: Level, line: fmt::Arguments<'_>) {
+        self.logged.borrow_mut().push(line.to_string());
+    }
+}
+
+/// A machine of one netisr with CARP in it.
+pub struct World {
+    pub brand: Brand,
+    pub carp: Carp,
+    pub n0: Netisr0,
+    pub kern: FakeKernel,
+    next_index: u16,
+}
+
+pub const MASK24: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
+
+impl World {
+    pub fn new() -> World {
+        let (brand, mut seeds) = qsbr::machine(1);
+        let n0 = seeds.remove(0).claim0(Box::new(|| {}));
+        let kern = FakeKernel {
+            now: Cell::new(Time(0)),
+            random: Cell::new(1),
+            callouts: RefCell::default(),
+            effects: RefCell::default(),
+            wire: RefCell::default(),
+            ifaddrs: RefCell::default(),
+            logged: RefCell::default(),
+            output_error: Cell::new(None),
+            softcs: RefCell::default(),
+        };
+        World { carp: Carp::new(&brand), brand, n0, kern, next_index: 1 }
+    }
+
+    /// em0 with 10.0.0.2/24, and carp0 on it: vhid 1, password `secret`,
+    /// 10.0.0.1/24; in BACKUP, with nothing recorded.
+    pub fn with_carp0(advskew: i32) -> (World, Arc<CarpSoftc>) {
+        let mut w = World::new();
+        let em0 = w.ether("em0");
+        w.add_addr(&em0, [10, 0, 0, 2]).unwrap();
+        let sc = w.carp_if("carp0");
+        w.up(&sc);
+        w.setvh(&sc, CarpReq { carpr_vhid: 1, carpr_advskew: advskew, ..w.keep("secret") }).unwrap();
+        w.add_addr(&sc.sc_if, [10, 0, 0, 1]).unwrap();
+        w.effects();
+        (w, sc)
+    }
+
+    pub fn cx<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        f(&mut Cx { carp: &self.carp, n0: &mut self.n0, kern: &self.kern })
+    }
+
+    fn attach(&mut self, name: &str, if_type: u8, flags: Iff) -> Arc<Ifnet> {
+        let index = self.next_index;
+        self.next_index += 1;
+        let name = IfName::new(name).unwrap();
+        let lladdr = [2, 0, 0, 0, 0, index as u8];
+        let a = IfAttach { name, index, if_type, flags, mtu: 1500, lladdr, shared_with_host: false };
+        Arc::new(Ifnet::new(&self.brand, a))
+    }
+
+    pub fn ether(&mut self, name: &str) -> Arc<Ifnet> {
+        self.attach(name, IFT_ETHER, Iff::UP | Iff::RUNNING | Iff::BROADCAST | Iff::MULTICAST)
+    }
+
+    pub fn carp_if(&mut self, name: &str) -> Arc<CarpSoftc> {
+        let ifp = self.attach(name, IFT_CARP, clone::CARP_IF_FLAGS);
+        let sc = self.cx(|cx| clone::create(cx, ifp));
+        self.kern.softcs.borrow_mut().push(sc.clone());
+        sc
+    }
+
+    pub fn up(&mut self, sc: &Arc<CarpSoftc>) {
+        sc.sc_if.set_flags(&self.n0, Iff::UP);
+        self.cx(|cx| ioctl::sifflags(cx, sc));
+    }
+
+    pub fn down(&mut self, sc: &Arc<CarpSoftc>) {
+        sc.sc_if.clear_flags(&self.n0, Iff::UP);
+        self.cx(|cx| ioctl::sifflags(cx, sc));
+    }
+
+    /// A request that keeps the state and sets nothing but the key.
+    pub fn keep(&self, pass: &str) -> CarpReq {
+        let mut req = CarpReq { carpr_state: CARPR_STATE_KEEP, carpr_advbase: 1, ..CarpReq::default() };
+        req.carpr_key[..pass.len()].copy_from_slice(pass.as_bytes());
+        req
+    }
+
+    pub fn setvh(&mut self, sc: &Arc<CarpSoftc>, req: CarpReq) -> Result<(), Errno> {
+        self.cx(|cx| ioctl::setvh(cx, sc, &req))
+    }
+
+    /// As the machine does it: an address that CARP refuses is gone again.
+    pub fn add_addr(&mut self, ifp: &Arc<Ifnet>, addr: [u8; 4]) -> Result<(), Errno> {
+        let ia = Arc::new(InIfaddr::new(&self.brand, ifp.clone(), addr.into(), MASK24));
+        self.kern.ifaddrs.borrow_mut().push(ia.clone());
+        if ifp.if_type == IFT_ETHER {
+            ia.set_route(&self.n0, true);
+        }
+        let r = self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Add));
+        if r.is_err() {
+            self.kern.ifaddrs.borrow_mut().pop();
+        }
+        r
+    }
+
+    pub fn ia(&self, addr: [u8; 4]) -> Arc<InIfaddr> {
+        let addr = Ipv4Addr::from(addr);
+        self.kern.ifaddrs.borrow().iter().rev().find(|i| i.addr(&self.n0) == addr).expect("address").clone()
+    }
+
+    pub fn del_addr(&mut self, addr: [u8; 4]) {
+        let ia = self.ia(addr);
+        self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
+        self.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
+    }
+
+    /// What was done since the last call.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.kern.effects.take()
+    }
+
+    /// The deadlines of the advertisement and master-down callouts, from now.
+    pub fn timers(&self, sc: &CarpSoftc) -> (Option<Duration>, Option<Duration>) {
+        let at = |timer| {
+            let c = CarpCallout { if_index: sc.sc_if.if_index, timer };
+            self.kern.callouts.borrow().deadline(c).map(|t| t - self.kern.now.get())
+        };
+        (at(Timer::Ad), at(Timer::Md))
+    }
+
+    /// Time passes; callouts fire.
+    pub fn pass(&mut self, d: Duration) {
+        let end = self.kern.now.get() + d;
+        loop {
+            let next = self.kern.callouts.borrow().next().filter(|t| *t <= end);
+            let Some(t) = next else { break };
+            self.kern.now.set(t);
+            let due = self.kern.callouts.borrow_mut().expire(t).unwrap();
+            self.cx(|cx| {
+                let sc = cx.carp.softc(cx.n0, due.if_index).expect("a callout of a live interface");
+                state::timeout(cx, &sc, due.timer);
+            });
+        }
+        self.kern.now.set(end);
+    }
+
+    /// The interface hears a packet.
+    pub fn hear_packet(&mut self, sc: &CarpSoftc, packet: &[u8]) -> Result<(), DropReason> {
+        let ip = Ip::parse(packet).unwrap();
+        self.cx(|cx| input::proto_input(cx, &sc.sc_if, &ip, packet))
+    }
+
+    /// The interface hears a peer with its own vhid, addresses and key.
+    pub fn hear(&mut self, sc: &CarpSoftc, advbase: u8, advskew: u8) -> Result<(), DropReason> {
+        let packet = self.ad_of_peer(sc, advbase, advskew, 7777);
+        self.hear_packet(sc, &packet)
+    }
+
+    pub fn ad_of_peer(&self, sc: &CarpSoftc, advbase: u8, advskew: u8, counter: u64) -> Vec<u8> {
+        let own = sc.own(&self.n0);
+        let counter = crate::header::Counter(counter);
+        let md = own.hmac.borrow().generate(counter);
+        let h = CarpHeader::new(own.vhid.get().unwrap(), advbase, advskew, counter, md);
+        peer_packet(&h.emit(), 255, [224, 0, 0, 18])
+    }
+}
+
+/// An IPv4 packet of protocol 112 from 10.0.0.3.
+pub fn peer_packet(body: &[u8], ttl: u8, dst: [u8; 4]) -> Vec<u8> {
+    let src = [10, 0, 0, 3].into();
+    Ip { hlen: 20, tos: 0x10, len: 0, id: 1, off: 0x4000, ttl, p: 112, src, dst: dst.into() }.packet(body)
+}
