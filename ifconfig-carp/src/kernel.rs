@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::syscalls::Syscalls;
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::sockio::{
-    SIOCAIFADDR, SIOCDIFADDR, SIOCGDRVSPEC, SIOCGIFFLAGS, SIOCGIFINDEX, SIOCIFCREATE2, SIOCIFDESTROY,
+    SIOCAIFADDR, SIOCDIFADDR, SIOCGDRVSPEC, SIOCGIFADDR, SIOCGIFFLAGS, SIOCGIFINDEX, SIOCIFCREATE2, SIOCIFDESTROY,
     SIOCSIFFLAGS,
 };
 use libcarp::carpreq::{SIOCGVH, SIOCSVH};
@@ -68,6 +68,7 @@ fn ioctl_name(cmd: u32) -> &'static str {
         SIOCAIFADDR => "SIOCAIFADDR",
         SIOCDIFADDR => "SIOCDIFADDR",
         SIOCGDRVSPEC => "SIOCGDRVSPEC",
+        SIOCGIFADDR => "SIOCGIFADDR",
         SIOCGIFFLAGS => "SIOCGIFFLAGS",
         SIOCGIFINDEX => "SIOCGIFINDEX",
         SIOCGVH => "SIOCGVH",

@@ -2,18 +2,18 @@
 
 use super::number::digits;
 use crate::failure::Failure;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, answer};
 use compat::net::if_::{IfAliasReq, IfName, IfReq};
 use compat::netinet::in_::{SockAddrIn, mask_of_len};
 use compat::sys::errno::Errno;
-use compat::sys::sockio::{SIOCAIFADDR, SIOCDIFADDR};
+use compat::sys::sockio::{SIOCAIFADDR, SIOCDIFADDR, SIOCGIFADDR};
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 
 /// `ifconfig.c: doalias`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// The interface's first address goes, the new one comes.
+    /// The new one comes, the one that was the interface's first goes.
     #[default]
     Replace,
     /// The new one comes.
@@ -72,17 +72,25 @@ impl AddressChange {
         match self.mode {
             Mode::Delete => self.delete(kernel, name, self.addr),
             Mode::Add => self.add(kernel, name),
-            Mode::Replace if self.addr.is_some() => {
-                match self.delete(kernel, name, None) {
-                    // There was none to replace.
-                    Err(e) if e.errno() == Some(Errno::EADDRNOTAVAIL) => {}
-                    other => other?,
-                }
-                self.add(kernel, name)
-            }
+            Mode::Replace if self.addr.is_some() => self.replace(kernel, name),
             // Another netmask for the address there is.
             Mode::Replace if self.mask.is_some() => self.add(kernel, name),
             Mode::Replace => Ok(()),
+        }
+    }
+
+    /// Adds, and then deletes the address that was the first. Upstream deletes
+    /// before it adds, and is left with neither if the new one is refused.
+    fn replace(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
+        let first = match kernel.ioctl(SIOCGIFADDR, &IfReq::new(name)) {
+            Ok(reply) => Some(answer::<IfReq>("SIOCGIFADDR", &reply.arg)?.sin().addr()),
+            Err(e) if e.errno() == Some(Errno::EADDRNOTAVAIL) => None,
+            Err(e) => return Err(e),
+        };
+        self.add(kernel, name)?;
+        match first {
+            Some(_) if first != self.addr => self.delete(kernel, name, first),
+            _ => Ok(()),
         }
     }
 

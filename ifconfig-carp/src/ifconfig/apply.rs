@@ -32,12 +32,15 @@ pub(crate) fn run(
         return Err(does_not_exist(word));
     }
     let created = create(kernel, asked)?;
-    let result = configure(kernel, out, created, line);
-    // Even after a failure: the interface is there, and only this says where.
+    if let Err(e) = configure(kernel, out, created, line) {
+        // The failure that is told is the line's own.
+        let _ = kernel.ioctl(SIOCIFDESTROY, &IfReq::new(created));
+        return Err(e);
+    }
     if created != asked {
         writeln!(out, "{created}")?;
     }
-    result
+    Ok(())
 }
 
 fn interface_name(word: &OsStr, create: bool) -> Result<IfName, Failure> {
@@ -82,10 +85,51 @@ fn configure(kernel: &mut Kernel, out: &mut dyn Write, name: IfName, line: &Line
     if line.destroy {
         return kernel.ioctl(SIOCIFDESTROY, &IfReq::new(name)).map(drop);
     }
+    let mut done = Vec::new();
+    let result = carry_out(kernel, out, name, line, &mut done);
+    if result.is_err() {
+        for step in done.iter().rev() {
+            // The failure that is told is the line's own.
+            let _ = step.undo(kernel, name);
+        }
+    }
+    result
+}
+
+/// How a step is taken back when a later one fails: a line takes effect whole
+/// or not at all. Upstream leaves the part before the failure.
+enum Done {
+    Flags(Iff),
+    Carp(carp::Before),
+}
+
+impl Done {
+    fn undo(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
+        match self {
+            Done::Flags(before) => set_flags(kernel, name, *before),
+            Done::Carp(before) => before.restore(kernel, name),
+        }
+    }
+}
+
+/// The address is the last: nothing has to take it back.
+fn carry_out(
+    kernel: &mut Kernel,
+    out: &mut dyn Write,
+    name: IfName,
+    line: &Line,
+    done: &mut Vec<Done>,
+) -> Result<(), Failure> {
     for step in &line.steps {
         match step {
-            Step::Flag { flag, on } => set_flag(kernel, name, *flag, *on)?,
-            Step::Carp => line.carp.apply(kernel, name)?,
+            Step::Flag { flag, on } => {
+                let before = flags(kernel, name)?;
+                let mut after = before;
+                after.set(*flag, *on);
+                set_flags(kernel, name, after)?;
+                done.push(Done::Flags(before));
+            }
+            Step::Carp => done.push(Done::Carp(line.carp.apply(kernel, name)?)),
             Step::Vhaddr => carp::vhaddr(kernel, out, name)?,
         }
     }
@@ -93,9 +137,7 @@ fn configure(kernel: &mut Kernel, out: &mut dyn Write, name: IfName, line: &Line
 }
 
 /// `ifconfig.c: setifflags`
-fn set_flag(kernel: &mut Kernel, name: IfName, flag: Iff, on: bool) -> Result<(), Failure> {
-    let mut flags = flags(kernel, name)?;
-    flags.set(flag, on);
+fn set_flags(kernel: &mut Kernel, name: IfName, flags: Iff) -> Result<(), Failure> {
     let mut request = IfReq::new(name);
     request.set_flags(flags);
     kernel.ioctl(SIOCSIFFLAGS, &request).map(drop)

@@ -7,7 +7,7 @@ use crate::kernel::{Kernel, answer, bad_answer};
 use compat::net::if_::{IfDrv, IfName, IfReq};
 use compat::sys::sockio::SIOCGDRVSPEC;
 use libcarp::carpreq::{
-    CARP_STATES, CARPGDEVNAME, CARPGVHADDR, CARPR_STATE_KEEP, CarpReq, IfCarpVhaddr, SIOCGVH, SIOCSVH, Vhaf,
+    CARP_STATES, CARPGDEVNAME, CARPGVHADDR, CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr, SIOCGVH, SIOCSVH, Vhaf,
 };
 use std::ffi::OsStr;
 use std::io::Write;
@@ -55,9 +55,11 @@ impl CarpChange {
         }
     }
 
-    /// One SIOCGVH for what the line does not mention, one SIOCSVH.
-    pub(crate) fn apply(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
-        let mut request = Secret::get(kernel, name)?;
+    /// One SIOCGVH for what the line does not mention, one SIOCSVH. What was
+    /// there before comes back.
+    pub(crate) fn apply(&self, kernel: &mut Kernel, name: IfName) -> Result<Before, Failure> {
+        let before = Secret::get(kernel, name)?;
+        let mut request = Secret(before.0);
         let carpr = &mut request.0;
         // What was read is stale by the time it is written.
         carpr.carpr_state = self.state.map_or(CARPR_STATE_KEEP, |s| s as i32);
@@ -76,7 +78,23 @@ impl CarpChange {
         if let Some(password) = &self.password {
             carpr.carpr_key = *password.key();
         }
-        kernel.ioctl_with(SIOCSVH, &IfReq::new(name), carpr.as_bytes()).map(drop)
+        kernel.ioctl_with(SIOCSVH, &IfReq::new(name), carpr.as_bytes())?;
+        Ok(Before(before))
+    }
+}
+
+/// What an interface had before a line.
+pub(crate) struct Before(Secret);
+
+impl Before {
+    /// Puts it back; an interface that had no vhid loses the one it was given.
+    pub(crate) fn restore(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
+        let mut request = Secret(self.0.0);
+        request.0.carpr_state = CARPR_STATE_KEEP;
+        if request.0.carpr_vhid <= 0 {
+            request.0.carpr_vhid = CARPR_VHID_CLEAR;
+        }
+        kernel.ioctl_with(SIOCSVH, &IfReq::new(name), request.0.as_bytes()).map(drop)
     }
 }
 

@@ -6,7 +6,7 @@ use compat::net::if_::{IfAliasReq, IfName, IfReq, Iff};
 use compat::netinet::in_::SockAddrIn;
 use compat::sys::ctlsock::Request;
 use compat::sys::errno::Errno;
-use compat::sys::sockio::{SIOCAIFADDR, SIOCDIFADDR};
+use compat::sys::sockio::SIOCAIFADDR;
 use libcarp::carpreq::{CarpReq, SIOCSVH};
 use std::fs::Permissions;
 use std::io::Write;
@@ -45,19 +45,41 @@ fn a_name_without_a_unit_gets_one_and_the_rest_of_the_line_uses_it() {
         "SIOCIFCREATE2 carp",
         "SIOCGIFFLAGS carp2",
         "SIOCSIFFLAGS carp2 0x8882",
-        "SIOCDIFADDR carp2 -",
+        "SIOCGIFADDR carp2",
         "SIOCAIFADDR carp2 10.0.0.9 mask - brd -",
     ];
     assert_eq!(m.log, expected);
 }
 
 #[test]
-fn the_new_name_is_printed_even_if_the_rest_of_the_line_fails() {
+fn a_created_interface_is_gone_again_if_the_rest_of_the_line_fails() {
     let mut m = Machine::new();
     m.refuse = Some(("SIOCSVH", Errno::EINVAL));
-    let mut expected = failure("ifconfig-carp: SIOCSVH: Invalid argument");
-    expected.stdout = "carp1\n".into();
+    let expected = failure("ifconfig-carp: SIOCSVH: Invalid argument");
     assert_eq!(ifconfig(&mut m, "carp create vhid 1"), expected);
+    assert_eq!(m.log.last().unwrap(), "SIOCIFDESTROY carp1");
+    assert_eq!(m.ifaces.len(), 2);
+}
+
+#[test]
+fn a_line_that_fails_at_its_end_takes_back_what_it_did() {
+    let mut m = Machine::new();
+    m.refuse = Some(("SIOCAIFADDR", Errno::EEXIST));
+    let expected = failure("ifconfig-carp: SIOCAIFADDR: File exists");
+    assert_eq!(ifconfig(&mut m, "carp0 vhid 1 pass x up 10.0.0.9/24"), expected);
+    let clear = i32::MIN;
+    let log = [
+        "SIOCGIFINDEX carp0".to_owned(),
+        "SIOCGVH carp0".into(),
+        "SIOCSVH carp0 state -1 vhid 1 advbase 1 advskew 0 key x...................".into(),
+        "SIOCGIFFLAGS carp0".into(),
+        "SIOCSIFFLAGS carp0 0x8803".into(),
+        "SIOCGIFADDR carp0".into(),
+        "SIOCAIFADDR carp0 10.0.0.9 mask 255.255.255.0 (no family) brd -".into(),
+        "SIOCSIFFLAGS carp0 0x8802".into(),
+        format!("SIOCSVH carp0 state -1 vhid {clear} advbase 1 advskew 0 key {NO_KEY}"),
+    ];
+    assert_eq!(m.log, log);
 }
 
 #[test]
@@ -83,7 +105,7 @@ fn the_keywords_of_carp_make_one_pair_and_the_address_comes_last() {
         "SIOCGIFINDEX carp0",
         "SIOCGVH carp0",
         "SIOCSVH carp0 state -1 vhid 1 advbase 1 advskew 0 key mekmitasdigoat......",
-        "SIOCDIFADDR carp0 -",
+        "SIOCGIFADDR carp0",
         "SIOCAIFADDR carp0 10.0.0.1 mask 255.255.255.0 (no family) brd -",
     ];
     assert_eq!(requests("carp0 vhid 1 pass mekmitasdigoat 10.0.0.1/24"), expected);
@@ -142,18 +164,21 @@ fn a_new_address_takes_the_first_ones_place_if_there_is_one() {
     let mut m = Machine::new();
     let expected = [
         "SIOCGIFINDEX em0",
-        "SIOCDIFADDR em0 -",
+        "SIOCGIFADDR em0",
         "SIOCAIFADDR em0 10.0.0.3 mask 255.255.255.128 (no family) brd 10.0.0.127",
+        "SIOCDIFADDR em0 10.0.0.2",
     ];
     let line = "em0 10.0.0.3 netmask 255.255.255.128 broadcast 10.0.0.127";
     assert_eq!(requests_of(&mut m, line), expected);
     assert_eq!(m.ifaces[0].addrs, [([10, 0, 0, 3].into(), [255, 255, 255, 128].into())]);
+    // Its own place it keeps.
+    assert_eq!(requests("em0 10.0.0.2/25").len(), 3);
     // carp0 has none: EADDRNOTAVAIL is not an error then, but any other is.
     assert_eq!(requests("carp0 10.0.0.3").len(), 3);
-    m.refuse = Some(("SIOCDIFADDR", Errno::EPERM));
-    let expected = failure("ifconfig-carp: SIOCDIFADDR: permission denied");
+    m.refuse = Some(("SIOCAIFADDR", Errno::EPERM));
+    let expected = failure("ifconfig-carp: SIOCAIFADDR: permission denied");
     assert_eq!(ifconfig(&mut m, "em0 10.0.0.4"), expected);
-    assert_eq!(m.log.last().unwrap(), "SIOCDIFADDR em0 -");
+    assert_eq!(m.ifaces[0].addrs.len(), 1);
 }
 
 #[test]
@@ -227,7 +252,6 @@ fn the_bytes_of_the_structs_are_the_abis() {
     };
     let expected = [
         Request::ioctl_with(SIOCSVH, &IfReq::new(name), carpr.as_bytes()),
-        Request::ioctl(SIOCDIFADDR, &IfReq::new(name)),
         Request::ioctl(SIOCAIFADDR, &ifra),
     ];
     assert_eq!(m.changes, expected);

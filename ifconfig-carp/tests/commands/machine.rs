@@ -123,6 +123,10 @@ impl Machine {
             SIOCGIFINDEX => drop(self.iface(ifr.ifr_name)?),
             SIOCGIFFLAGS => ifr.set_flags(self.iface(ifr.ifr_name)?.flags),
             SIOCSIFFLAGS => self.iface(ifr.ifr_name)?.flags = ifr.flags(),
+            SIOCGIFADDR => {
+                let first = self.iface(ifr.ifr_name)?.addrs.first().ok_or(Errno::EADDRNOTAVAIL)?.0;
+                ifr.set_sin(SockAddrIn::new(first));
+            }
             SIOCDIFADDR => self.iface(ifr.ifr_name)?.delete(ifr.sin())?,
             SIOCGVH => out = self.carp(ifr.ifr_name)?.carp.as_bytes().to_vec(),
             SIOCSVH => self.carp(ifr.ifr_name)?.carp = CarpReq::read_from_bytes(data).unwrap(),
@@ -283,6 +287,7 @@ fn describe(request: &Request) -> (&'static str, String) {
         SIOCGIFINDEX => named("SIOCGIFINDEX"),
         SIOCIFCREATE2 => named("SIOCIFCREATE2"),
         SIOCIFDESTROY => named("SIOCIFDESTROY"),
+        SIOCGIFADDR => named("SIOCGIFADDR"),
         SIOCGIFFLAGS => named("SIOCGIFFLAGS"),
         SIOCSIFFLAGS => flagged("SIOCSIFFLAGS"),
         SIOCGVH => named("SIOCGVH"),

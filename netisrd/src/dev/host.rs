@@ -194,7 +194,7 @@ struct HostTx {
 }
 
 impl Transmit for HostTx {
-    fn transmit(&self, frame: &[u8]) -> Result<(), Errno> {
+    fn transmit(&self, _queue: usize, frame: &[u8]) -> Result<(), Errno> {
         match send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(()),
             Err(e) => Err(sys::transmit_errno(e)),

@@ -125,7 +125,7 @@ fn what_carp_needs_is_heard_and_nothing_else() {
         let (yes, no) = wanted(US);
         let last = arp(BROADCAST, PEER, 99);
         for frame in no.iter().chain(&yes).chain(&no).chain([&last]) {
-            peer.tx.transmit(frame).unwrap();
+            peer.tx.transmit(0, frame).unwrap();
         }
         let mut want = yes;
         want.push(last.clone());
@@ -143,10 +143,10 @@ fn a_burst_of_all_virtual_hosts_is_held_and_a_giant_is_not() {
         let mut sent: Vec<_> = (0..=254).map(|n| ipv4(CARP_GROUP, VIRTUAL_MAC, 112, n)).collect();
         let mut giant = ipv4(VIRTUAL_MAC, PEER, 6, 1);
         giant.resize(1515, 0);
-        peer.tx.transmit(&giant).unwrap();
+        peer.tx.transmit(0, &giant).unwrap();
         giant.pop();
         sent.push(giant);
-        sent.iter().for_each(|f| peer.tx.transmit(f).unwrap());
+        sent.iter().for_each(|f| peer.tx.transmit(0, f).unwrap());
         assert_eq!(frames_until(rx(&mut us), &sent[255]), sent);
     });
 }
@@ -159,15 +159,15 @@ fn neither_the_machines_frames_nor_the_hosts_come_back() {
         let mut peer = open("v1").unwrap();
         let host = packet_socket(link::by_name("v0").unwrap().index).unwrap();
         let (ours, hosts) = (ipv4(CARP_GROUP, VIRTUAL_MAC, 112, 1), arp(BROADCAST, US, 2));
-        us.tx.transmit(&ours).unwrap();
+        us.tx.transmit(0, &ours).unwrap();
         send(host.as_raw_fd(), &hosts, MsgFlags::empty()).unwrap();
         assert_eq!(frames_until(rx(&mut peer), &hosts), [ours, hosts]);
         let answer = arp(BROADCAST, PEER, 3);
-        peer.tx.transmit(&answer).unwrap();
+        peer.tx.transmit(0, &answer).unwrap();
         assert_eq!(frames_until(rx(&mut us), &answer), [answer]);
         assert_eq!(us.tx.set_promisc(true), Ok(()));
-        assert_eq!(us.tx.transmit(&[0; 1600]), Err(Errno::EMSGSIZE));
-        assert_eq!(us.tx.transmit(&[0; 3]), Err(Errno::EINVAL));
+        assert_eq!(us.tx.transmit(0, &[0; 1600]), Err(Errno::EMSGSIZE));
+        assert_eq!(us.tx.transmit(0, &[0; 3]), Err(Errno::EINVAL));
     });
 }
 
@@ -181,16 +181,16 @@ fn an_interface_that_goes_down_is_heard_again_when_it_is_up() {
         testns::wait_readable(us.rx[0].as_ref(), Instant::now() + PATIENCE);
         assert_eq!(rx(&mut us).receive(8, &mut |_| {}).unwrap(), 0);
         let frame = arp(BROADCAST, PEER, 1);
-        assert_eq!(us.tx.transmit(&frame), Err(Errno::ENETDOWN));
+        assert_eq!(us.tx.transmit(0, &frame), Err(Errno::ENETDOWN));
         let watch = link::Watch::new().unwrap();
         ip("link set v0 up");
         let until = Instant::now() + PATIENCE;
         while !link::by_name("v1").unwrap().passes_frames() {
             assert!(watch.wait(until).unwrap());
         }
-        peer.tx.transmit(&frame).unwrap();
+        peer.tx.transmit(0, &frame).unwrap();
         assert_eq!(frames_until(rx(&mut us), &frame), std::slice::from_ref(&frame));
-        assert_eq!(us.tx.transmit(&frame), Ok(()));
+        assert_eq!(us.tx.transmit(0, &frame), Ok(()));
     });
 }
 
@@ -202,7 +202,7 @@ fn a_removed_interface_is_noticed_by_its_event_every_time() {
             let mut us = open("v0").unwrap();
             let peer = open("v1").unwrap();
             // A frame and the removal may make one event.
-            peer.tx.transmit(&arp(BROADCAST, PEER, 1)).unwrap();
+            peer.tx.transmit(0, &arp(BROADCAST, PEER, 1)).unwrap();
             let reader = std::thread::spawn(move || {
                 let err = error_of(rx(&mut us));
                 (us.tx, err)
@@ -211,7 +211,7 @@ fn a_removed_interface_is_noticed_by_its_event_every_time() {
             let (tx, err) = reader.join().unwrap();
             assert_eq!(err.to_string(), "v0: the interface was removed");
             assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
-            assert_eq!(tx.transmit(&arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
+            assert_eq!(tx.transmit(0, &arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
         }
     });
 }
@@ -222,7 +222,7 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
         veth();
         let mut us = open("v0").unwrap();
         let peer = open("v1").unwrap();
-        peer.tx.transmit(&arp(BROADCAST, PEER, 1)).unwrap();
+        peer.tx.transmit(0, &arp(BROADCAST, PEER, 1)).unwrap();
         ip("link del v0");
         assert_eq!(error_of(rx(&mut us)).to_string(), "v0: the interface was removed");
 
@@ -234,7 +234,7 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
         // No event tells of this one, whoever asks hears it.
         let err = rx(&mut us).receive(8, &mut |_| {}).unwrap_err();
         assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
-        assert_eq!(us.tx.transmit(&arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
+        assert_eq!(us.tx.transmit(0, &arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
     });
 }
 
@@ -248,7 +248,7 @@ fn costs_of_a_frame() {
         let peer = open("v1").unwrap();
         let frame = arp(BROADCAST, PEER, 1);
         for _ in 0..5000 {
-            peer.tx.transmit(&frame).unwrap();
+            peer.tx.transmit(0, &frame).unwrap();
         }
         let mut held = 0;
         while let n @ 1.. = us.rx[0].receive(64, &mut |_| {}).unwrap() {
@@ -259,7 +259,7 @@ fn costs_of_a_frame() {
             let (mut got, mut took) = (0, Duration::ZERO);
             while got < 100_000 {
                 for _ in 0..batch {
-                    peer.tx.transmit(&frame).unwrap();
+                    peer.tx.transmit(0, &frame).unwrap();
                 }
                 let start = Instant::now();
                 let budget = if single { 1 } else { 64 };
@@ -277,7 +277,7 @@ fn costs_of_a_frame() {
         let (mut got, mut took) = (0, Duration::ZERO);
         while got < 100_000 {
             for _ in 0..8 {
-                peer.tx.transmit(&frame).unwrap();
+                peer.tx.transmit(0, &frame).unwrap();
             }
             let start = Instant::now();
             while raw.next_packet().is_ok() {
@@ -294,7 +294,7 @@ fn costs_of_a_frame() {
         println!("pcap empty receive with its check: {} ns per call", start.elapsed().as_nanos() / 10_000);
         let start = Instant::now();
         for _ in 0..100_000 {
-            us.tx.transmit(&frame).unwrap();
+            us.tx.transmit(0, &frame).unwrap();
         }
         println!("packet socket send: {} ns per frame", start.elapsed().as_nanos() / 100_000);
     });

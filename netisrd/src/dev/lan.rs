@@ -239,7 +239,7 @@ struct LanTx {
 }
 
 impl Transmit for LanTx {
-    fn transmit(&self, frame: &[u8]) -> Result<(), Errno> {
+    fn transmit(&self, _queue: usize, frame: &[u8]) -> Result<(), Errno> {
         self.lan.transmit(self.port, frame)
     }
 

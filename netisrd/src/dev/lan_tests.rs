@@ -27,14 +27,14 @@ fn all_others_hear_a_frame_in_the_order_of_sending() {
     let lan = Lan::new();
     let [mut a, mut b, mut c] = [0, 1, 2].map(|n| card(&lan, n));
     for n in 0..7 {
-        if n % 2 == 0 { &a } else { &b }.tx.transmit(&frame(n)).unwrap();
+        if n % 2 == 0 { &a } else { &b }.tx.transmit(0, &frame(n)).unwrap();
     }
     assert_eq!(all(rx(&mut a)), [1, 3, 5].map(frame));
     assert_eq!(all(rx(&mut b)), [0, 2, 4, 6].map(frame));
     assert_eq!(all(rx(&mut c)), [0, 1, 2, 3, 4, 5, 6].map(frame));
     assert_eq!((a.mtu, a.shared_with_host, lan.drops()), (1500, false, 0));
     assert!(a.rx[0].poll_fd().is_none());
-    assert_eq!(a.tx.transmit(&[0; 1515]), Err(Errno::EMSGSIZE));
+    assert_eq!(a.tx.transmit(0, &[0; 1515]), Err(Errno::EMSGSIZE));
 }
 
 #[test]
@@ -42,11 +42,11 @@ fn a_full_queue_drops_and_counts() {
     let lan = Lan::new();
     let (a, mut b) = (card(&lan, 0), card(&lan, 1));
     for _ in 0..QUEUE_LEN + 3 {
-        a.tx.transmit(&frame(1)).unwrap();
+        a.tx.transmit(0, &frame(1)).unwrap();
     }
     assert_eq!(lan.drops(), 3);
     assert_eq!(rx(&mut b).receive(usize::MAX, &mut |_| {}).unwrap(), QUEUE_LEN);
-    a.tx.transmit(&frame(2)).unwrap();
+    a.tx.transmit(0, &frame(2)).unwrap();
     assert_eq!(all(rx(&mut b)), [frame(2)]);
     assert_eq!(lan.drops(), 3);
 }
@@ -65,14 +65,14 @@ fn a_waker_is_called_when_an_empty_queue_gets_a_frame() {
     let count = || woken.load(Ordering::SeqCst);
     rx(&mut b).set_waker(waker.clone());
     assert_eq!(count(), 0);
-    a.tx.transmit(&frame(1)).unwrap();
-    a.tx.transmit(&frame(2)).unwrap();
+    a.tx.transmit(0, &frame(1)).unwrap();
+    a.tx.transmit(0, &frame(2)).unwrap();
     assert_eq!(count(), 1);
     rx(&mut b).receive(1, &mut |_| {}).unwrap();
-    a.tx.transmit(&frame(3)).unwrap();
+    a.tx.transmit(0, &frame(3)).unwrap();
     assert_eq!(count(), 1, "the queue was not empty");
     assert_eq!(all(rx(&mut b)), [frame(2), frame(3)]);
-    a.tx.transmit(&frame(4)).unwrap();
+    a.tx.transmit(0, &frame(4)).unwrap();
     assert_eq!(count(), 2);
     rx(&mut b).set_waker(waker);
     assert_eq!(count(), 3, "frames were waiting");
@@ -85,9 +85,9 @@ fn a_waker_and_an_input_may_use_the_cable() {
     let mut c = card(&lan, 2);
     let tx = Arc::clone(&b.tx);
     let from_waker = Arc::clone(&b.tx);
-    rx(&mut c).set_waker(Arc::new(move || from_waker.transmit(&frame(8)).unwrap()));
-    a.tx.transmit(&frame(1)).unwrap();
-    let n = rx(&mut b).receive(9, &mut |_| tx.transmit(&frame(9)).unwrap());
+    rx(&mut c).set_waker(Arc::new(move || from_waker.transmit(0, &frame(8)).unwrap()));
+    a.tx.transmit(0, &frame(1)).unwrap();
+    let n = rx(&mut b).receive(9, &mut |_| tx.transmit(0, &frame(9)).unwrap());
     assert_eq!(n.unwrap(), 1);
     assert_eq!(all(rx(&mut c)), [1, 8, 9].map(frame));
 }
@@ -99,12 +99,12 @@ fn a_cut_link_carries_nothing_either_way() {
     let mut twin = lan.attach(name("em1"), [2, 0, 0, 0, 0, 9], 1);
     assert_eq!(lan.set_link(name("em1"), false), 2);
     assert_eq!(lan.set_link(name("em9"), false), 0);
-    assert_eq!(b.tx.transmit(&frame(1)), Err(Errno::ENETDOWN));
-    a.tx.transmit(&frame(2)).unwrap();
+    assert_eq!(b.tx.transmit(0, &frame(1)), Err(Errno::ENETDOWN));
+    a.tx.transmit(0, &frame(2)).unwrap();
     assert!(lan.set_port_link(2, true) && !lan.set_port_link(3, true));
-    a.tx.transmit(&frame(3)).unwrap();
+    a.tx.transmit(0, &frame(3)).unwrap();
     assert_eq!(lan.set_link(name("em1"), true), 2);
-    b.tx.transmit(&frame(4)).unwrap();
+    b.tx.transmit(0, &frame(4)).unwrap();
     assert_eq!(all(rx(&mut a)), [frame(4)]);
     assert!(all(rx(&mut b)).is_empty());
     assert_eq!(all(rx(&mut twin)), [frame(3), frame(4)]);
@@ -121,9 +121,9 @@ fn observers_see_what_is_sent_and_can_cut_a_link() {
         log.lock().unwrap().push((port, f.to_vec()));
         weak.upgrade().unwrap().set_link(name("em2"), f != frame(2));
     }));
-    a.tx.transmit(&frame(1)).unwrap();
-    b.tx.transmit(&frame(2)).unwrap();
-    assert_eq!(c.tx.transmit(&frame(3)), Err(Errno::ENETDOWN));
+    a.tx.transmit(0, &frame(1)).unwrap();
+    b.tx.transmit(0, &frame(2)).unwrap();
+    assert_eq!(c.tx.transmit(0, &frame(3)), Err(Errno::ENETDOWN));
     assert_eq!(*seen.lock().unwrap(), [(0, frame(1)), (1, frame(2))]);
     assert_eq!(all(rx(&mut b)), [frame(1)]);
     assert_eq!(all(rx(&mut c)), [frame(1)]);
@@ -136,7 +136,7 @@ fn a_flow_stays_on_one_queue_and_flows_spread() {
     let mut b = lan.attach(name("em1"), PEER, 4);
     for round in 0..2 {
         for n in 0..32 {
-            a.tx.transmit(&ipv4(PEER, BROADCAST, 6, n)).unwrap();
+            a.tx.transmit(0, &ipv4(PEER, BROADCAST, 6, n)).unwrap();
         }
         let heard: Vec<_> = b.rx.iter_mut().map(|q| all(q.as_mut())).collect();
         assert_eq!(heard.iter().map(Vec::len).sum::<usize>(), 32);
@@ -170,14 +170,14 @@ fn a_card_that_is_gone_takes_no_frames_and_no_drops() {
     let still_sends = Arc::clone(&b.tx);
     drop(b);
     for _ in 0..QUEUE_LEN + 1 {
-        a.tx.transmit(&frame(1)).unwrap();
+        a.tx.transmit(0, &frame(1)).unwrap();
     }
     assert_eq!(lan.drops(), 0);
     let mut a = a;
-    still_sends.transmit(&frame(2)).unwrap();
+    still_sends.transmit(0, &frame(2)).unwrap();
     assert_eq!(all(rx(&mut a)), [frame(2)]);
     drop((a, still_sends));
     assert_eq!(Arc::strong_count(&lan), 1);
     let c = card(&lan, 2);
-    assert!(lan.set_port_link(2, false) && c.tx.transmit(&frame(3)) == Err(Errno::ENETDOWN));
+    assert!(lan.set_port_link(2, false) && c.tx.transmit(0, &frame(3)) == Err(Errno::ENETDOWN));
 }

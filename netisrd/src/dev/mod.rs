@@ -59,13 +59,15 @@ pub trait RxQueue: Send {
 
 /// The sending side, shared by all netisrs; no lock on the path.
 pub trait Transmit: Send + Sync {
-    /// Sends one whole frame now; never blocks.
+    /// Sends one whole frame now; never blocks. `queue` is the receive queue
+    /// of the netisr that sends: a card with several sends on the same one, so
+    /// that answers come back to whom they answer.
     ///
     /// # Errors
     /// BSD's: `ENOBUFS` when a queue is full, `ENETDOWN` when the interface is
     /// down, `ENXIO` when it is gone, `EMSGSIZE` for a frame over the MTU,
     /// `EINVAL` for less than an Ethernet header.
-    fn transmit(&self, frame: &[u8]) -> Result<(), Errno>;
+    fn transmit(&self, queue: usize, frame: &[u8]) -> Result<(), Errno>;
 
     /// `ifpromisc()`: asks the hardware; devices that hear all anyway just
     /// return `Ok`.

@@ -13,7 +13,6 @@ use nix::errno::Errno as Linux;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use sha1::{Digest, Sha1};
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -27,11 +26,6 @@ const FORWARDING_WAIT: Duration = Duration::from_secs(3);
 const MAX_QUEUES: usize = 256;
 /// Room for a frame at any MTU a tap may be given; pages not touched cost nothing.
 const FRAME_MAX: usize = 65536;
-
-thread_local! {
-    /// The queue this thread read last: the one it sends on.
-    static QUEUE: Cell<usize> = const { Cell::new(0) };
-}
 
 /// Makes the tap `name` with `queues` queues, sets it up, and makes it a port
 /// of `bridge`. Waits up to three seconds until it passes frames, since those
@@ -60,9 +54,9 @@ pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Devic
     link::set_up(tap.index).map_err(|e| sys::failed(&who, e))?;
     wait_forwarding(name, FORWARDING_WAIT)?;
 
-    let rx = fds.iter().enumerate().map(|(index, fd)| -> Box<dyn RxQueue> {
+    let rx = fds.iter().map(|fd| -> Box<dyn RxQueue> {
         let buf = vec![0; FRAME_MAX].into_boxed_slice();
-        Box::new(TapRx { name: ifname, fd: Arc::clone(fd), index, buf })
+        Box::new(TapRx { name: ifname, fd: Arc::clone(fd), buf })
     });
     Ok(Device {
         name: ifname,
@@ -182,7 +176,6 @@ fn derive_lladdr(machine_id: &[u8], netns: u64, name: &str) -> [u8; 6] {
 struct TapRx {
     name: IfName,
     fd: Arc<OwnedFd>,
-    index: usize,
     buf: Box<[u8]>,
 }
 
@@ -192,7 +185,6 @@ impl RxQueue for TapRx {
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        QUEUE.set(self.index);
         let mut done = 0;
         while done < budget {
             match nix::unistd::read(&*self.fd, &mut self.buf) {
@@ -213,7 +205,7 @@ impl RxQueue for TapRx {
     }
 }
 
-/// Each thread sends on the queue it receives from. The kernel steers a flow
+/// Each netisr sends on the queue that it receives from. The kernel steers a flow
 /// to the queue that last sent a frame of it, so answers come back to the
 /// netisr that asked, and no two netisrs share a descriptor's counters.
 struct TapTx {
@@ -222,9 +214,9 @@ struct TapTx {
 }
 
 impl Transmit for TapTx {
-    fn transmit(&self, frame: &[u8]) -> Result<(), Errno> {
+    fn transmit(&self, queue: usize, frame: &[u8]) -> Result<(), Errno> {
         check_len(frame, self.mtu)?;
-        let fd = self.queues.get(QUEUE.get() % self.queues.len()).ok_or(Errno::ENXIO)?;
+        let fd = self.queues.get(queue % self.queues.len()).ok_or(Errno::ENXIO)?;
         match nix::unistd::write(&**fd, frame) {
             Ok(_) => Ok(()),
             // A tap answers this when its interface is down.

@@ -53,16 +53,16 @@ fn two_taps_on_a_bridge_exchange_frames_from_the_first_one_on() {
         assert_ne!(Some(a.lladdr), link::by_name("em0").unwrap().lladdr);
 
         let ask = arp(BROADCAST, a.lladdr, 1);
-        a.tx.transmit(&ask).unwrap();
+        a.tx.transmit(0, &ask).unwrap();
         frames_until(rx(&mut b), &ask);
         let answer = arp(a.lladdr, b.lladdr, 2);
-        b.tx.transmit(&answer).unwrap();
+        b.tx.transmit(0, &answer).unwrap();
         let heard = frames_until(rx(&mut a), &answer);
         assert!(!heard.contains(&ask), "a heard itself");
 
         assert_eq!(a.tx.set_promisc(true), Ok(()));
-        assert_eq!(a.tx.transmit(&[0; 13]), Err(Errno::EINVAL));
-        assert_eq!(a.tx.transmit(&[0; 1515]), Err(Errno::EMSGSIZE));
+        assert_eq!(a.tx.transmit(0, &[0; 13]), Err(Errno::EINVAL));
+        assert_eq!(a.tx.transmit(0, &[0; 1515]), Err(Errno::EMSGSIZE));
         assert_eq!(
             open("em0", None, 1).unwrap_err().to_string(),
             "tap em0: an interface of that name exists already"
@@ -97,19 +97,19 @@ fn answers_come_back_on_the_queue_that_asked() {
         assert_eq!(a.rx.len(), 4);
         // Teaches the bridge where b is, then sends one flow from each queue.
         let hello = arp(BROADCAST, theirs, 9);
-        b.tx.transmit(&hello).unwrap();
+        b.tx.transmit(0, &hello).unwrap();
         for n in 0..4 {
             let tx = Arc::clone(&a.tx);
             a.rx[n].receive(8, &mut |_| {}).unwrap();
             let ask = ipv4(theirs, ours, 112, n as u8);
-            tx.transmit(&ask).unwrap();
+            tx.transmit(0, &ask).unwrap();
             frames_until(rx(&mut b), &ask);
         }
         for n in 0..4 {
             let mut answer = ipv4(ours, theirs, 112, n as u8);
             // The same sum, so the checksum holds.
             answer[26..34].rotate_left(4);
-            b.tx.transmit(&answer).unwrap();
+            b.tx.transmit(0, &answer).unwrap();
             frames_until(a.rx[n].as_mut(), &answer);
         }
     });
@@ -122,17 +122,17 @@ fn a_frame_for_a_tap_that_is_down_or_gone_is_an_error() {
             let mut a = open("em0", None, queues).unwrap();
             let frame = arp(BROADCAST, a.lladdr, 1);
             ip("link set em0 down");
-            assert_eq!(a.tx.transmit(&frame), Err(Errno::ENETDOWN));
+            assert_eq!(a.tx.transmit(0, &frame), Err(Errno::ENETDOWN));
             assert_eq!(rx(&mut a).receive(1, &mut |_| {}).unwrap(), 0);
             ip("link set em0 up");
-            assert_eq!(a.tx.transmit(&frame), Ok(()));
+            assert_eq!(a.tx.transmit(0, &frame), Ok(()));
             ip("link del em0");
             for queue in &mut a.rx {
                 let err = error_of(queue.as_mut());
                 assert_eq!(err.to_string(), "tap em0: the interface was removed");
                 assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
             }
-            assert_eq!(a.tx.transmit(&frame), Err(Errno::ENXIO));
+            assert_eq!(a.tx.transmit(0, &frame), Err(Errno::ENXIO));
         }
     });
 }
@@ -204,7 +204,7 @@ fn costs_of_a_frame() {
         let rounds = 200_000;
         let start = Instant::now();
         for _ in 0..rounds {
-            a.tx.transmit(&frame).unwrap();
+            a.tx.transmit(0, &frame).unwrap();
         }
         println!("tap write: {} ns per frame", start.elapsed().as_nanos() / rounds);
 
@@ -212,7 +212,7 @@ fn costs_of_a_frame() {
         let (mut got, mut took) = (0, Duration::ZERO);
         while got < rounds as usize {
             for _ in 0..500 {
-                host.tx.transmit(&frame).unwrap();
+                host.tx.transmit(0, &frame).unwrap();
             }
             let start = Instant::now();
             got += testns::rx(&mut a).receive(1000, &mut |_| {}).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::machine::{Ctx, Mbuf};
 use crate::net::if_::{IfEntry, Softc};
+use crate::net::netisr;
 use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP, EtherHeader};
 use compat::net::if_::Iff;
 use compat::net::if_var::LlAddr;
@@ -109,7 +110,7 @@ pub fn ether_output(
 fn transmit(cx: Ctx<'_>, ifp: &Ifnet, frame: &[u8]) -> Result<(), Errno> {
     let sent = match cx.m.ifentry(cx.n, ifp.if_index) {
         _ if !ifp.flags().contains(Iff::UP | Iff::RUNNING) => Err(Errno::ENETDOWN),
-        Some(IfEntry { softc: Softc::Nic(tx), .. }) => tx.transmit(frame),
+        Some(IfEntry { softc: Softc::Nic(tx), .. }) => tx.transmit(netisr::queue_of(cx, ifp.if_index), frame),
         _ => Err(Errno::ENXIO),
     };
     match sent {

@@ -155,12 +155,23 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
     Flow::Continue
 }
 
-/// Attaches a device and deals its queues out: queue q of the interface with
-/// index i goes to netisr (i + q) mod n.
+/// Who reads queue `q` of the interface with that index: the interfaces begin
+/// at different netisrs, so that one-queue devices do not all meet in netisr0.
+fn cpu_of(ncpus: usize, if_index: u16, q: usize) -> usize {
+    (usize::from(if_index) + q) % ncpus
+}
+
+/// Which queue of that interface this netisr reads.
+pub fn queue_of(cx: Ctx<'_>, if_index: u16) -> usize {
+    let n = cx.m.ncpus();
+    (cx.n.cpuid() + n - usize::from(if_index) % n) % n
+}
+
+/// Attaches a device and deals its queues out.
 fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
     let index = if_::attach_device(cx, &dev)?;
     for (q, queue) in dev.rx.into_iter().enumerate() {
-        match (usize::from(index) + q) % cx.m.ncpus() {
+        match cpu_of(cx.m.ncpus(), index, q) {
             0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),
             cpu => {
                 cx.m.ports[cpu - 1].sendmsg(Priority::Normal, Netmsg::Queue(index, queue));

@@ -112,8 +112,8 @@ impl Lab {
 
     /// A bridge that forwards at once and says nothing of its own.
     pub fn bridge(&self, name: &str) {
-        self.ip(&format!("link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
-        self.ip(&format!("link set {name} up"));
+        self.ip(&format!("link add name {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
+        self.ip(&format!("link set dev {name} up"));
     }
 
     /// An empty network namespace.
@@ -126,12 +126,12 @@ impl Lab {
     /// A veth pair, each end up, in its namespace (`None`: the laboratory's
     /// own). Returns once both ends have carrier.
     pub fn veth(&self, (ns_a, a): (Option<&str>, &str), (ns_b, b): (Option<&str>, &str)) {
-        self.ip(&format!("link add {a} type veth peer name {b}{}", in_netns(ns_b)));
+        self.ip(&format!("link add name {a} type veth peer name {b}{}", in_netns(ns_b)));
         if ns_a.is_some() {
-            self.ip(&format!("link set {a}{}", in_netns(ns_a)));
+            self.ip(&format!("link set dev {a}{}", in_netns(ns_a)));
         }
-        self.ip_in(ns_a, &format!("link set {a} up"));
-        self.ip_in(ns_b, &format!("link set {b} up"));
+        self.ip_in(ns_a, &format!("link set dev {a} up"));
+        self.ip_in(ns_b, &format!("link set dev {b} up"));
         self.wait_carrier(ns_a, a);
         self.wait_carrier(ns_b, b);
     }
@@ -140,8 +140,8 @@ impl Lab {
     /// named as the namespace, is a forwarding port of the bridge.
     pub fn host(&self, ns: &str, bridge: &str, cidr: &str) -> Host {
         self.netns(ns);
-        self.ip(&format!("link add {ns} type veth peer name v0{}", in_netns(Some(ns))));
-        self.ip(&format!("link set {ns} master {bridge} up"));
+        self.ip(&format!("link add name {ns} type veth peer name v0{}", in_netns(Some(ns))));
+        self.ip(&format!("link set dev {ns} master {bridge} up"));
         self.ip_in(Some(ns), &format!("addr add {cidr} dev v0"));
         self.ip_in(Some(ns), "link set v0 up");
         self.wait_carrier(Some(ns), "v0");
