@@ -10,6 +10,7 @@
 //! ```
 //!
 //! [`sys`] holds all system calls that need `unsafe`, `link` speaks rtnetlink.
+#![allow(clippy::disallowed_methods, reason = "a device waits for its host, by the host's clock")]
 
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;

@@ -73,7 +73,7 @@ pub fn ip_input(cx: Ctx<'_>, m: Mbuf) {
     match ip.p {
         IPPROTO_ICMP => {
             stats.delivered.add(1);
-            ip_icmp::icmp_input(cx, &ip, packet);
+            ip_icmp::icmp_input(cx, &m.rcvif, &ip, packet);
         }
         _ => stats.noproto.add(1),
     }

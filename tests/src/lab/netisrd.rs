@@ -76,7 +76,7 @@ impl<'a> Setup<'a> {
         machine.sysctl("net.inet.carp.log=2");
         for tap in &taps {
             let (dev, bridge) = tap.split_once('@').map_or((tap.as_str(), None), |(d, b)| (d, Some(b)));
-            lab.ip_in(ns.as_deref(), &format!("link set {dev} up"));
+            lab.ip_in(ns.as_deref(), &format!("link set dev {dev} up"));
             lab.wait_carrier(ns.as_deref(), dev);
             if bridge.is_some() && ns.is_none() {
                 lab.wait_forwarding(dev);

@@ -127,7 +127,7 @@ impl Wire {
 }
 
 /// Writes frames as an Ethernet pcap.
-pub(super) fn write_pcap(path: &Path, frames: &[Frame]) {
+pub fn write_pcap(path: &Path, frames: &[Frame]) {
     let mut writer = PcapWriter::new(File::create(path).unwrap()).unwrap();
     for f in frames {
         let packet = PcapPacket::new(f.stamp, f.bytes.len() as u32, &f.bytes);

@@ -1,0 +1,29 @@
+//! The addresses and machines that most tests share.
+
+use super::{Host, Lab, Netisrd};
+use std::net::Ipv4Addr;
+
+/// The virtual address.
+pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+/// The first node's own address.
+pub const N1: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The second node's own address.
+pub const N2: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// A machine on a tap (`em0@br0`) with its own address.
+pub fn on_tap(lab: &Lab, name: &str, tap: &str, ip: Ipv4Addr) -> Netisrd {
+    let machine = lab.netisrd(name).tap(tap).start();
+    let dev = tap.split('@').next().unwrap_or(tap);
+    machine.ifconfig(&format!("{dev} {ip}/24")).ok();
+    machine
+}
+
+/// A machine on a host's `v0`, whose address it shares.
+pub fn on_veth(lab: &Lab, host: &Host) -> Netisrd {
+    lab.netisrd(&format!("on-{}", host.ns)).netns(&host.ns).iface("v0").start()
+}
+
+/// What configures vhid 1 with [`VIP`] and the password `secret`.
+pub fn virtual_host(advskew: u8) -> String {
+    format!("vhid 1 advskew {advskew} pass secret {VIP}/24")
+}
