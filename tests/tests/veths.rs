@@ -6,7 +6,8 @@
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use tests::lab::{
-    self, Frame, Host, N1, N2, Needs, Netisrd, PATIENCE, Pinger, VIP, Wire, on_veth, virtual_host, virtual_mac,
+    self, Frame, Host, N1, N2, Needs, Netisrd, PATIENCE, Pinger, VIP, Wire, on_veth, virtual_host,
+    virtual_mac,
 };
 
 struct Stage {
