@@ -87,10 +87,10 @@ fn tcpdump_tshark_and_python_agree_with_an_advertisement() {
     });
 }
 
-/// The decoders find no fault with ucarp's captures either: were they to
-/// accept everything, or nothing, this would not tell ours from noise.
+/// Were the decoders to accept everything, or nothing, the test above would
+/// tell nothing of ours.
 #[test]
-fn the_decoders_agree_with_the_captures_of_ucarp_and_not_with_a_damaged_one() {
+fn the_decoders_accept_a_forged_advertisement_and_not_a_damaged_one() {
     lab::run(Needs::namespaces().programs(&["tcpdump", "tshark", "python3"]), |lab| {
         let addr = std::net::Ipv4Addr::new(10, 77, 0, 100);
         let forge = lab::Forge::worse(N1, "secret", addr);

@@ -134,3 +134,36 @@ pub fn softclock(m: &Machine, n0: &Netisr0) {
         own.inflight.borrow_mut().insert(c, id);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::machine::Config;
+    use compat::sys::time::VirtualClock;
+    use libcarp::kernel::Timer;
+
+    #[test]
+    fn a_stopped_callout_takes_its_message_with_it() {
+        let clock = std::sync::Arc::new(VirtualClock::default());
+        let mut booted = Machine::boot(Config { ncpus: 1, clock: clock.clone(), seed: [0; 32], hz: 0 });
+        let n0 = booted.seeds.remove(0).claim0(Box::new(|| {}));
+        let (m, cpu) = (booted.machine, PerCpu::default());
+        let kern = CarpKernel { m: &m, cpu: &cpu };
+        let c = |timer| CarpCallout { if_index: 1, timer };
+        kern.callout_reset(&n0, c(Timer::Ad), Duration::from_secs(1));
+        kern.callout_reset(&n0, c(Timer::Md), Duration::from_secs(1));
+        clock.advance_to(Time(1_000_000_000));
+        softclock(&m, &n0);
+        assert_eq!(m.port0.len(), 2);
+        // Fired, but not dispatched: stopped, it does not arrive.
+        kern.callout_stop(&n0, c(Timer::Ad));
+        // Armed again, it arrives at its new time only.
+        kern.callout_reset(&n0, c(Timer::Md), Duration::from_secs(1));
+        assert_eq!(m.port0.len(), 0);
+        clock.advance_to(Time(2_000_000_000));
+        softclock(&m, &n0);
+        assert!(matches!(m.port0.getport(), Some(Netmsg0::CarpTimeout(got)) if got == c(Timer::Md)));
+        assert!(m.port0.is_empty());
+    }
+}
