@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -36,9 +36,7 @@ pub fn default_path() -> PathBuf {
 /// A listening socket, and whoever is connected.
 pub struct ControlSocket {
     path: PathBuf,
-    /// Held as long as the socket is: tells a live netisrd from a dead one.
-    _lock: Flock<File>,
-    lock_path: PathBuf,
+    _lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
     listener: UnixListener,
     clients: BTreeMap<usize, Client>,
@@ -54,17 +52,14 @@ impl ControlSocket {
     /// Listens. A socket that a dead netisrd left is replaced; a live one is
     /// an error.
     pub fn bind(path: &Path) -> io::Result<ControlSocket> {
-        let lock_path = path.with_extension("lock");
-        let lock = lock(&lock_path, path)?;
+        let lock = Lock::take(path)?;
         if answers(path) {
             return Err(in_use(path));
         }
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
+        remove_stale(path)?;
         let listener = seqpacket()?;
-        bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+        let named = |e: LinuxErrno| io::Error::other(format!("{}: {}", path.display(), e.desc()));
+        bind(listener.as_raw_fd(), &UnixAddr::new(path)?).map_err(named)?;
         // Reading is for all; what may be changed is decided by uid.
         fs::set_permissions(path, Permissions::from_mode(0o666))?;
         listen(&listener, Backlog::new(128)?)?;
@@ -72,7 +67,6 @@ impl ControlSocket {
         Ok(ControlSocket {
             path,
             _lock: lock,
-            lock_path,
             listener: UnixListener::from(listener),
             clients: BTreeMap::new(),
             next: FIRST_CLIENT,
@@ -153,20 +147,50 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // Nothing hinders the next start if these stay.
+        // It does not hinder the next start if it stays.
         let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(&self.lock_path);
     }
 }
 
 /// An exclusive lock beside the socket, so that two that start together cannot
 /// both take the socket for a dead one's.
-fn lock(lock_path: &Path, path: &Path) -> io::Result<Flock<File>> {
-    let file = File::options().create(true).write(true).truncate(false).open(lock_path)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
-        LinuxErrno::EAGAIN => in_use(path),
-        e => e.into(),
-    })
+struct Lock {
+    path: PathBuf,
+    _held: Flock<File>,
+}
+
+impl Lock {
+    fn take(socket: &Path) -> io::Result<Lock> {
+        let mut path = socket.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(named)?;
+        let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
+            LinuxErrno::EAGAIN => in_use(socket),
+            e => e.into(),
+        })?;
+        Ok(Lock { path, _held: held })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes the socket that a dead netisrd left; anything else is not ours.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(m) if m.file_type().is_socket() => fs::remove_file(path),
+        Ok(_) => {
+            let what = format!("{}: exists and is not a socket", path.display());
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, what))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 fn in_use(path: &Path) -> io::Error {
