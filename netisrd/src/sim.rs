@@ -81,7 +81,8 @@ impl World {
     /// One system call, by root.
     pub fn syscall(&mut self, id: MachineId, req: Request) -> Reply {
         let cred = Cred { privileged: true };
-        self.call(id, |reply| Netmsg0::Syscall(cred, req, reply)).unwrap_or_else(|| Reply::error(Errno::ENXIO))
+        self.call(id, |reply| Netmsg0::Syscall(cred, req, reply))
+            .unwrap_or_else(|| Reply::error(Errno::ENXIO))
     }
 
     /// The machine halts in order: every MASTER bows out.

@@ -1,7 +1,7 @@
 //! Whole machines in virtual time, on a LAN in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use compat::net::ethernet::{EtherHeader, ETHERTYPE_ARP, ETHERTYPE_IP};
+use compat::net::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IP, EtherHeader};
 use compat::net::if_::{IfAliasReq, IfName, IfReq, Iff};
 use compat::netinet::in_::{SockAddrIn, in_cksum};
 use compat::netinet::ip::Ip;
@@ -314,7 +314,8 @@ fn malformed_system_calls_have_an_errno() {
     let mut lab = Lab::new(10);
     let id = lab.machine(2, 2, 0);
     let mut call = |r: Request| lab.world.syscall(id, r).error;
-    let req = |cmd, arg: &[u8], data: &[u8]| Request { op: Op::Ioctl, cmd, arg: arg.into(), data: data.into() };
+    let req =
+        |cmd, arg: &[u8], data: &[u8]| Request { op: Op::Ioctl, cmd, arg: arg.into(), data: data.into() };
     let carp0 = IfReq::new(name("carp0"));
     assert_eq!(call(req(SIOCSVH, &[0; 31], &[])), Some(Errno::EINVAL));
     assert_eq!(call(req(SIOCSVH, carp0.as_bytes(), &[0; 35])), Some(Errno::EFAULT));

@@ -62,7 +62,21 @@ impl<M> MsgPort<M> {
 
     /// `lwkt_sendmsg`: queues and wakes. The id is good for `dropmsg`.
     pub fn sendmsg(&self, prio: Priority, msg: M) -> MsgId {
-        let mut q = self.lock();
+        self.queue(self.lock(), prio, msg)
+    }
+
+    /// Queues a normal message unless `limit` of them wait already: a wire
+    /// must not fill the memory. Gives the message back then.
+    pub fn sendmsg_bounded(&self, limit: usize, msg: M) -> Result<(), M> {
+        let q = self.lock();
+        if q.normal.len() >= limit {
+            return Err(msg);
+        }
+        self.queue(q, Priority::Normal, msg);
+        Ok(())
+    }
+
+    fn queue(&self, mut q: MutexGuard<'_, Queues<M>>, prio: Priority, msg: M) -> MsgId {
         q.seq += 1;
         let id = MsgId(q.seq);
         let was_empty = q.prio.is_empty() && q.normal.is_empty();
@@ -180,6 +194,17 @@ mod tests {
         while p.getport().is_some() {}
         p.sendmsg(Priority::Normal, ());
         assert_eq!(woken.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_bounded_port_refuses_what_is_too_much_but_never_a_plain_message() {
+        let p = MsgPort::default();
+        assert_eq!(p.sendmsg_bounded(2, 1), Ok(()));
+        assert_eq!(p.sendmsg_bounded(2, 2), Ok(()));
+        assert_eq!(p.sendmsg_bounded(2, 3), Err(3));
+        p.sendmsg(Priority::Normal, 4);
+        assert_eq!(p.getport(), Some(1));
+        assert_eq!(p.len(), 2);
     }
 
     #[test]

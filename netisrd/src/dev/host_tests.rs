@@ -6,7 +6,7 @@ use crate::dev::testns::{
     rx, tagged, without_rights,
 };
 use pcap::Linktype;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const US: [u8; 6] = [0x02, 1, 2, 3, 4, 5];
 const OTHER: [u8; 6] = [0x02, 9, 9, 9, 9, 9];
@@ -235,67 +235,5 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
         let err = rx(&mut us).receive(8, &mut |_| {}).unwrap_err();
         assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
         assert_eq!(us.tx.transmit(0, &arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
-    });
-}
-
-/// `cargo test --release -- --ignored --nocapture costs`
-#[test]
-#[ignore = "a measurement"]
-fn costs_of_a_frame() {
-    in_namespace(module_path!(), "costs_of_a_frame", || {
-        veth();
-        let mut us = open("v0").unwrap();
-        let peer = open("v1").unwrap();
-        let frame = arp(BROADCAST, PEER, 1);
-        for _ in 0..5000 {
-            peer.tx.transmit(0, &frame).unwrap();
-        }
-        let mut held = 0;
-        while let n @ 1.. = us.rx[0].receive(64, &mut |_| {}).unwrap() {
-            held += n;
-        }
-        println!("the ring holds {held} frames; 0 ns per");
-        for (how, batch, single) in [("dispatch", 8, false), ("dispatch, one a call", 8, true)] {
-            let (mut got, mut took) = (0, Duration::ZERO);
-            while got < 100_000 {
-                for _ in 0..batch {
-                    peer.tx.transmit(0, &frame).unwrap();
-                }
-                let start = Instant::now();
-                let budget = if single { 1 } else { 64 };
-                while let n @ 1.. = us.rx[0].receive(budget, &mut |_| {}).unwrap() {
-                    got += n;
-                    if n < budget {
-                        break;
-                    }
-                }
-                took += start.elapsed();
-            }
-            println!("pcap {how}: {} ns per frame", took.as_nanos() / got as u128);
-        }
-        let mut raw = capture("v0", US, 1500).unwrap();
-        let (mut got, mut took) = (0, Duration::ZERO);
-        while got < 100_000 {
-            for _ in 0..8 {
-                peer.tx.transmit(0, &frame).unwrap();
-            }
-            let start = Instant::now();
-            while raw.next_packet().is_ok() {
-                got += 1;
-            }
-            took += start.elapsed();
-        }
-        println!("pcap next_packet: {} ns per frame", took.as_nanos() / got);
-        drop(raw);
-        let start = Instant::now();
-        for _ in 0..10_000 {
-            us.rx[0].receive(64, &mut |_| {}).unwrap();
-        }
-        println!("pcap empty receive with its check: {} ns per call", start.elapsed().as_nanos() / 10_000);
-        let start = Instant::now();
-        for _ in 0..100_000 {
-            us.tx.transmit(0, &frame).unwrap();
-        }
-        println!("packet socket send: {} ns per frame", start.elapsed().as_nanos() / 100_000);
     });
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dev::testns::{
-    self, BROADCAST, PATIENCE, arp, error_of, frames_until, in_namespace, ip, ipv4, rx, without_rights,
+    BROADCAST, PATIENCE, arp, error_of, frames_until, in_namespace, ip, ipv4, rx, without_rights,
 };
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -100,9 +100,8 @@ fn answers_come_back_on_the_queue_that_asked() {
         b.tx.transmit(0, &hello).unwrap();
         for n in 0..4 {
             let tx = Arc::clone(&a.tx);
-            a.rx[n].receive(8, &mut |_| {}).unwrap();
             let ask = ipv4(theirs, ours, 112, n as u8);
-            tx.transmit(0, &ask).unwrap();
+            tx.transmit(n, &ask).unwrap();
             frames_until(rx(&mut b), &ask);
         }
         for n in 0..4 {
@@ -191,33 +190,5 @@ fn a_killed_process_leaves_no_tap() {
         while link::by_name("em0") != Err(Linux::ENODEV) {
             assert!(watch.wait(until).unwrap(), "the tap outlives its process");
         }
-    });
-}
-
-/// `cargo test --release -- --ignored --nocapture costs`
-#[test]
-#[ignore = "a measurement"]
-fn costs_of_a_frame() {
-    in_namespace(module_path!(), "costs_of_a_frame", || {
-        let mut a = open("em0", None, 1).unwrap();
-        let frame = arp(BROADCAST, a.lladdr, 1);
-        let rounds = 200_000;
-        let start = Instant::now();
-        for _ in 0..rounds {
-            a.tx.transmit(0, &frame).unwrap();
-        }
-        println!("tap write: {} ns per frame", start.elapsed().as_nanos() / rounds);
-
-        let host = crate::dev::host::open("em0").unwrap();
-        let (mut got, mut took) = (0, Duration::ZERO);
-        while got < rounds as usize {
-            for _ in 0..500 {
-                host.tx.transmit(0, &frame).unwrap();
-            }
-            let start = Instant::now();
-            got += testns::rx(&mut a).receive(1000, &mut |_| {}).unwrap();
-            took += start.elapsed();
-        }
-        println!("tap read: {} ns per frame", took.as_nanos() / got as u128);
     });
 }

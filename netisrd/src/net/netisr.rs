@@ -24,6 +24,9 @@ use libcarp::kernel::CarpCallout;
 /// again.
 pub const ROLLUP_LIMIT: usize = 32;
 
+/// Packets that may wait at one netisr's port.
+const PACKETS_MAX: usize = 4096;
+
 /// A message to netisr 1 to n-1.
 pub enum Netmsg {
     /// `netmsg_sync_handler`
@@ -182,26 +185,30 @@ fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
 }
 
 /// `netisr_queue` or, on the right netisr already, `netisr_handle`: a frame
-/// from queue to protocol.
+/// from queue to protocol. A netisr that is [`PACKETS_MAX`] packets behind gets
+/// no more; they count as input drops of their interface.
 pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     let Some((isr, mbuf)) = if_ethersubr::ether_input(cx, if_index, frame) else { return };
-    match isr {
-        Isr::Arp => {
-            cx.m.port0.sendmsg(Priority::Normal, Netmsg0::Arp(mbuf));
-        }
-        Isr::Carp => {
-            cx.m.port0.sendmsg(Priority::Normal, Netmsg0::Carp(mbuf));
-        }
+    let rcvif = mbuf.rcvif.clone();
+    let queued = match isr {
+        Isr::Arp => queue0(cx, Netmsg0::Arp(mbuf)),
+        Isr::Carp => queue0(cx, Netmsg0::Carp(mbuf)),
         Isr::Ip => match ip_input::ip_cpu(cx.m.ncpus(), &mbuf.data) {
-            cpu if cpu == cx.n.cpuid() => ip_input::ip_input(cx, mbuf),
-            0 => {
-                cx.m.port0.sendmsg(Priority::Normal, Netmsg0::Ip(mbuf));
+            cpu if cpu == cx.n.cpuid() => {
+                ip_input::ip_input(cx, mbuf);
+                true
             }
-            cpu => {
-                cx.m.ports[cpu - 1].sendmsg(Priority::Normal, Netmsg::Ip(mbuf));
-            }
+            0 => queue0(cx, Netmsg0::Ip(mbuf)),
+            cpu => cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, Netmsg::Ip(mbuf)).is_ok(),
         },
+    };
+    if !queued {
+        rcvif.stats.iqdrops.add(1);
     }
+}
+
+fn queue0(cx: Ctx<'_>, msg: Netmsg0) -> bool {
+    cx.m.port0.sendmsg_bounded(PACKETS_MAX, msg).is_ok()
 }
 
 /// netisr0's turn: callouts that are due, then up to [`ROLLUP_LIMIT`]
