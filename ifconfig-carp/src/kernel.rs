@@ -4,8 +4,8 @@ use crate::failure::Failure;
 use crate::syscalls::Syscalls;
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::sockio::{
-    SIOCAIFADDR, SIOCDIFADDR, SIOCGDRVSPEC, SIOCGIFADDR, SIOCGIFFLAGS, SIOCGIFINDEX, SIOCIFCREATE2, SIOCIFDESTROY,
-    SIOCSIFFLAGS,
+    SIOCAIFADDR, SIOCDIFADDR, SIOCGDRVSPEC, SIOCGIFADDR, SIOCGIFFLAGS, SIOCGIFINDEX, SIOCIFCREATE2,
+    SIOCIFDESTROY, SIOCSIFFLAGS,
 };
 use libcarp::carpreq::{SIOCGVH, SIOCSVH};
 use zerocopy::{FromBytes, Immutable, IntoBytes};

@@ -29,6 +29,8 @@ fn a_stale_socket_is_replaced_after_a_kill() {
         lab.wait_gone("em0");
         let next = lab.netisrd("m2").sock(&sock).tap("em0").start();
         assert_eq!(next.state("carp0"), "", "a new machine");
+        next.ifconfig(&format!("em0 {N1}/24")).ok();
+        next.sysctl("net.inet.carp.preempt=1");
         next.carp("carp0", &virtual_host(0));
         next.wait_master("carp0");
     });

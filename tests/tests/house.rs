@@ -1,6 +1,8 @@
 //! The house's rules: which crate may know which, where `unsafe` may be, and
 //! that the documents name what exists.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

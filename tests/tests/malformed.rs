@@ -210,11 +210,13 @@ fn garbage_frames(t: &mut Target, real: Mac, noise: &mut Noise) {
     }
 }
 
-/// Noise of every length as an advertisement, in a correct IPv4 packet. What
-/// is too short or sums up wrongly is counted as that.
+/// Noise of every length as an advertisement of our vhid (another one may be
+/// dropped before anything is counted), in a correct IPv4 packet. What is too
+/// short or sums up wrongly is counted as that.
 fn garbage_advertisements(t: &mut Target, noise: &mut Noise) {
     for _ in 0..4 {
-        let carps: Vec<_> = (0..=100).map(|len| noise.bytes(len)).collect();
+        let mut carps: Vec<_> = (0..=100).map(|len| noise.bytes(len)).collect();
+        carps.iter_mut().filter_map(|c| c.get_mut(1)).for_each(|vhid| *vhid = 1);
         t.send(carps.iter().map(|carp| packet(255, carp)));
         for carp in carps {
             match carp.get(..36) {

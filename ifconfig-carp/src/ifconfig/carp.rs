@@ -7,7 +7,8 @@ use crate::kernel::{Kernel, answer, bad_answer};
 use compat::net::if_::{IfDrv, IfName, IfReq};
 use compat::sys::sockio::SIOCGDRVSPEC;
 use libcarp::carpreq::{
-    CARP_STATES, CARPGDEVNAME, CARPGVHADDR, CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr, SIOCGVH, SIOCSVH, Vhaf,
+    CARP_STATES, CARPGDEVNAME, CARPGVHADDR, CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr,
+    SIOCGVH, SIOCSVH, Vhaf,
 };
 use std::ffi::OsStr;
 use std::io::Write;
