@@ -7,7 +7,7 @@ use crate::kernel::Cx;
 use crate::softc::{CarpSoftc, State};
 use crate::state::{self, Family};
 use crate::types::{CARP_ETHERADDR, Interval};
-use crate::{Ifnet, log};
+use crate::{Ifnet, log, output};
 use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IP, EtherHeader};
 use compat::net::if_::IFT_CARP;
 use compat::netinet::in_::IPPROTO_CARP;
@@ -262,7 +262,9 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader) {
             );
             state::yield_mastership(cx, sc);
         }
-        State::Master => {}
+        // Two masters, and this is the better one: a split has healed, and the
+        // neighbours may have the other's word last.
+        State::Master => output::announce_again(cx, sc),
         State::Backup if carp.opts.preempt() && ours < theirs => {
             carp.count(|s| s.carps_preempt += 1);
             log::debug(cx, format_args!("{}: BACKUP -> MASTER (preempting a slower master)", sc.xname()));

@@ -18,6 +18,8 @@ use triomphe::Arc;
 const SENDAD_MAX_ERRORS: u32 = 3;
 /// `CARP_SENDAD_MIN_SUCCESS`: successes after them that end it.
 const SENDAD_MIN_SUCCESS: u32 = 3;
+/// Advertisements from one announcement after a healed split to the other.
+const REANNOUNCE_AFTER: u8 = 2;
 /// `carp_prio_ad`: advertisements are sent from netisr0 at once, before any
 /// other packet; there is no queue to go ahead in.
 pub const PRIO_AD: i32 = 1;
@@ -38,6 +40,23 @@ pub fn send_ad(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     let next = Interval::new(advbase.into(), advskew).duration();
     state::callout_reset(cx, sc, Timer::Ad, next);
     advertise(cx, sc, advbase, advskew);
+    if own.reannounce.get() > 0 && sc.state() == State::Master {
+        own.reannounce.set(own.reannounce.get() - 1);
+        if own.reannounce.get() == 0 {
+            send_arp(cx, sc);
+        }
+    }
+}
+
+/// A MASTER announces its addresses, now and once more two advertisements
+/// later; not again before that, however often it is asked. (Upstream leaves
+/// the neighbours of a healed split with the loser's MAC in their switches.)
+pub fn announce_again(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    let own = sc.own(cx.n0);
+    if own.reannounce.get() == 0 {
+        own.reannounce.set(REANNOUNCE_AFTER);
+        send_arp(cx, sc);
+    }
 }
 
 /// 255/255: whoever is BACKUP takes over at once. Signed with the addresses

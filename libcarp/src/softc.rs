@@ -73,6 +73,9 @@ pub struct SoftcOwn {
     pub counter: Cell<Counter>,
     /// Counter and digest of the advertisement sent last: its echo is ours.
     pub lastad: Cell<Option<(Counter, Digest)>>,
+    /// Advertisements until the addresses are announced once more; 0 for no
+    /// announcement due.
+    pub reannounce: Cell<u8>,
     /// `sc_sendad_errors`
     pub sendad_errors: Cell<u32>,
     /// `sc_sendad_success`
@@ -99,6 +102,7 @@ impl CarpSoftc {
             init_counter: Cell::new(true),
             counter: Cell::new(Counter(0)),
             lastad: Cell::new(None),
+            reannounce: Cell::new(0),
             sendad_errors: Cell::new(0),
             sendad_success: Cell::new(0),
             joined: Cell::new(false),

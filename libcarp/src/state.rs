@@ -122,6 +122,7 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// MASTER becomes BACKUP: somebody better is there, or an administrator says
 /// so.
 pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    sc.own(cx.n0).reannounce.set(0);
     callout_stop(cx, sc, Timer::Ad);
     set_state(cx, sc, State::Backup);
     setrun(cx, sc, Family::All);

@@ -77,11 +77,29 @@ fn the_packet_is_that_of_the_protocol_and_an_independent_decoder_agrees() {
 fn equal_interval_makes_master_yield() {
     let (mut w, sc) = master();
     assert_eq!(w.hear(&sc, 1, 101), Ok(()));
-    assert_eq!((sc.state(), w.effects()), (State::Master, vec![]));
+    assert_eq!((sc.state(), w.effects()), (State::Master, vec![Arp("carp0", VIP)]));
     assert_eq!(w.hear(&sc, 1, 100), Ok(()));
     assert_eq!(sc.state(), State::Backup);
     assert_eq!(w.effects(), [IfMsg("carp0", State::Backup), Route(NET, "carp0", "em0")]);
     assert_eq!(w.timers(&sc), (None, Some(3 * SEC + skew(100))));
+}
+
+#[test]
+fn a_master_that_hears_a_worse_one_announces_at_once_and_two_advertisements_later() {
+    let (mut w, sc) = master();
+    for _ in 0..5 {
+        w.hear(&sc, 1, 200).unwrap();
+    }
+    assert_eq!(w.effects(), [Arp("carp0", VIP)]);
+    w.pass(4 * (SEC + skew(100)));
+    let ad = || Ad("carp0", 1, 1, 100);
+    assert_eq!(w.effects(), [ad(), ad(), Arp("carp0", VIP), ad(), ad()]);
+    w.hear(&sc, 1, 200).unwrap();
+    w.hear(&sc, 1, 100).unwrap();
+    assert_eq!(sc.state(), State::Backup);
+    w.effects();
+    w.pass(4 * SEC);
+    assert_eq!((sc.state(), sc.own(&w.n0).reannounce.get()), (State::Master, 0));
 }
 
 #[test]
