@@ -1,0 +1,214 @@
+//! The world without namespaces: the machines' own code on a LAN in memory.
+
+use super::client::Client;
+use super::journal::Journal;
+use super::story::Who;
+use super::{Record, VIP, World};
+use crate::lab::{Frame, show_mac};
+use compat::net::if_::IfName;
+use compat::sys::ctlsock::{Reply, Request};
+use ifconfig_carp::{CallError, Syscalls, ifconfig, sysctl};
+use netisrd::dev::lan::Lan;
+use netisrd::dev::{RxQueue, Waker};
+use netisrd::host::clock::MonotonicClock;
+use netisrd::host::runtime::Runtime;
+use netisrd::machine::Config;
+use netisrd::net::netisr::Cred;
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Network threads of a machine, and queues of its card.
+const NCPUS: usize = 2;
+
+/// A LAN, two machines, a client.
+pub struct Memory {
+    lan: Arc<Lan>,
+    journal: Arc<Journal>,
+    /// Every frame and the port that it came from.
+    frames: Arc<Mutex<Vec<(Frame, usize)>>>,
+    /// Who has which port; the client has 0.
+    ports: Vec<Option<Who>>,
+    machines: [Option<Machine>; 2],
+    client: Client,
+}
+
+struct Machine {
+    runtime: Runtime,
+    life: Arc<Life>,
+    port: usize,
+}
+
+/// Whose log a thread writes to.
+struct Life {
+    who: Who,
+    journal: Arc<Journal>,
+    /// A dead machine says nothing more.
+    alive: AtomicBool,
+}
+
+thread_local! {
+    /// The machine that this thread is a netisr of.
+    static MACHINE: RefCell<Option<Arc<Life>>> = const { RefCell::new(None) };
+}
+
+impl Memory {
+    /// Builds the LAN.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn new() -> Result<Memory, String> {
+        let lan = Lan::new();
+        let frames: Arc<Mutex<Vec<(Frame, usize)>>> = Arc::default();
+        let sink = Arc::clone(&frames);
+        lan.tap(Box::new(move |port, bytes| {
+            let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let frame = Frame { at: Instant::now(), stamp, bytes: bytes.to_vec() };
+            sink.lock().unwrap_or_else(PoisonError::into_inner).push((frame, port));
+        }));
+        let client = Client::attach(&lan).map_err(|e| format!("the client: {e}"))?;
+        log_to_journals();
+        let (journal, ports, machines) = (Arc::new(Journal::default()), vec![None], [None, None]);
+        Ok(Memory { lan, journal, frames, ports, machines, client })
+    }
+
+    fn machine(&self, who: Who) -> Result<&Machine, String> {
+        self.machines[who.index()].as_ref().ok_or_else(|| format!("{} is not running", who.name()))
+    }
+}
+
+impl World for Memory {
+    fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    fn boot(&mut self, who: Who) -> Result<(), String> {
+        let (name, card) = (who.name(), who.card());
+        println!("-- {name}: a machine in this process, its card {card} on the LAN");
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|e| e.to_string())?;
+        let clock = Arc::new(MonotonicClock::start());
+        let runtime = Runtime::start(Config { ncpus: NCPUS, clock, seed, hz: 0 });
+        let runtime = runtime.map_err(|e| format!("{name}: {e}"))?;
+        let ifname = IfName::new(card).ok_or("a bad interface name")?;
+        let port = self.ports.len();
+        let mac = [2, 0, 0, 0, port as u8, who.index() as u8];
+        let mut device = self.lan.attach(ifname, mac, NCPUS);
+        self.ports.push(Some(who));
+        let life = Arc::new(Life { who, journal: Arc::clone(&self.journal), alive: AtomicBool::new(true) });
+        let named = |inner| Box::new(Named { inner, life: Arc::clone(&life) }) as Box<dyn RxQueue>;
+        device.rx = device.rx.into_iter().map(named).collect();
+        self.journal.booted(who);
+        runtime.attach(device).map_err(|e| format!("{name}: {card}: {e}"))?;
+        self.machines[who.index()] = Some(Machine { runtime, life, port });
+        Ok(())
+    }
+
+    fn tool(&mut self, who: Who, program: &str, args: &[&str]) -> Result<String, String> {
+        let mut kernel = InProcess(&self.machine(who)?.runtime);
+        let argv: Vec<_> = [program].iter().chain(args).map(OsString::from).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let run = match program {
+            "ifconfig-carp" => ifconfig::run,
+            "sysctl-carp" => sysctl::run,
+            _ => return Err(format!("no program {program}")),
+        };
+        let status = run(&argv, &mut kernel, &mut out, &mut err);
+        let said = if status == 0 { out } else { err };
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if status == 0 { Ok(said) } else { Err(said.trim().to_owned()) }
+    }
+
+    fn kill(&mut self, who: Who) -> Result<(), String> {
+        let machine = self.machines[who.index()].take();
+        let machine = machine.ok_or_else(|| format!("{} is not running", who.name()))?;
+        println!("-- {}'s cable is cut, then the machine is dropped: what SIGKILL is here", who.name());
+        self.journal.killed(who, Instant::now());
+        self.lan.set_port_link(machine.port, false);
+        machine.life.alive.store(false, Ordering::SeqCst);
+        // it bows out, but nobody hears it
+        machine.runtime.halt();
+        Ok(())
+    }
+
+    fn start_client(&mut self) -> Result<(), String> {
+        self.client.start();
+        Ok(())
+    }
+
+    fn wait_answers(&mut self, n: usize) -> Result<(), String> {
+        self.client.wait_answers(n)
+    }
+
+    fn show_neighbour(&mut self) {
+        if let Some(mac) = self.client.neighbour() {
+            println!("-- client: {VIP} is at {}", show_mac(mac));
+        }
+    }
+
+    fn record(&self) -> Record {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let replies = frames.iter().filter(|(f, _)| f.is_echo_reply_of(VIP));
+        let answer = |(f, port): &(Frame, usize)| Some((f.at, (*self.ports.get(*port)?)?, f.src()));
+        let answers = replies.filter_map(answer).collect();
+        Record { answers, probes: self.client.probes(), frames: frames.into_iter().map(|(f, _)| f).collect() }
+    }
+}
+
+/// A machine's system calls, without a socket between.
+struct InProcess<'a>(&'a Runtime);
+
+impl Syscalls for InProcess<'_> {
+    fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
+        Ok(self.0.syscall(Cred { privileged: true }, request.clone()))
+    }
+}
+
+/// A receive queue that tells its netisr's thread whose it is: every machine's
+/// threads are in this process, and their log lines do not say.
+struct Named {
+    inner: Box<dyn RxQueue>,
+    life: Arc<Life>,
+}
+
+impl RxQueue for Named {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.poll_fd()
+    }
+
+    fn set_waker(&mut self, wake: Waker) {
+        MACHINE.set(Some(Arc::clone(&self.life)));
+        self.inner.set_waker(wake);
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        self.inner.receive(budget, input)
+    }
+}
+
+/// Log lines go to the journal of the machine whose thread writes them.
+fn log_to_journals() {
+    let lines = tracing_subscriber::fmt().without_time().with_level(false).with_target(false);
+    lines.with_ansi(false).with_writer(|| Line).init();
+}
+
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        MACHINE.with_borrow(|life| {
+            if let Some(life) = life.as_ref().filter(|l| l.alive.load(Ordering::SeqCst)) {
+                life.journal.line(life.who, Instant::now(), String::from_utf8_lossy(line).trim());
+            }
+        });
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
