@@ -199,19 +199,64 @@ pub fn service_sync<R: Retire>(n0: &mut Netisr0, retired: R) -> R::Freed {
         assert!(seen >= gp, "netisr {cpuid} was not quiescent: slot {seen}, grace period {gp}");
     }
     // E
-    retired.reclaim(&n0.netisr.brand)
+    retired.reclaim(&n0.netisr.brand, &Synced(()))
 }
 
 mod sealed {
-    /// Not nameable outside, so that only `service_sync` reclaims.
+    /// The proof that D has been passed. Nobody but `service_sync` makes one.
+    pub struct Synced(pub(super) ());
+
+    /// Not nameable outside, so that nobody else implements it; and a bound on
+    /// `Retire` alone does not let anybody call it: that takes a proof.
     pub trait Reclaim {
         type Freed;
-        fn reclaim(self, brand: &super::Brand) -> Self::Freed;
+        fn reclaim(self, brand: &super::Brand, proof: &Synced) -> Self::Freed;
     }
 }
-use sealed::Reclaim;
+use sealed::{Reclaim, Synced};
 
 /// What [`service_sync`] can give back: a [`Retired`] or a pair of them.
+///
+/// Nothing else takes a value out of a [`Retired`]:
+///
+/// ```compile_fail
+/// use compat::qsbr::{Brand, Retire};
+/// fn steal<R: Retire>(r: R, brand: &Brand) -> R::Freed {
+///     r.reclaim(brand)
+/// }
+/// ```
+///
+/// A loaded reference does not live across a synchronisation:
+///
+/// ```compile_fail
+/// use compat::qsbr::{Netisr0, QsCell, service_sync};
+/// fn keep(n0: &mut Netisr0, cell: &QsCell<u32>) -> u32 {
+///     let held = cell.load(n0);
+///     let old = cell.swap(n0, None);
+///     service_sync(n0, old);
+///     *held.unwrap()
+/// }
+/// ```
+///
+/// nor across the end of a dispatch:
+///
+/// ```compile_fail
+/// use compat::qsbr::{Netisr, QsCell};
+/// fn keep(n: &mut Netisr, cell: &QsCell<u32>) -> u32 {
+///     let held = cell.load(n);
+///     n.quiescent();
+///     *held.unwrap()
+/// }
+/// ```
+///
+/// and a token does not leave its thread:
+///
+/// ```compile_fail
+/// fn send<T: Send>(_: T) {}
+/// fn leave(n: compat::qsbr::Netisr) {
+///     send(n)
+/// }
+/// ```
 pub trait Retire: Reclaim {}
 
 /// A value that was switched out of a cell and that readers may still use. It
@@ -227,7 +272,7 @@ impl<T> Retire for Retired<T> {}
 impl<T> Reclaim for Retired<T> {
     type Freed = Option<Box<T>>;
 
-    fn reclaim(self, brand: &Brand) -> Option<Box<T>> {
+    fn reclaim(self, brand: &Brand, _: &Synced) -> Option<Box<T>> {
         self.brand.check(brand);
         if self.old.is_null() {
             return None;
@@ -243,8 +288,8 @@ impl<A: Retire, B: Retire> Retire for (A, B) {}
 impl<A: Retire, B: Retire> Reclaim for (A, B) {
     type Freed = (A::Freed, B::Freed);
 
-    fn reclaim(self, brand: &Brand) -> Self::Freed {
-        (self.0.reclaim(brand), self.1.reclaim(brand))
+    fn reclaim(self, brand: &Brand, proof: &Synced) -> Self::Freed {
+        (self.0.reclaim(brand, proof), self.1.reclaim(brand, proof))
     }
 }
 

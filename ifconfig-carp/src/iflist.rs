@@ -51,10 +51,21 @@ pub(crate) struct Inet {
     pub(crate) broadcast: Ipv4Addr,
 }
 
-/// Asks for all interfaces.
+/// Asks for all interfaces, page by page.
 pub(crate) fn read(kernel: &mut Kernel) -> Result<Vec<Interface>, Failure> {
-    let reply = kernel.sysctl(SYSCTL_IFLIST, &[])?;
-    parse(&reply.data).ok_or_else(|| bad_answer(SYSCTL_IFLIST))
+    let mut list: Vec<Interface> = Vec::new();
+    loop {
+        let next = list.last().map_or(0, |last| u32::from(last.index) + 1);
+        let reply = kernel.sysctl(&format!("{SYSCTL_IFLIST}.{next}"), &[])?;
+        let page = parse(&reply.data).ok_or_else(|| bad_answer(SYSCTL_IFLIST))?;
+        if page.is_empty() {
+            return Ok(list);
+        }
+        if page.iter().any(|i| u32::from(i.index) < next) {
+            return Err(bad_answer(SYSCTL_IFLIST));
+        }
+        list.extend(page);
+    }
 }
 
 fn parse(mut rest: &[u8]) -> Option<Vec<Interface>> {

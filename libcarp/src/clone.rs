@@ -15,7 +15,9 @@ pub const CARP_IF_FLAGS: Iff = Iff::BROADCAST.union(Iff::SIMPLEX).union(Iff::MUL
 #[doc(alias = "carp_clone_create")]
 pub fn create(cx: &Cx<'_>, sc_if: Arc<Ifnet>) -> Arc<CarpSoftc> {
     let sc = Arc::new(CarpSoftc::new(&cx.carp.brand, sc_if));
-    cx.carp.own(cx.n0).carpif_list.borrow_mut().insert(0, sc.clone());
+    let own = cx.carp.own(cx.n0);
+    own.carpif_list.borrow_mut().insert(0, sc.clone());
+    own.by_index.borrow_mut().insert(sc.sc_if.if_index, sc.clone());
     sc
 }
 
@@ -31,7 +33,9 @@ pub fn destroy(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// `carp_clone_destroy`, second half: out of the list.
 pub fn destroyed(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     debug_assert_eq!(sc.own(cx.n0).naddrs.get(), 0, "{}: an address is still active", sc.xname());
-    cx.carp.own(cx.n0).carpif_list.borrow_mut().retain(|s| !Arc::ptr_eq(s, sc));
+    let own = cx.carp.own(cx.n0);
+    own.carpif_list.borrow_mut().retain(|s| !Arc::ptr_eq(s, sc));
+    own.by_index.borrow_mut().remove(&sc.sc_if.if_index);
 }
 
 /// `carp_detach`: stops, leaves the group, and lets go of the parent. With

@@ -51,6 +51,12 @@ pub fn ifaddr(cx: &mut Cx<'_>, ia: &Arc<InIfaddr>, event: IfaddrEvent) -> Result
 /// The part of `carp_ifaddr` about addresses of other interfaces.
 fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<InIfaddr>, event: IfaddrEvent) {
     let had_parent = sc.carpdev(cx.n0).is_some();
+    let backed = backed_by(cx, sc, ia);
+    let all = backed > 0 && backed == sc.own(cx.n0).naddrs.get();
+    if all || (backed > 0 && event == IfaddrEvent::Change) {
+        // What ends or begins anew, while advertisements have a source.
+        leave_mastership(cx, sc);
+    }
     match event {
         IfaddrEvent::Add => link_addrs(cx, sc, ia),
         IfaddrEvent::Delete if had_parent => {
@@ -71,6 +77,12 @@ fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<InIfaddr>, 
         }
         IfaddrEvent::Change => link_addrs(cx, sc, ia),
     }
+}
+
+/// How many virtual addresses `ia` backs.
+fn backed_by(cx: &Cx<'_>, sc: &CarpSoftc, ia: &Arc<InIfaddr>) -> usize {
+    let is_it = |vha: &&Arc<CarpVhaddr>| vha.iaback(cx.n0).is_some_and(|back| Arc::ptr_eq(&back, ia));
+    sc.own(cx.n0).vha_list().iter().filter(is_it).count()
 }
 
 /// `carp_proto_ctlinput`: an interface went down or came up; CARP sees its
@@ -100,6 +112,8 @@ pub(crate) fn leave_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     if sc.state() == State::Master {
         clone::stop_callouts(cx, sc);
         output::bow_out(cx, sc);
+        output::forgive_sendad_errors(cx, sc);
+        sc.own(cx.n0).reannounce.set(0);
         state::set_state(cx, sc, State::Init);
     }
 }
@@ -165,6 +179,7 @@ fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<InIfaddr>) {
             continue;
         }
         let own = vha.vha_ia.addr(cx.n0) == ia_if.addr(cx.n0);
+        leave_mastership(cx, sc);
         if let Err(e) = vhaddr::activate_vhaddr(cx, sc, vha, ia_if, own) {
             let (addr, parent) = (vha.vha_ia.addr(cx.n0), ia_if.ia_ifp.if_xname);
             log::info(cx, format_args!("{}: {addr} stays inactive on {parent}: {e}", sc.xname()));

@@ -1,7 +1,7 @@
 //! What CARP hears: `carp_input` claims frames on every netisr,
 //! `carp_proto_input` judges advertisements in netisr0.
 
-use crate::carp_if::CarpIf;
+use crate::carp_if::{CarpIf, CarpSoftcContainer};
 use crate::header::{BadHeader, CARP_DFLTTL, CARP_VERSION, CarpHeader, VHID};
 use crate::kernel::Cx;
 use crate::softc::{CarpSoftc, State};
@@ -9,7 +9,7 @@ use crate::state::{self, Family};
 use crate::types::{CARP_ETHERADDR, Interval};
 use crate::{Ifnet, log, output};
 use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IP, EtherHeader};
-use compat::net::if_::IFT_CARP;
+use compat::net::if_::{IFT_CARP, Iff};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::netinet::ip::{IP_HDR_LEN, Ip};
 use compat::sys::mbuf::LinkCast;
@@ -75,14 +75,17 @@ fn forus<'n>(cif: &'n CarpIf, eh: &EtherHeader) -> Option<&'n Arc<Ifnet>> {
 fn demux_ad<'n>(cif: &'n CarpIf, packet: &[u8]) -> Claim<'n> {
     let hlen = usize::from(packet[0] & 0xf) * 4;
     match packet.get(hlen.max(IP_HDR_LEN) + VHID) {
-        Some(vhid) => match cif.by_vhid(*vhid) {
-            Some(scc) => Claim::Advertisement(&scc.scc_softc.sc_if),
-            None => Claim::OtherVhid,
-        },
-        None => match cif.iter().next() {
-            Some(scc) => Claim::Advertisement(&scc.scc_softc.sc_if),
-            None => Claim::OtherVhid,
-        },
+        Some(vhid) => claim_if_up(cif.by_vhid(*vhid)),
+        None => claim_if_up(cif.iter().next()),
+    }
+}
+
+/// An interface that is down hears nothing.
+#[inline]
+fn claim_if_up(scc: Option<&CarpSoftcContainer>) -> Claim<'_> {
+    match scc.map(|scc| &scc.scc_softc.sc_if).filter(|ifp| ifp.flags().contains(Iff::UP)) {
+        Some(ifp) => Claim::Advertisement(ifp),
+        None => Claim::OtherVhid,
     }
 }
 
@@ -232,7 +235,7 @@ fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), Drop
     if ch.version != CARP_VERSION {
         return Err(DropReason::Version(ch.version));
     }
-    if own.lastad.get() == Some((ch.counter, ch.md)) {
+    if own.lastads.get().contains(&Some((ch.counter, ch.md))) {
         return Err(DropReason::Echo);
     }
     if !own.hmac.borrow().verify(ch.counter, &ch.md) {

@@ -4,6 +4,7 @@
 use crate::carpreq::{CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr};
 use crate::kernel::Cx;
 use crate::softc::{CarpSoftc, State};
+use crate::state::Family;
 use crate::types::{CARP_ETHERADDR, Key, Vhid};
 use crate::{carp_if, clone, ifaddr, output, state, vhaddr};
 use compat::net::if_::{IFNAMSIZ, Iff};
@@ -40,6 +41,7 @@ pub fn setvh(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), 
         // The peers of the old vhid are told, and those of the new one may
         // have a master already.
         ifaddr::leave_mastership(cx, sc);
+        clone::stop_callouts(cx, sc);
         store_vhid(cx, sc, new.vhid);
         state::set_state(cx, sc, State::Init);
     }
@@ -102,6 +104,7 @@ fn clear_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(),
     }
     *sc.own(cx.n0).key.borrow_mut() = checked.key;
     vhaddr::hmac_prepare(cx, sc);
+    state::setrun(cx, sc, Family::All);
     Ok(())
 }
 

@@ -37,6 +37,8 @@ pub mod types;
 pub mod vhaddr;
 
 #[cfg(test)]
+mod tests_leave;
+#[cfg(test)]
 mod tests_state;
 #[cfg(test)]
 mod testutil;

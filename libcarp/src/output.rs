@@ -3,9 +3,9 @@
 
 use crate::header::{CARP_DFLTTL, CarpHeader, Counter};
 use crate::kernel::{Cx, Timer};
-use crate::softc::{Carp, CarpSoftc, State};
+use crate::softc::{CarpSoftc, State};
 use crate::types::{BOW_OUT, Interval, Vhid};
-use crate::{Ifnet, state};
+use crate::{Ifnet, ifaddr, state};
 use compat::net::ethernet::ETHER_HDR_LEN;
 use compat::netinet::in_::{INADDR_CARP_GROUP, IPPROTO_CARP};
 use compat::netinet::ip::{IP_DF, IP_HDR_LEN, IPTOS_LOWDELAY, Ip};
@@ -110,7 +110,10 @@ fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8)
     };
     own.counter.set(counter);
     let md = own.hmac.borrow().generate(counter);
-    own.lastad.set(Some((counter, md)));
+    let mut lastads = own.lastads.get();
+    lastads.rotate_right(1);
+    lastads[0] = Some((counter, md));
+    own.lastads.set(lastads);
     CarpHeader::new(vhid, advbase, advskew, counter, md)
 }
 
@@ -203,11 +206,9 @@ pub fn iamatch(sc: &CarpSoftc) -> bool {
     sc.is_running_master()
 }
 
-/// Bows out of every MASTER, as when the machine halts.
-pub fn bow_out_all(cx: &Cx<'_>, _: &Carp) {
+/// Bows out of every MASTER, before the machine halts.
+pub fn bow_out_all(cx: &Cx<'_>) {
     for sc in cx.carp.softcs(cx.n0) {
-        if sc.carpdev(cx.n0).is_some() && sc.state() == State::Master {
-            bow_out(cx, &sc);
-        }
+        ifaddr::leave_mastership(cx, &sc);
     }
 }

@@ -10,6 +10,7 @@ use crate::vhaddr::CarpVhaddr;
 use crate::{Ifnet, InIfaddr};
 use compat::qsbr::{Brand, Netisr, Netisr0, Netisr0Cell, QsCell};
 use core::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use triomphe::Arc;
 
@@ -71,8 +72,9 @@ pub struct SoftcOwn {
     pub init_counter: Cell<bool>,
     /// `sc_counter`
     pub counter: Cell<Counter>,
-    /// Counter and digest of the advertisement sent last: its echo is ours.
-    pub lastad: Cell<Option<(Counter, Digest)>>,
+    /// Counter and digest of the advertisements sent last: their echoes are
+    /// ours.
+    pub lastads: Cell<[Option<(Counter, Digest)>; 8]>,
     /// Advertisements until the addresses are announced once more; 0 for no
     /// announcement due.
     pub reannounce: Cell<u8>,
@@ -101,7 +103,7 @@ impl CarpSoftc {
             key: RefCell::new(key),
             init_counter: Cell::new(true),
             counter: Cell::new(Counter(0)),
-            lastad: Cell::new(None),
+            lastads: Cell::new([None; 8]),
             reannounce: Cell::new(0),
             sendad_errors: Cell::new(0),
             sendad_success: Cell::new(0),
@@ -187,6 +189,8 @@ pub struct Carp {
 pub struct CarpOwn {
     /// `carpif_list`, the newest first.
     pub carpif_list: RefCell<Vec<Arc<CarpSoftc>>>,
+    /// `if_softc`: the same, by index.
+    pub by_index: RefCell<BTreeMap<u16, Arc<CarpSoftc>>>,
     /// `carp_opts`
     pub opts: CarpOpts,
     /// `carp_suppress_preempt`
@@ -213,8 +217,7 @@ impl Carp {
 
     /// `ifp->if_softc` of a carp interface.
     pub fn softc(&self, n0: &Netisr0, if_index: u16) -> Option<Arc<CarpSoftc>> {
-        let own = self.own(n0);
-        own.carpif_list.borrow().iter().find(|sc| sc.sc_if.if_index == if_index).cloned()
+        self.own(n0).by_index.borrow().get(&if_index).cloned()
     }
 
     /// All carp interfaces, the newest first.

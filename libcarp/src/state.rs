@@ -123,6 +123,8 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// so.
 pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.own(cx.n0).reannounce.set(0);
+    // A BACKUP sends nothing that could show the wire to be good again.
+    output::forgive_sendad_errors(cx, sc);
     callout_stop(cx, sc, Timer::Ad);
     set_state(cx, sc, State::Backup);
     setrun(cx, sc, Family::All);

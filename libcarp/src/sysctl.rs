@@ -83,7 +83,11 @@ pub const OIDS: &[Oid<CarpContext>] = &[
         descr: "CARP statistics (struct carpstats)",
         read: |cx| cx.carp.own(cx.n0).stats.get().as_bytes().to_vec(),
         write: Some(|cx, new| {
+            // Counters are zeroed, never set.
             let new = CarpStats::read_from_bytes(new).map_err(|_| Errno::EINVAL)?;
+            if new != CarpStats::default() {
+                return Err(Errno::EINVAL);
+            }
             cx.carp.own(cx.n0).stats.set(new);
             Ok(())
         }),

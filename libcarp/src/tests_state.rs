@@ -3,8 +3,7 @@
 
 use crate::carpreq::{CARPR_STATE_KEEP, CarpReq};
 use crate::softc::State;
-use crate::testutil::{Effect::*, World, peer_packet};
-use crate::types::Interval;
+use crate::testutil::{Effect::*, World, master, peer_packet, skew};
 use crate::{carp_if, clone, ifaddr, input, ioctl};
 use compat::net::ethernet::EtherHeader;
 use compat::net::if_::Iff;
@@ -17,19 +16,6 @@ use triomphe::Arc;
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const NET: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 const SEC: Duration = Duration::from_secs(1);
-
-fn skew(s: u8) -> Duration {
-    Interval::new(0, s).duration()
-}
-
-/// carp0 as MASTER with advskew 100, nothing recorded.
-fn master() -> (World, Arc<crate::CarpSoftc>) {
-    let (mut w, sc) = World::with_carp0(100);
-    w.pass(4 * SEC);
-    assert_eq!(sc.state(), State::Master);
-    w.effects();
-    (w, sc)
-}
 
 #[test]
 fn a_backup_that_hears_nobody_takes_over_after_three_intervals_and_skew() {

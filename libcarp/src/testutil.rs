@@ -317,3 +317,17 @@ pub fn peer_packet(body: &[u8], ttl: u8, dst: [u8; 4]) -> Vec<u8> {
     let src = [10, 0, 0, 3].into();
     Ip { hlen: 20, tos: 0x10, len: 0, id: 1, off: 0x4000, ttl, p: 112, src, dst: dst.into() }.packet(body)
 }
+
+/// The skew as a time.
+pub fn skew(s: u8) -> Duration {
+    crate::types::Interval::new(0, s).duration()
+}
+
+/// carp0 as MASTER with advskew 100, nothing recorded.
+pub fn master() -> (World, Arc<CarpSoftc>) {
+    let (mut w, sc) = World::with_carp0(100);
+    w.pass(Duration::from_secs(4));
+    assert_eq!(sc.state(), State::Master);
+    w.effects();
+    (w, sc)
+}

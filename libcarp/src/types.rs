@@ -51,9 +51,10 @@ impl Interval {
         Interval(Duration::from_secs(advbase as u64).saturating_add(skew))
     }
 
-    /// As a duration.
-    pub const fn duration(self) -> Duration {
-        self.0
+    /// As the time of a callout: never less than one step of the skew. An
+    /// owner's skew is 0, so that with advbase 0 there would be no pause.
+    pub fn duration(self) -> Duration {
+        self.0.max(Interval::new(0, 1).0)
     }
 }
 
@@ -104,6 +105,12 @@ mod tests {
         assert_eq!(Interval::new(1, 100).duration(), Duration::from_micros(1_390_625));
         assert_eq!(Interval::new(0, 1).duration(), Duration::from_micros(3_906));
         assert!(Interval::new(1, 254) < Interval::new(2, 0));
+    }
+
+    #[test]
+    fn no_interval_is_without_a_pause() {
+        assert_eq!(Interval::new(0, 0).duration(), Duration::from_micros(3_906));
+        assert!(Interval::new(0, 0) < Interval::new(0, 1));
     }
 
     #[test]

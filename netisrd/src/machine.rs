@@ -13,6 +13,7 @@ use compat::qsbr::{Brand, Netisr, Netisr0, Netisr0Cell, QsCell, Seed};
 use compat::sys::callout::Callouts;
 use compat::sys::mbuf;
 use compat::sys::msgport::{MsgId, MsgPort};
+use compat::sys::ratecheck::RateCheck;
 use compat::sys::time::Clock;
 use core::cell::{Cell, RefCell};
 use libcarp::kernel::CarpCallout;
@@ -74,6 +75,8 @@ pub struct MachineOwn {
     pub next_index: Cell<u16>,
     /// `karc4random`
     pub rng: RefCell<ChaCha12Rng>,
+    /// How many complaints about ARP are still logged.
+    pub arp_log: RateCheck,
 }
 
 /// A booted machine whose netisrs do not run yet.
@@ -96,6 +99,7 @@ impl Machine {
             in_ifaddrs: RefCell::default(),
             next_index: Cell::new(1),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
+            arp_log: RateCheck::new(5),
         };
         let machine = Machine {
             port0: MsgPort::default(),

@@ -79,39 +79,38 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz })?;
-    for dev in devices {
-        let name = dev.name;
-        machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
-    }
-
-    let mut poll = Poll::new()?;
-    control.register(poll.registry())?;
-    poll.registry().register(&mut signals.read, SIGNAL, Interest::READABLE)?;
-    tracing::info!("netisrd: ready, {ncpus} netisrs");
-    serve(&mut poll, &mut control, &mut signals, &machine)?;
-
+    let served = serve(devices, &mut control, &mut signals, &machine);
     tracing::info!("netisrd: halting");
+    // Whatever ended it: a MASTER bows out.
     machine.halt();
-    Ok(())
+    served
 }
 
 /// Until a signal ends it.
 fn serve(
-    poll: &mut Poll,
+    devices: Vec<Device>,
     control: &mut ControlSocket,
     signals: &mut SignalPipe,
     machine: &Runtime,
-) -> io::Result<()> {
+) -> Result<(), Box<dyn Error>> {
+    for dev in devices {
+        let name = dev.name;
+        machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
+    }
+    let mut poll = Poll::new()?;
+    control.register(poll.registry())?;
+    poll.registry().register(&mut signals.read, SIGNAL, Interest::READABLE)?;
+    tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     let mut events = Events::with_capacity(64);
     loop {
-        match poll.poll(&mut events, None) {
+        match poll.poll(&mut events, control.patience()) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
         }
         if events.iter().any(|e| e.token() == SIGNAL) && signals.arrived()? {
             return Ok(());
         }
-        control.serve(poll, &events, machine)?;
+        control.serve(&poll, &events, machine);
     }
 }
 

@@ -25,7 +25,7 @@ pub fn boot(n: usize) -> (Brand, Vec<Seed>, Proc) {
 }
 
 /// `lwkt_domsg`: sends and waits. `None` if the message was dropped without an
-/// answer, as when the machine halts.
+/// answer. The port's netisr must still run: after a halt nobody answers.
 pub fn domsg<M, R>(_: &Proc, port: &MsgPort<M>, msg: impl FnOnce(ReplyPort<R>) -> M) -> Option<R> {
     let (reply, waiting) = reply_port();
     port.sendmsg(Priority::Normal, msg(reply));
@@ -60,7 +60,7 @@ impl<M: From<SyncMsg>> Synchronize for PortSync<M> {
             })
             .collect();
         for r in replies {
-            // A netisr that has ended drops its messages; its slot says so.
+            // Netisrs end after netisr0: each is there to reply.
             let _ = r.wait();
         }
     }

@@ -68,6 +68,9 @@ pub const SYSCTL_NAMES: &str = "sysctl.names";
 /// interface, then an `ifa_msghdr` with netmask, address and broadcast address
 /// (`RTA_NETMASK | RTA_IFA | RTA_BRD`, in that order) for each of its
 /// addresses. Each socket address takes `rt_roundup(sa_len)` bytes.
+///
+/// The name goes on with `.INDEX`: the interfaces from that index on, as many
+/// as fit in a packet, none at the end.
 pub const SYSCTL_IFLIST: &str = "net.route.iflist";
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]

@@ -6,6 +6,7 @@ pub mod errno;
 pub mod ioccom;
 pub mod mbuf;
 pub mod msgport;
+pub mod ratecheck;
 pub mod socket;
 pub mod sockio;
 pub mod sysctl;

@@ -2,6 +2,7 @@
 
 use super::number::digits;
 use crate::failure::Failure;
+use crate::iflist;
 use crate::kernel::{Kernel, answer};
 use compat::net::if_::{IfAliasReq, IfName, IfReq};
 use compat::netinet::in_::{SockAddrIn, mask_of_len};
@@ -39,6 +40,9 @@ impl AddressChange {
         if self.addr.is_some() {
             return Err(Failure::Message(format!("{addr}: a line takes one address only")));
         }
+        if addr.is_unspecified() || addr.is_multicast() || addr.is_broadcast() {
+            return Err(Failure::Message(format!("{addr}: not an address that a host can have")));
+        }
         self.addr = Some(addr);
         self.mask = mask.or(self.mask);
         Ok(())
@@ -65,6 +69,20 @@ impl AddressChange {
             _ => return Ok(()),
         };
         Err(Failure::Message(format!("'{lonely}' requires an address")))
+    }
+
+    /// Before anything else of the line is done: whether its address part can
+    /// succeed, as far as reading tells.
+    pub(crate) fn foresee(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
+        if self.mode != Mode::Delete {
+            return Ok(());
+        }
+        let list = iflist::read(kernel)?;
+        let mine = list.iter().filter(|i| i.name == name.as_str()).flat_map(|i| &i.inet);
+        match mine.map(|inet| inet.addr).find(|a| self.addr.is_none_or(|wanted| wanted == *a)) {
+            Some(_) => Ok(()),
+            None => Err(Failure::Kernel { call: "SIOCDIFADDR".to_owned(), errno: Errno::EADDRNOTAVAIL }),
+        }
     }
 
     /// The deferred part of `ifconfig.c: ifconfig`.

@@ -97,7 +97,9 @@ fn configure(kernel: &mut Kernel, out: &mut dyn Write, name: IfName, line: &Line
 }
 
 /// How a step is taken back when a later one fails: a line takes effect whole
-/// or not at all. Upstream leaves the part before the failure.
+/// or not at all. Upstream leaves the part before the failure. What a
+/// transition has said on the wire cannot be taken back; so what can be
+/// foreseen is looked at first.
 enum Done {
     Flags(Iff),
     Carp(carp::Before),
@@ -120,6 +122,9 @@ fn carry_out(
     line: &Line,
     done: &mut Vec<Done>,
 ) -> Result<(), Failure> {
+    if !line.steps.is_empty() {
+        line.address.foresee(kernel, name)?;
+    }
     for step in &line.steps {
         match step {
             Step::Flag { flag, on } => {

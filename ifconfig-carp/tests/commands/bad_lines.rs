@@ -148,6 +148,23 @@ fn an_interface_that_is_not_there_is_only_asked_for() {
 }
 
 #[test]
+fn what_can_be_foreseen_to_fail_is_not_begun() {
+    for line in ["carp0 down -alias 10.9.9.9", "carp0 vhid 9 delete", "carp0 state backup -alias 10.9.9.9"] {
+        let mut m = Machine::new();
+        let expected = failure("ifconfig-carp: SIOCDIFADDR: Can't assign requested address");
+        assert_eq!(ifconfig(&mut m, line), expected, "{line}");
+        assert_eq!(m.changes, [], "{line}");
+    }
+    for line in ["em0 224.0.0.1", "em0 0.0.0.0", "em0 255.255.255.255"] {
+        let mut m = Machine::new();
+        let addr = &line[4..];
+        let expected = failure(&format!("ifconfig-carp: {addr}: not an address that a host can have"));
+        assert_eq!(ifconfig(&mut m, line), expected);
+        assert_eq!(m.changes, []);
+    }
+}
+
+#[test]
 fn what_the_machine_refuses_is_told_with_the_ioctls_name() {
     for (ioctl, errno, line, text) in [
         ("SIOCSVH", Errno::EINVAL, "carp0 vhid 1 10.0.0.1", "SIOCSVH: Invalid argument"),

@@ -185,8 +185,11 @@ impl Machine {
         if let Some((_, errno)) = self.refuse.filter(|(refused, _)| *refused == name) {
             return Err(errno);
         }
+        if let Some(first) = name.strip_prefix(SYSCTL_IFLIST).and_then(|rest| rest.strip_prefix('.')) {
+            let data = self.iflist(first.parse().unwrap());
+            return Ok(Reply { error: None, arg: (CtlType::Opaque as u32).to_ne_bytes().to_vec(), data });
+        }
         let (ty, value) = match name {
-            SYSCTL_IFLIST => (CtlType::Opaque, self.iflist()),
             SYSCTL_NAMES => {
                 let names = self.sysctls.keys().map(|n| format!("{n}\0"));
                 (CtlType::Opaque, names.collect::<String>().into_bytes())
@@ -203,9 +206,10 @@ impl Machine {
         Ok(Reply { error: None, arg: (ty as u32).to_ne_bytes().to_vec(), data: value })
     }
 
-    fn iflist(&self) -> Vec<u8> {
+    /// One interface a page.
+    fn iflist(&self, first: u16) -> Vec<u8> {
         let mut out = Vec::new();
-        for (iface, index) in self.ifaces.iter().zip(1..) {
+        for (iface, index) in self.ifaces.iter().zip(1..).filter(|(_, index)| *index >= first).take(1) {
             out.extend(iface.ifinfo(index));
             for (addr, mask) in &iface.addrs {
                 out.extend(newaddr(index, *addr, *mask));

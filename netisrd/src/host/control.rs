@@ -12,16 +12,22 @@ use nix::sys::socket::{
     send, socket, sockopt::PeerCredentials,
 };
 use nix::unistd::geteuid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroize;
 
-/// Clients at one time; one more is turned away.
+/// Clients at one time.
 const MAX_CLIENTS: usize = 256;
+/// Clients of one user who is not privileged.
+const MAX_PER_USER: usize = 32;
+/// When to accept again after a failure.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: Token = Token(0);
 /// The first token that a caller of [`ControlSocket::serve`] may not use.
 const FIRST_CLIENT: usize = 16;
@@ -41,11 +47,20 @@ pub struct ControlSocket {
     listener: UnixListener,
     clients: BTreeMap<usize, Client>,
     next: usize,
+    /// Clients that may have sent something.
+    ready: BTreeSet<usize>,
+    accept_again: bool,
+    /// Requests so far, to tell who is idle.
+    serial: u64,
+    packet: Vec<u8>,
 }
 
 struct Client {
     fd: OwnedFd,
+    uid: u32,
     cred: Cred,
+    /// The number of its last request.
+    served: u64,
 }
 
 impl ControlSocket {
@@ -70,6 +85,10 @@ impl ControlSocket {
             listener: UnixListener::from(listener),
             clients: BTreeMap::new(),
             next: FIRST_CLIENT,
+            ready: BTreeSet::new(),
+            accept_again: false,
+            serial: 0,
+            packet: vec![0; ctlsock::MAX_PACKET + 1],
         })
     }
 
@@ -78,71 +97,126 @@ impl ControlSocket {
         registry.register(&mut SourceFd(&self.listener.as_raw_fd()), LISTENER, Interest::READABLE)
     }
 
-    /// Answers whoever the events say is waiting.
-    pub fn serve(&mut self, poll: &Poll, events: &Events, machine: &Runtime) -> io::Result<()> {
+    /// How long a poll may wait: not at all while somebody is still to be
+    /// answered, a moment when the listener had trouble.
+    pub fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            Some(Duration::ZERO)
+        } else if self.accept_again {
+            Some(ACCEPT_AGAIN)
+        } else {
+            None
+        }
+    }
+
+    /// Accepts whoever has come, and answers one request of everybody that
+    /// has one.
+    pub fn serve(&mut self, poll: &Poll, events: &Events, machine: &Runtime) {
+        let mut accept = core::mem::take(&mut self.accept_again);
         for event in events {
             match event.token() {
-                LISTENER => self.accept(poll)?,
-                Token(t) => self.answer(poll, t, machine)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, poll: &Poll) -> io::Result<()> {
-        loop {
-            let fd = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => {
-                    // Too many open files, or a client that has gone again.
-                    tracing::warn!("control socket: {e}");
-                    return Ok(());
+                LISTENER => accept = true,
+                Token(t) => {
+                    self.ready.insert(t);
                 }
-            };
-            fd.set_nonblocking(true)?;
-            let fd = OwnedFd::from(fd);
-            if self.clients.len() >= MAX_CLIENTS {
-                tracing::warn!("control socket: more than {MAX_CLIENTS} clients");
-                continue;
             }
-            let peer = getsockopt(&fd, PeerCredentials)?;
-            let privileged = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
-            let t = self.next;
-            self.next += 1;
-            poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(t), Interest::READABLE)?;
-            self.clients.insert(t, Client { fd, cred: Cred { privileged } });
+        }
+        if accept {
+            self.accept(poll.registry());
+        }
+        for t in core::mem::take(&mut self.ready) {
+            match self.answer(t, machine) {
+                Turn::More => {
+                    self.ready.insert(t);
+                }
+                Turn::Drained => {}
+                Turn::Gone => self.drop_client(t),
+            }
         }
     }
 
-    /// Answers all that a client has asked. One that is gone, or does not read
-    /// its answers, is dropped.
-    fn answer(&mut self, poll: &Poll, t: usize, machine: &Runtime) -> io::Result<()> {
-        let Some(client) = self.clients.get(&t) else { return Ok(()) };
-        let gone = loop {
-            let mut packet = vec![0; ctlsock::MAX_PACKET + 1];
-            let n = match recv(client.fd.as_raw_fd(), &mut packet, MsgFlags::empty()) {
-                Ok(0) => break true,
-                Ok(n) => n,
-                Err(LinuxErrno::EAGAIN) => break false,
-                Err(LinuxErrno::EINTR) => continue,
-                Err(_) => break true,
-            };
-            let reply = match Request::from_bytes(&packet[..n]) {
-                Ok(req) => machine.syscall(client.cred, req),
-                Err(e) => Reply::error(e),
-            };
-            let flags = MsgFlags::MSG_NOSIGNAL;
-            if send(client.fd.as_raw_fd(), &reply.to_bytes(), flags).is_err() {
-                break true;
+    fn accept(&mut self, registry: &Registry) {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if let Err(e) = self.welcome(registry, OwnedFd::from(stream)) {
+                        tracing::debug!("control socket: {e}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    // Out of descriptors or memory. What waits makes no event.
+                    tracing::warn!("control socket: {e}");
+                    self.accept_again = true;
+                    return;
+                }
             }
-        };
-        if gone && let Some(client) = self.clients.remove(&t) {
-            poll.registry().deregister(&mut SourceFd(&client.fd.as_raw_fd()))?;
         }
+    }
+
+    /// Takes a client, if its user may have one more. The privileged are never
+    /// turned away: the idlest of the others makes room.
+    fn welcome(&mut self, registry: &Registry, fd: OwnedFd) -> io::Result<()> {
+        let peer = getsockopt(&fd, PeerCredentials)?;
+        let privileged = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
+        let of_user = self.clients.values().filter(|c| c.uid == peer.uid()).count();
+        if !privileged && (of_user >= MAX_PER_USER || self.clients.len() >= MAX_CLIENTS) {
+            return Err(io::Error::other(format!("uid {} has too many connections", peer.uid())));
+        }
+        if self.clients.len() >= MAX_CLIENTS {
+            let others = self.clients.iter().filter(|(_, c)| !c.cred.privileged);
+            let idlest = others.min_by_key(|(_, c)| c.served).or(self.clients.iter().next()).map(|(t, _)| *t);
+            idlest.into_iter().for_each(|t| self.drop_client(t));
+        }
+        UnixStream::from(fd.try_clone()?).set_nonblocking(true)?;
+        let t = self.next;
+        self.next += 1;
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(t), Interest::READABLE)?;
+        let cred = Cred { privileged };
+        self.clients.insert(t, Client { fd, uid: peer.uid(), cred, served: self.serial });
+        // What came before it was registered may make no event.
+        self.ready.insert(t);
         Ok(())
     }
+
+    /// Answers one request. Who does not read its answers is gone.
+    fn answer(&mut self, t: usize, machine: &Runtime) -> Turn {
+        let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
+        let n = match recv(client.fd.as_raw_fd(), &mut self.packet, MsgFlags::empty()) {
+            Ok(0) => return Turn::Gone,
+            Ok(n) => n,
+            Err(LinuxErrno::EAGAIN) => return Turn::Drained,
+            Err(LinuxErrno::EINTR) => return Turn::More,
+            Err(_) => return Turn::Gone,
+        };
+        self.serial += 1;
+        client.served = self.serial;
+        let mut reply = match Request::from_bytes(&self.packet[..n]) {
+            Ok(req) => machine.syscall(client.cred, req),
+            Err(e) => Reply::error(e),
+        };
+        let mut bytes = reply.to_bytes();
+        let sent = send(client.fd.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
+        // A key may have been in any of them.
+        self.packet[..n].zeroize();
+        reply.data.zeroize();
+        bytes.zeroize();
+        if sent.is_ok() { Turn::More } else { Turn::Gone }
+    }
+
+    /// Closing takes the descriptor out of the poll too.
+    fn drop_client(&mut self, t: usize) {
+        self.clients.remove(&t);
+        self.ready.remove(&t);
+    }
+}
+
+/// What a client's turn left.
+enum Turn {
+    More,
+    Drained,
+    Gone,
 }
 
 impl Drop for ControlSocket {

@@ -33,6 +33,11 @@ impl Runtime {
             .unwrap_or(Err(Errno::ENXIO))
     }
 
+    /// `netisr_ncpus`
+    pub fn ncpus(&self) -> usize {
+        self.machine.ncpus()
+    }
+
     /// One system call.
     pub fn syscall(&self, cred: Cred, req: Request) -> Reply {
         domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Syscall(cred, req, reply))

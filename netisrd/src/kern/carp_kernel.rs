@@ -100,7 +100,7 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn rtdelete(&self, n0: &Netisr0, ia: &Arc<InIfaddr>) {
-        route::rtdelete(self.m, self.cpu, n0, ia);
+        route::in_scrubprefix(self.m, self.cpu, n0, ia);
     }
 
     fn rt_ifmsg(&self, _: &Netisr0, ifp: &Arc<Ifnet>) {

@@ -99,8 +99,7 @@ fn if_ioctl(cx: &mut Ctx0<'_>, cred: Cred, req: &Request, entry: &IfEntry) -> Re
         }
         SIOCSIFFLAGS => {
             let r: IfReq = arg(req)?;
-            if_::set_flags(cx, entry, r.flags());
-            nothing()
+            if_::set_flags(cx, entry, r.flags()).and_then(|()| nothing())
         }
         SIOCAIFADDR => {
             let r: IfAliasReq = arg(req)?;

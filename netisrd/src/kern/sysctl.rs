@@ -50,10 +50,15 @@ const OIDS: &[Oid<MachineContext>] = &[
 /// `sysctlbyname`. `ENOENT` for no such name.
 pub fn sysctl(cx: &mut Ctx0<'_>, name: &str, new: &[u8], privileged: bool) -> Result<Value, Errno> {
     let read_only = if new.is_empty() { Ok(()) } else { Err(Errno::EPERM) };
-    match name {
-        SYSCTL_NAMES => return read_only.map(|()| (CtlType::String, names())),
-        SYSCTL_IFLIST => return read_only.map(|()| (CtlType::Opaque, rtsock::sysctl_iflist(cx))),
-        _ => {}
+    if name == SYSCTL_NAMES {
+        return read_only.map(|()| (CtlType::String, names()));
+    }
+    if let Some(first) = name.strip_prefix(SYSCTL_IFLIST).and_then(|rest| rest.strip_prefix('.')) {
+        read_only?;
+        let first: u32 = first.parse().map_err(|_| Errno::ENOENT)?;
+        // Beyond the last index there is none.
+        let list = u16::try_from(first).map_or(Ok(Vec::new()), |first| rtsock::sysctl_iflist(cx, first));
+        return list.map(|list| (CtlType::Opaque, list));
     }
     if let Some(r) = cx.carp(|cx| sysctl::sysctl(libcarp::sysctl::OIDS, cx, name, new, privileged)) {
         return r;

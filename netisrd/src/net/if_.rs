@@ -2,6 +2,7 @@
 
 use crate::dev::{Device, Transmit};
 use crate::machine::{Ctx0, Machine};
+use crate::net::route;
 use crate::netinet::in_;
 use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
 use compat::net::if_var::IfAttach;
@@ -85,17 +86,28 @@ pub fn if_attach(
     if cx.m.ifunit(cx.n0, name).is_some() {
         return Err(Errno::EEXIST);
     }
-    let own = cx.m.own(cx.n0);
-    let index = own.next_index.get();
-    own.next_index.set(index.checked_add(1).ok_or(Errno::ENOSPC)?);
+    let index = free_index(cx)?;
     let ifp = Arc::new(Ifnet::new(&cx.m.brand, attach(index)));
     let softc = softc(cx, &ifp);
     let entry = IfEntry { ifp, softc };
     change_table(cx, |t| {
-        t.slots.resize(usize::from(index) + 1, None);
+        if t.slots.len() <= usize::from(index) {
+            t.slots.resize(usize::from(index) + 1, None);
+        }
         t.slots[usize::from(index)] = Some(entry.clone());
     });
     Ok(entry)
+}
+
+/// The next index that no interface has, going round: one that was given back
+/// is not given out again soon, since messages about it may still be under way.
+fn free_index(cx: &Ctx0<'_>) -> Result<u16, Errno> {
+    let next = &cx.m.own(cx.n0).next_index;
+    let taken = |i: &u16| *i == 0 || cx.m.ifentry(cx.n0, *i).is_some();
+    let index = (0..=u16::MAX).map(|i| next.get().wrapping_add(i)).find(|i| !taken(i));
+    let index = index.ok_or(Errno::ENOSPC)?;
+    next.set(index.wrapping_add(1));
+    Ok(index)
 }
 
 /// `ether_ifattach` of a device, up and running, with the addresses that the
@@ -140,7 +152,7 @@ pub fn if_detach_index(cx: &mut Ctx0<'_>, index: u16) {
 }
 
 /// `SIOCSIFFLAGS`
-pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) {
+pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), Errno> {
     let ifp = &entry.ifp;
     let up = wanted.contains(Iff::UP);
     if ifp.flags().contains(Iff::UP) && !up {
@@ -148,18 +160,26 @@ pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) {
     } else if up && !ifp.flags().contains(Iff::UP) {
         if_up(cx, entry);
     }
+    if wanted.contains(Iff::PPROMISC) != ifp.flags().contains(Iff::PPROMISC) {
+        ifpromisc(cx.m, cx.n0, ifp, wanted.contains(Iff::PPROMISC))?;
+    }
     let changeable = !(Iff::CANTCHANGE | Iff::UP | Iff::PROMISC);
     ifp.clear_flags(cx.n0, changeable & !wanted);
     ifp.set_flags(cx.n0, changeable & wanted);
+    Ok(())
 }
 
-/// `if_up`: CARP sees the interface's addresses arrive.
+/// `if_up`: the interface's prefix routes come back, and CARP sees its
+/// addresses arrive.
 pub fn if_up(cx: &mut Ctx0<'_>, entry: &IfEntry) {
     let ifp = &entry.ifp;
     ifp.set_flags(cx.n0, Iff::UP);
     match &entry.softc {
         Softc::Nic(_) => {
             ifp.set_flags(cx.n0, Iff::RUNNING);
+            for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
+                route::in_addprefix(cx.m, cx.cpu, cx.n0, &ia);
+            }
             ctlinput(cx, ifp, true);
         }
         Softc::Carp(sc) => {
@@ -178,6 +198,9 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
             cx.carp(|cx| ifaddr::parent_going_down(cx, ifp));
             ifp.clear_flags(cx.n0, Iff::UP);
             ctlinput(cx, ifp, false);
+            for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
+                route::in_scrubprefix(cx.m, cx.cpu, cx.n0, &ia);
+            }
         }
         Softc::Carp(sc) => {
             let sc = sc.clone();

@@ -61,7 +61,7 @@ fn destroy_entry(cx: &mut Ctx0<'_>, entry: &IfEntry) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The machine halts: every carp interface bows out and is gone.
+/// The machine halts: every carp interface is gone.
 pub fn destroy_all(cx: &mut Ctx0<'_>) {
     for entry in cx.m.if_entries(cx.n0) {
         // Only what is no clone refuses.

@@ -38,6 +38,9 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
         return None;
     }
     received(ifp, &eh, frame);
+    if ifp.flags().contains(Iff::MONITOR) {
+        return None;
+    }
 
     let cif = ifp.if_carp.load(cx.n);
     let claim = cif.map_or(Claim::NotCarp, |cif| input::input(cif, &eh, frame));
@@ -57,6 +60,11 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
     if cast == LinkCast::Unicast && eh.dhost != rcvif.lladdr() {
         // Promiscuous mode brought it here; it is somebody else's.
         rcvif.stats.iqdrops.add(1);
+        return None;
+    }
+    if !carp && cast != LinkCast::Unicast && eh.ether_type == ETHERTYPE_IP && is_proto_carp(frame) {
+        // Nobody here has joined the group: CARP or VRRP of others.
+        cx.m.other_vhid.add(1);
         return None;
     }
     let isr = match eh.ether_type {

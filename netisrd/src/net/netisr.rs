@@ -19,13 +19,17 @@ use compat::sys::msgport::{Priority, ReplyPort};
 use compat::sys::time::Time;
 use core::net::Ipv4Addr;
 use libcarp::kernel::CarpCallout;
+use zeroize::Zeroize;
 
 /// `netisr_rollup_limit`: messages dispatched before devices are looked at
 /// again.
 pub const ROLLUP_LIMIT: usize = 32;
 
 /// Packets that may wait at one netisr's port.
-const PACKETS_MAX: usize = 4096;
+pub const PACKETS_MAX: usize = 4096;
+/// Advertisements may still join when other packets may not: whoever floods
+/// the wire with those must not make a BACKUP deaf to its master.
+const ADS_MAX: usize = 2 * PACKETS_MAX;
 
 /// A message to netisr 1 to n-1.
 pub enum Netmsg {
@@ -143,10 +147,15 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
                 }
             });
         }
-        Netmsg0::Syscall(cred, req, reply) => reply.replymsg(sys_generic::syscall(&mut cx, cred, &req)),
+        Netmsg0::Syscall(cred, mut req, reply) => {
+            reply.replymsg(sys_generic::syscall(&mut cx, cred, &req));
+            // A key may have been in it.
+            req.data.zeroize();
+        }
         Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
         Netmsg0::IfDetach(index) => if_::if_detach_index(&mut cx, index),
         Netmsg0::Halt(reply) => {
+            cx.carp(|cx| libcarp::output::bow_out_all(cx));
             if_clone::destroy_all(&mut cx);
             for port in &m.ports {
                 port.sendmsg(Priority::Normal, Netmsg::Halt);
@@ -191,14 +200,14 @@ pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     let Some((isr, mbuf)) = if_ethersubr::ether_input(cx, if_index, frame) else { return };
     let rcvif = mbuf.rcvif.clone();
     let queued = match isr {
-        Isr::Arp => queue0(cx, Netmsg0::Arp(mbuf)),
-        Isr::Carp => queue0(cx, Netmsg0::Carp(mbuf)),
+        Isr::Arp => queue0(cx, PACKETS_MAX, Netmsg0::Arp(mbuf)),
+        Isr::Carp => queue0(cx, ADS_MAX, Netmsg0::Carp(mbuf)),
         Isr::Ip => match ip_input::ip_cpu(cx.m.ncpus(), &mbuf.data) {
             cpu if cpu == cx.n.cpuid() => {
                 ip_input::ip_input(cx, mbuf);
                 true
             }
-            0 => queue0(cx, Netmsg0::Ip(mbuf)),
+            0 => queue0(cx, PACKETS_MAX, Netmsg0::Ip(mbuf)),
             cpu => cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, Netmsg::Ip(mbuf)).is_ok(),
         },
     };
@@ -207,15 +216,16 @@ pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     }
 }
 
-fn queue0(cx: Ctx<'_>, msg: Netmsg0) -> bool {
-    cx.m.port0.sendmsg_bounded(PACKETS_MAX, msg).is_ok()
+fn queue0(cx: Ctx<'_>, limit: usize, msg: Netmsg0) -> bool {
+    cx.m.port0.sendmsg_bounded(limit, msg).is_ok()
 }
 
 /// netisr0's turn: callouts that are due, then up to [`ROLLUP_LIMIT`]
-/// messages. Says whether to go on, and whether messages are left.
+/// messages. Says whether to go on, and whether messages are left. Callouts
+/// are looked at once: whatever their interval, other messages get through.
 pub fn run0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu) -> (Flow, bool) {
+    carp_kernel::softclock(m, n0);
     for _ in 0..ROLLUP_LIMIT {
-        carp_kernel::softclock(m, n0);
         let Some(msg) = m.port0.getport() else { return (Flow::Continue, false) };
         if dispatch0(m, n0, cpu, msg) == Flow::Halt {
             return (Flow::Halt, false);

@@ -5,7 +5,9 @@
 //! from netisr0.
 
 use crate::machine::{Ctx, Machine, PerCpu};
+use crate::net::if_::is_carp;
 use crate::net::netisr::Netmsg;
+use compat::net::if_::Iff;
 use compat::qsbr::Netisr0;
 use compat::sys::msgport::Priority;
 use core::net::Ipv4Addr;
@@ -44,8 +46,8 @@ pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>)
     publish(m, cpu, n0);
 }
 
-/// `in_scrubprefix`: `ia` leaves its prefix route to another address of a real
-/// interface, if there is one.
+/// `in_scrubprefix`, and `rtinit(RTM_DELETE)`: `ia` leaves its prefix route to
+/// another address of a real interface that is up, if there is one.
 pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
     if ia.has_route(n0) {
         ia.set_route(n0, false);
@@ -58,7 +60,8 @@ pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr
 }
 
 fn can_inherit(n0: &Netisr0, other: &Arc<InIfaddr>, ia: &Arc<InIfaddr>) -> bool {
-    !Arc::ptr_eq(other, ia) && !crate::net::if_::is_carp(&other.ia_ifp) && other.same_prefix(n0, ia)
+    let up = other.ia_ifp.flags().contains(Iff::UP);
+    up && !Arc::ptr_eq(other, ia) && !is_carp(&other.ia_ifp) && other.same_prefix(n0, ia)
 }
 
 /// `rtchange`: the prefix route of `old` becomes `new`'s.
@@ -66,14 +69,6 @@ pub fn rtchange(m: &Machine, cpu: &PerCpu, n0: &Netisr0, old: &Arc<InIfaddr>, ne
     if old.has_route(n0) {
         old.set_route(n0, false);
         new.set_route(n0, true);
-        publish(m, cpu, n0);
-    }
-}
-
-/// `rtinit(RTM_DELETE)`: the prefix route of `ia` goes.
-pub fn rtdelete(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
-    if ia.has_route(n0) {
-        ia.set_route(n0, false);
         publish(m, cpu, n0);
     }
 }

@@ -7,6 +7,8 @@ use crate::netinet::in_;
 use compat::net::if_::{IfData, IfMsghdr, IfaMsghdr};
 use compat::net::if_dl::SockAddrDl;
 use compat::netinet::in_::SockAddrIn;
+use compat::sys::ctlsock::MAX_PACKET;
+use compat::sys::errno::Errno;
 use compat::sys::socket::rt_roundup;
 use libcarp::{Ifnet, InIfaddr};
 use triomphe::Arc;
@@ -23,16 +25,25 @@ const RTA_IFP: i32 = 0x10;
 const RTA_IFA: i32 = 0x20;
 const RTA_BRD: i32 = 0x80;
 
-/// `sysctl_iflist`: every interface and its addresses.
-pub fn sysctl_iflist(cx: &Ctx0<'_>) -> Vec<u8> {
+/// Bytes of one answer: what fits in a packet beside its header.
+const PAGE: usize = MAX_PACKET - 1024;
+
+/// `sysctl_iflist`: the interfaces from index `first` on with their addresses,
+/// as many as fit in one answer. `EMSGSIZE` if not even one does.
+pub fn sysctl_iflist(cx: &Ctx0<'_>, first: u16) -> Result<Vec<u8>, Errno> {
     let mut out = Vec::new();
-    for IfEntry { ifp, .. } in cx.m.if_entries(cx.n0) {
-        push_if(&mut out, &ifp);
-        for ia in in_::addresses_of(cx.m, cx.n0, &ifp) {
+    for IfEntry { ifp, .. } in cx.m.if_entries(cx.n0).iter().filter(|e| e.ifp.if_index >= first) {
+        let before = out.len();
+        push_if(&mut out, ifp);
+        for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
             push_ifa(&mut out, cx, &ia);
         }
+        if out.len() > PAGE {
+            out.truncate(before);
+            return if before > 0 { Ok(out) } else { Err(Errno::EMSGSIZE) };
+        }
     }
-    out
+    Ok(out)
 }
 
 fn push_if(out: &mut Vec<u8>, ifp: &Ifnet) {

@@ -4,11 +4,11 @@
 use crate::machine::{Ctx, Ctx0, Mbuf};
 use crate::net::if_::Softc;
 use crate::net::if_ethersubr::ether_output;
-use crate::net::netisr::{ArpUpdate, Netmsg};
+use crate::net::netisr::{ArpUpdate, Netmsg, PACKETS_MAX};
 use compat::net::ethernet::{ETHER_BROADCAST, ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP};
+use compat::net::if_::Iff;
 use compat::net::if_var::LlAddr;
 use compat::sys::errno::Errno;
-use compat::sys::msgport::Priority;
 use compat::sys::time::Time;
 use core::net::Ipv4Addr;
 use libcarp::{Ifnet, output};
@@ -66,7 +66,8 @@ impl Arp {
 
 struct Llinfo {
     lladdr: LlAddr,
-    heard: Time,
+    /// When it was heard; the number makes it unique.
+    heard: (Time, u64),
 }
 
 /// `la_hold`: a packet that waits for its neighbour's address, and when that
@@ -81,22 +82,30 @@ struct Hold {
 #[derive(Default)]
 pub struct ArpTable {
     known: BTreeMap<(u16, Ipv4Addr), Llinfo>,
+    /// The same, by when each was heard.
+    by_age: BTreeMap<(Time, u64), (u16, Ipv4Addr)>,
+    seq: u64,
     asked: BTreeMap<(u16, Ipv4Addr), Hold>,
 }
 
 impl ArpTable {
     fn lookup(&self, if_index: u16, addr: Ipv4Addr, now: Time) -> Option<LlAddr> {
         let la = self.known.get(&(if_index, addr))?;
-        (now - la.heard < ARPT_KEEP).then_some(la.lladdr)
+        (now - la.heard.0 < ARPT_KEEP).then_some(la.lladdr)
     }
 
     fn learn(&mut self, u: ArpUpdate) -> Option<Hold> {
         let key = (u.if_index, u.addr);
-        if self.known.len() >= ARP_MAX && !self.known.contains_key(&key) {
-            let oldest = self.known.iter().min_by_key(|(_, la)| la.heard).map(|(k, _)| *k);
-            oldest.and_then(|k| self.known.remove(&k));
+        self.seq += 1;
+        let heard = (u.heard, self.seq);
+        if let Some(old) = self.known.insert(key, Llinfo { lladdr: u.lladdr, heard }) {
+            self.by_age.remove(&old.heard);
+        } else if self.known.len() > ARP_MAX
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.known.remove(&oldest);
         }
-        self.known.insert(key, Llinfo { lladdr: u.lladdr, heard: u.heard });
+        self.by_age.insert(heard, key);
         self.asked.remove(&key)
     }
 
@@ -114,7 +123,7 @@ impl ArpTable {
 }
 
 /// The real interface that packets of `ifp` leave by.
-fn real_ifp<'n>(cx: Ctx<'n>, ifp: &'n Arc<Ifnet>) -> Option<&'n Arc<Ifnet>> {
+pub fn real_ifp<'n>(cx: Ctx<'n>, ifp: &'n Arc<Ifnet>) -> Option<&'n Arc<Ifnet>> {
     match &cx.m.ifentry(cx.n, ifp.if_index)?.softc {
         Softc::Nic(_) => Some(ifp),
         Softc::Carp(sc) => sc.carpdev(cx.n),
@@ -158,6 +167,9 @@ pub fn arp_gratuitous(cx: Ctx<'_>, ifp: &Arc<Ifnet>, addr: Ipv4Addr) {
 
 /// `arpintr`, `in_arpinput`: one ARP packet, in netisr0.
 pub fn arpintr(cx: &mut Ctx0<'_>, m: &Mbuf) {
+    if m.rcvif.flags().contains(Iff::NOARP) {
+        return;
+    }
     let Some(arp) = m.data.get(ETHER_HDR_LEN..).and_then(Arp::parse) else {
         m.rcvif.stats.noproto.add(1);
         return;
@@ -171,16 +183,14 @@ pub fn arpintr(cx: &mut Ctx0<'_>, m: &Mbuf) {
         return; // from me
     }
     if arp.sha[0] & 1 != 0 {
-        tracing::warn!("arp: link address is broadcast for IP address {}!", arp.spa);
+        complain(cx, format_args!("arp: link address is broadcast for IP address {}!", arp.spa));
         return;
     }
     if ours && arp.spa == arp.tpa {
         let [a, b, c, d, e, f] = arp.sha;
-        tracing::error!(
-            "arp: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} is using my IP address {}!",
-            arp.spa
-        );
-    } else {
+        let mac = format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        complain(cx, format_args!("arp: {mac} is using my IP address {}!", arp.spa));
+    } else if !m.rcvif.flags().contains(Iff::STATICARP) {
         learn(cx, &m.rcvif, &arp, ours);
     }
     if ours && arp.op == ARPOP_REQUEST {
@@ -188,6 +198,15 @@ pub fn arpintr(cx: &mut Ctx0<'_>, m: &Mbuf) {
         if let Err(e) = ether_output(cx.any(), &me, arp.sha, ETHERTYPE_ARP, &reply.emit(arp.sha)) {
             tracing::debug!("{}: ARP reply to {}: {e}", me.if_xname, arp.spa);
         }
+    }
+}
+
+/// Logs what a packet provokes, a few lines a second.
+fn complain(cx: &Ctx0<'_>, line: core::fmt::Arguments<'_>) {
+    match cx.m.own(cx.n0).arp_log.pass(cx.m.clock().now()) {
+        None => {}
+        Some(0) => tracing::error!("{line}"),
+        Some(n) => tracing::error!("{line} ({n} more complaints about ARP were not logged)"),
     }
 }
 
@@ -239,15 +258,14 @@ fn learn(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, arp: &Arp, create: bool) {
         let table = cx.cpu.arp.borrow();
         table.known.contains_key(&key) || table.asked.contains_key(&key)
     };
-    // Another netisr may be waiting for this very reply, so that a reply is
-    // news even if netisr0 does not know of the question.
-    if !(create || known || arp.op == ARPOP_REPLY) {
+    if !(create || known) {
         return;
     }
     let update = ArpUpdate { if_index, addr: arp.spa, lladdr: arp.sha, heard: cx.m.clock().now() };
     arp_update_oncpu(cx.any(), update);
     for port in &cx.m.ports {
-        port.sendmsg(Priority::Normal, Netmsg::Arp(update));
+        // A netisr that is that far behind asks again when it needs to know.
+        let _ = port.sendmsg_bounded(PACKETS_MAX, Netmsg::Arp(update));
     }
 }
 
@@ -291,7 +309,7 @@ mod tests {
         for n in 2..ARP_MAX as u32 + 10 {
             t.learn(update(n, u64::from(n)));
         }
-        assert_eq!(t.known.len(), ARP_MAX);
+        assert_eq!((t.known.len(), t.by_age.len()), (ARP_MAX, ARP_MAX));
         assert!(!t.known.contains_key(&(1, 1.into())));
     }
 }

@@ -61,6 +61,7 @@ fn publish(cx: &mut Ctx0<'_>) {
 }
 
 /// `SIOCAIFADDR`: adds an address, or changes the mask of one that is there.
+/// What is there already, as it is, causes no transition.
 pub fn aifaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &IfAliasReq) -> Result<(), Errno> {
     let addr = match req.ifra_addr {
         // "netmask M" alone is about the address that is there.
@@ -142,18 +143,34 @@ fn change_address(
     mask: Option<Ipv4Addr>,
     broad: Option<Ipv4Addr>,
 ) -> Result<(), Errno> {
-    if let Some(mask) = mask.filter(|m| *m != ia.mask(cx.n0)) {
-        route::in_scrubprefix(cx.m, cx.cpu, cx.n0, ia);
-        ia.set_mask(cx.n0, mask);
-        if !if_::is_carp(&ia.ia_ifp) {
-            route::in_addprefix(cx.m, cx.cpu, cx.n0, ia);
-        }
+    let before = (ia.mask(cx.n0), ia.broad(cx.n0));
+    let mask = mask.unwrap_or(before.0);
+    if mask == before.0 {
+        // Nothing that CARP's digest or its choice of a parent depends on.
+        ia.set_broad(cx.n0, broad.unwrap_or(before.1));
+        publish(cx);
+        return Ok(());
     }
+    set_prefix(cx, ia, mask, broad);
+    let changed = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
+    if changed.is_err() {
+        set_prefix(cx, ia, before.0, Some(before.1));
+        // It was accepted before.
+        let _ = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
+    }
+    changed
+}
+
+fn set_prefix(cx: &mut Ctx0<'_>, ia: &Arc<InIfaddr>, mask: Ipv4Addr, broad: Option<Ipv4Addr>) {
+    route::in_scrubprefix(cx.m, cx.cpu, cx.n0, ia);
+    ia.set_mask(cx.n0, mask);
     if let Some(b) = broad {
         ia.set_broad(cx.n0, b);
     }
+    if !if_::is_carp(&ia.ia_ifp) {
+        route::in_addprefix(cx.m, cx.cpu, cx.n0, ia);
+    }
     publish(cx);
-    cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change))
 }
 
 /// `ether_ioctl(SIOCSIFADDR)`: an interface that gets an address comes up.

@@ -1,11 +1,10 @@
 //! `netinet/ip_output.c`: IPv4 packets out.
 
 use crate::machine::Ctx;
-use crate::net::if_::Softc;
 use crate::net::if_ethersubr::ether_output;
 use crate::net::route;
 use crate::netinet::if_ether;
-use crate::netinet::in_::AddrEntry;
+use crate::netinet::in_::{self, AddrEntry};
 use compat::net::ethernet::{ETHERTYPE_IP, map_ip_multicast};
 use compat::netinet::ip::Ip;
 use compat::sys::errno::Errno;
@@ -19,7 +18,7 @@ pub fn ip_rawoutput(cx: Ctx<'_>, ifp: &Arc<Ifnet>, packet: &[u8]) -> Result<(), 
     ether_output(cx, ifp, map_ip_multicast(dst.into()), ETHERTYPE_IP, packet)
 }
 
-/// `ip_output` to a host: by the route's interface, or by the carp interface
+/// `ip_output` to a host: by the route's interface, or the one on the same wire
 /// that the source address belongs to; `rcvif`, where what this answers came
 /// in, if several have it. `EHOSTUNREACH` without a route.
 pub fn ip_output(cx: Ctx<'_>, rcvif: &Arc<Ifnet>, ip: &Ip, packet: &[u8]) -> Result<(), Errno> {
@@ -28,19 +27,20 @@ pub fn ip_output(cx: Ctx<'_>, rcvif: &Arc<Ifnet>, ip: &Ip, packet: &[u8]) -> Res
         cx.m.ipstat.noroute.add(1);
         return Err(Errno::EHOSTUNREACH);
     };
-    let ifp = carp_source(cx, rcvif, ip.src).unwrap_or_else(|| rt.ifp.clone());
+    let ifp = source_ifp(cx, rcvif, ip.src, &rt.ifp).unwrap_or_else(|| rt.ifp.clone());
     if_ether::arp_output(cx, &ifp, ip.src, ip.dst, packet)
 }
 
-/// What a MASTER says in the name of a virtual address leaves under the
-/// virtual MAC, whichever address holds the prefix route: switches then know
-/// where that MAC is. (Upstream follows the route alone.)
-fn carp_source(cx: Ctx<'_>, rcvif: &Arc<Ifnet>, src: Ipv4Addr) -> Option<Arc<Ifnet>> {
-    let master = |e: &&AddrEntry| match &e.entry.softc {
-        Softc::Carp(sc) => sc.is_running_master(),
-        Softc::Nic(_) => false,
+/// What is said in the name of an address leaves by the interface that has it:
+/// a virtual address's under the virtual MAC, so that switches know where that
+/// MAC is, and the machine's own under its own. The route decides which wire.
+/// (Upstream follows the route alone, which a MASTER holds.)
+fn source_ifp(cx: Ctx<'_>, rcvif: &Arc<Ifnet>, src: Ipv4Addr, rt_ifp: &Arc<Ifnet>) -> Option<Arc<Ifnet>> {
+    let wire = if_ether::real_ifp(cx, rt_ifp)?;
+    let here = |e: &&AddrEntry| {
+        in_::is_ours(e) && if_ether::real_ifp(cx, &e.entry.ifp).is_some_and(|ifp| Arc::ptr_eq(ifp, wire))
     };
-    let masters = || cx.m.addrs.load(cx.n).into_iter().flat_map(|t| t.lookup(src)).filter(master);
-    let same = masters().find(|e| Arc::ptr_eq(&e.entry.ifp, rcvif));
-    same.or_else(|| masters().next()).map(|e| e.entry.ifp.clone())
+    let holders = || cx.m.addrs.load(cx.n).into_iter().flat_map(|t| t.lookup(src)).filter(here);
+    let same = holders().find(|e| Arc::ptr_eq(&e.entry.ifp, rcvif));
+    same.or_else(|| holders().next()).map(|e| e.entry.ifp.clone())
 }
