@@ -18,5 +18,6 @@
     reason = "it measures the real world: clocks, threads and processes are its subject"
 )]
 
+pub mod bench;
 pub mod demo;
 pub mod lab;

@@ -9,7 +9,7 @@
 use super::Lab;
 use std::env;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -113,7 +113,8 @@ pub fn run<F: FnOnce(&Lab)>(needs: Needs, body: F) {
 /// Under CI, which must not skip.
 pub fn skip(reason: &str) {
     assert!(!in_ci(), "CI must not skip, but {reason}");
-    println!("skipped: {reason}");
+    // Not by a macro of printing: libtest would keep it to itself.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
 /// libtest names a test's thread after it, unless it runs tests on the main

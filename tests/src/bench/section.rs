@@ -1,0 +1,156 @@
+//! One measurement in a laboratory of its own, and its figures back.
+
+use super::figures::Figures;
+use super::pair::{Ours, Theirs, Timing};
+use super::{handover, scale, takeover};
+use crate::lab::{self, Lab, Needs};
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+
+/// How [`lab::run`] calls an executable of tests, and so this one.
+pub(super) const IN_A_LABORATORY: &str = "--exact";
+/// What a line meant for whoever waits starts with.
+const PROGRESS: &str = "bench: ";
+/// Set for the processes of a section if there is to be less of everything.
+const QUICK: &str = "NETISRD_BENCH_QUICK";
+
+/// Tells whoever waits how far it is.
+pub(super) fn progress(what: &str) {
+    println!("{PROGRESS}{what}");
+}
+
+/// What can be measured in a laboratory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// The master dies, advertisements each second.
+    Takeover,
+    /// The same, less than a second apart.
+    TakeoverFast,
+    /// The same with ucarp.
+    TakeoverUcarp,
+    /// The master goes in order.
+    Handover,
+    /// The same with ucarp.
+    HandoverUcarp,
+    /// 255 vhids.
+    Scale,
+    /// The same with ucarp.
+    ScaleUcarp,
+}
+
+impl Section {
+    pub(super) const ALL: [Section; 7] = [
+        Section::Takeover,
+        Section::TakeoverFast,
+        Section::TakeoverUcarp,
+        Section::Handover,
+        Section::HandoverUcarp,
+        Section::Scale,
+        Section::ScaleUcarp,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Section::Takeover => "takeover",
+            Section::TakeoverFast => "takeover-fast",
+            Section::TakeoverUcarp => "takeover-ucarp",
+            Section::Handover => "handover",
+            Section::HandoverUcarp => "handover-ucarp",
+            Section::Scale => "scale",
+            Section::ScaleUcarp => "scale-ucarp",
+        }
+    }
+
+    fn is_peer(self) -> bool {
+        matches!(self, Section::TakeoverUcarp | Section::HandoverUcarp | Section::ScaleUcarp)
+    }
+
+    fn needs(self) -> Needs {
+        match self.is_peer() {
+            true => Needs::namespaces().programs(&["ucarp"]),
+            false => Needs::namespaces().taps(),
+        }
+    }
+
+    /// The measurement itself, in its laboratory.
+    fn run(self, lab: &Lab, quick: bool) {
+        let runs = if quick { 3 } else { 20 };
+        match self {
+            Section::Takeover => takeover::measure(&mut Ours::new(lab, Timing::SECOND), runs),
+            Section::TakeoverFast => takeover::measure(&mut Ours::new(lab, Timing::FAST), runs),
+            Section::TakeoverUcarp => takeover::measure(&mut Theirs::new(lab, Timing::SECOND), runs),
+            Section::Handover => handover::ours(&mut Ours::new(lab, Timing::SECOND), runs),
+            // each of them takes as long as a takeover, and they differ little
+            Section::HandoverUcarp => handover::theirs(lab, if quick { 1 } else { 5 }),
+            Section::Scale => scale::ours(lab, quick),
+            Section::ScaleUcarp => scale::theirs(lab, quick),
+        }
+    }
+
+    /// Runs it in a process of its own and collects what that says. A peer
+    /// that is not installed has no figures.
+    pub(super) fn measure(self, quick: bool, figures: &mut Figures) -> Result<(), String> {
+        let name = self.name();
+        if self.is_peer() && lab::find_program("ucarp").is_none() {
+            println!("{name}: not measured, there is no ucarp");
+            return Ok(());
+        }
+        println!("{name}: ...");
+        let said = self.collect(quick, figures);
+        let log = said.map_err(|e| format!("{name}: {e}"))?;
+        if figures.has(name) { Ok(()) } else { Err(format!("{name}: {log}")) }
+    }
+
+    /// Runs the child; the last that it said.
+    fn collect(self, quick: bool, figures: &mut Figures) -> Result<String, String> {
+        let name = self.name();
+        let dir = lab::target_dir().join("bench");
+        fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+        let path = dir.join(format!("{name}.log"));
+        let mut log = File::create(&path).map_err(|e| e.to_string())?;
+        let mut command = Command::new(env::current_exe().map_err(|e| e.to_string())?);
+        command.args([IN_A_LABORATORY, name]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(log.try_clone().map_err(|e| e.to_string())?);
+        if quick {
+            command.env(QUICK, "1");
+        }
+        let mut child = command.spawn().map_err(|e| e.to_string())?;
+        let out = child.stdout.take().ok_or("no output")?;
+        let mut last = String::new();
+        for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let Some(what) = line.strip_prefix(PROGRESS) {
+                println!("{name}: {what}");
+            }
+            figures.take(name, &line);
+            writeln!(log, "{line}").map_err(|e| e.to_string())?;
+            last = line;
+        }
+        let status = child.wait().map_err(|e| e.to_string())?;
+        if status.success() {
+            Ok(last)
+        } else {
+            Err(format!("{status}; what it said is in {}", path.display()))
+        }
+    }
+}
+
+/// A section's process, outside of the laboratory and inside: [`lab::run`]
+/// goes from the one to the other.
+pub(super) fn child(name: &str) -> ExitCode {
+    let Some(section) = Section::ALL.into_iter().find(|s| s.name() == name) else {
+        eprintln!("bench: no section {name}");
+        return ExitCode::FAILURE;
+    };
+    let quick = env::var_os(QUICK).is_some();
+    let work = move || lab::run(section.needs(), |lab| section.run(lab, quick));
+    // a laboratory is called as its thread is
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    match thread.map(thread::JoinHandle::join) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
