@@ -154,7 +154,7 @@ fn a_bridge_with_spanning_tree_is_opened_but_not_forwarding() {
         let a = open("em0", Some("br0"), 1).unwrap();
         let took = start.elapsed();
         // Listening and learning take two forward delays of two seconds.
-        assert!(took >= FORWARDING_WAIT && took < FORWARDING_WAIT * 2, "{took:?}");
+        assert!(took >= FORWARDING_WAIT, "{took:?}");
         assert!(!forwarding("em0").unwrap());
         assert!(wait_forwarding("em0", PATIENCE).unwrap());
         drop(a);
