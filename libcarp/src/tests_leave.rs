@@ -94,3 +94,26 @@ fn the_echo_of_an_earlier_advertisement_is_own_too() {
     }
     assert_eq!(sc.state(), State::Master);
 }
+
+#[test]
+fn the_first_advertisement_after_setvh_has_the_new_digest() {
+    let mut w = World::new();
+    w.carp.own(&w.n0).opts.preempt.set(1);
+    let em0 = w.ether("em0");
+    w.add_addr(&em0, [10, 0, 0, 2]).unwrap();
+    let sc = w.carp_if("carp0");
+    w.up(&sc);
+    w.add_addr(&sc.sc_if, [10, 0, 0, 1]).unwrap();
+    assert_eq!(w.kern.wire.take().len(), 0);
+    // The request itself makes it MASTER, which advertises at once.
+    w.setvh(&sc, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
+    let wire = w.kern.wire.take();
+    let h = crate::header::CarpHeader::parse(&wire[0][20..]).unwrap();
+    let addrs = [[10, 0, 0, 1].into()].into_iter();
+    let peer = crate::hmac::CarpHmac::prepare(
+        &crate::types::Key::new(b"secret\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+        1,
+        addrs,
+    );
+    assert!(peer.verify(h.counter, &h.md));
+}
