@@ -3,5 +3,6 @@
 
 pub mod net;
 pub mod netinet;
+pub mod netinet6;
 pub mod qsbr;
 pub mod sys;

@@ -4,6 +4,7 @@
 use bitflags::bitflags;
 use compat::net::if_::IfReq;
 use compat::netinet::in_::SockAddrIn;
+use compat::netinet6::in6::SockAddrIn6;
 use compat::sys::ioccom::iowr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -17,6 +18,13 @@ pub const SIOCGVH: u32 = iowr::<IfReq>(b'i', 246);
 pub const CARPGDEVNAME: u64 = 0;
 /// `SIOCGDRVSPEC`: an array of [`IfCarpVhaddr`].
 pub const CARPGVHADDR: u64 = 1;
+/// `SIOCGDRVSPEC`: an array of [`IfCarpVhaddr6`] (upstream has no IPv6 here).
+pub const CARPGVHADDR6: u64 = 2;
+/// `SIOCGDRVSPEC`, `SIOCSDRVSPEC`: a [`CarpPeers`] (FreeBSD's `peer`).
+pub const CARPPEERS: u64 = 3;
+/// `SIOCSDRVSPEC`: the parent's name, `char[16]`, whatever the addresses say;
+/// empty to let them choose again (OpenBSD's and NetBSD's `carpdev`).
+pub const CARPSDEVNAME: u64 = 4;
 /// `CARP_STATES`: what `carpr_state` prints as.
 pub const CARP_STATES: [&str; 3] = ["INIT", "BACKUP", "MASTER"];
 
@@ -70,6 +78,35 @@ pub struct IfCarpVhaddr {
 }
 
 const _: () = assert!(size_of::<IfCarpVhaddr>() == 36);
+
+/// `struct ifcarpvhaddr` for IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct IfCarpVhaddr6 {
+    /// [`Vhaf`].
+    pub carpa_flags: u32,
+    /// The virtual address.
+    pub carpa_addr: SockAddrIn6,
+    /// The backing address; `::` for none.
+    pub carpa_baddr: SockAddrIn6,
+}
+
+const _: () = assert!(size_of::<IfCarpVhaddr6>() == 60);
+
+/// Where a softc advertises, one address for each family: a group (that of
+/// CARP unless told otherwise) or a single peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct CarpPeers {
+    /// On an interface that is no carp interface: which vhid of it; else 0.
+    pub carpp_vhid: u32,
+    /// IPv4. A zero `sin_len` keeps what is there.
+    pub carpp_addr: SockAddrIn,
+    /// IPv6. A zero `sin6_len` keeps what is there.
+    pub carpp_addr6: SockAddrIn6,
+}
+
+const _: () = assert!(size_of::<CarpPeers>() == 48);
 
 /// `struct carpstats`, the value of `net.inet.carp.stats`: counters since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]

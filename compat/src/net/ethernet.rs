@@ -9,6 +9,8 @@ pub const ETHER_HDR_LEN: usize = 14;
 pub const ETHERTYPE_IP: u16 = 0x0800;
 /// `ETHERTYPE_ARP`
 pub const ETHERTYPE_ARP: u16 = 0x0806;
+/// `ETHERTYPE_IPV6`
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// All stations.
 pub const ETHER_BROADCAST: LlAddr = [0xff; 6];
 

@@ -205,6 +205,64 @@ const _: () = {
     assert!(core::mem::offset_of!(IfAliasReq, ifra_mask) == 48);
 };
 
+/// FreeBSD's `struct ifaliasreq`: an address that belongs to a vhid of the
+/// interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct IfAliasReqVhid {
+    /// DragonFly's.
+    pub ifra: IfAliasReq,
+    /// Whose address it is; 0 for the interface's own.
+    pub ifra_vhid: i32,
+}
+
+const _: () = assert!(size_of::<IfAliasReqVhid>() == 68);
+
+/// `struct ifg_req`: the name of a group, or of a group's member.
+pub type IfgReq = IfName;
+
+/// `IFG_ALL`: the group that every interface is in.
+pub const IFG_ALL: &str = "all";
+
+/// `struct ifgroupreq`. Lists travel beside it, as [`IfgReq`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct IfGroupReq {
+    /// The interface, or, where an ioctl is about a group, the group.
+    pub ifgr_name: IfName,
+    /// Bytes of the list; 0 asks how many there are.
+    pub ifgr_len: u32,
+    /// To a multiple of eight bytes.
+    pub ifgr_pad: u32,
+    /// `ifgr_group`, or `ifgr_attrib`, whose only member is `ifg_carp_demoted`.
+    pub ifgr_ifgru: [u8; 16],
+}
+
+const _: () = assert!(size_of::<IfGroupReq>() == 40);
+
+impl IfGroupReq {
+    /// A request about `name`, the rest zeroed.
+    pub fn new(name: IfName) -> IfGroupReq {
+        IfGroupReq { ifgr_name: name, ifgr_len: 0, ifgr_pad: 0, ifgr_ifgru: [0; 16] }
+    }
+
+    /// `ifgr_group`
+    pub fn group(&self) -> IfName {
+        IfName(self.ifgr_ifgru)
+    }
+
+    /// `ifgr_attrib.ifg_carp_demoted`
+    pub fn carp_demoted(&self) -> i32 {
+        let [a, b, c, d, ..] = self.ifgr_ifgru;
+        i32::from_ne_bytes([a, b, c, d])
+    }
+
+    /// Stores `ifgr_attrib.ifg_carp_demoted`.
+    pub fn set_carp_demoted(&mut self, v: i32) {
+        self.ifgr_ifgru[..4].copy_from_slice(&v.to_ne_bytes());
+    }
+}
+
 /// `struct ifdrv`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -290,7 +348,10 @@ pub struct IfaMsghdr {
     pub ifam_version: u8,
     pub ifam_type: u8,
     pub ifam_index: u16,
-    pub ifam_pad0: [u8; 2],
+    /// Whose address it is (FreeBSD has it in `if_data`); 0 for the
+    /// interface's own. Padding upstream.
+    pub ifam_vhid: u8,
+    pub ifam_pad0: u8,
     pub ifam_flags: i32,
     pub ifam_addrs: i32,
     pub ifam_addrflags: i32,
