@@ -2,10 +2,9 @@
 
 use crate::kernel::{Cx, Timer};
 use crate::softc::{CarpSoftc, State};
-use crate::state::{self, Family};
-use crate::{Ifnet, carp_if, output, vhaddr};
+use crate::{Ifnet, carp_if, demote, output, state, vhaddr};
 use compat::net::if_::Iff;
-use compat::netinet::in_::INADDR_CARP_GROUP;
+use compat::sys::socket::Af;
 use triomphe::Arc;
 
 /// `if_flags` of a new carp interface.
@@ -32,7 +31,7 @@ pub fn destroy(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>) {
 
 /// `carp_clone_destroy`, second half: out of the list.
 pub fn destroyed(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
-    debug_assert_eq!(sc.own(cx.n0).naddrs.get(), 0, "{}: an address is still active", sc.xname());
+    debug_assert_eq!(sc.own(cx.n0).naddrs(), 0, "{}: an address is still active", sc.xname());
     let own = cx.carp.own(cx.n0);
     own.carpif_list.borrow_mut().retain(|s| !Arc::ptr_eq(s, sc));
     own.by_index.borrow_mut().remove(&sc.sc_if.if_index);
@@ -43,9 +42,7 @@ pub fn destroyed(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 #[doc(alias = "carp_detach")]
 pub fn detach(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, all: bool, del_iaback: bool) {
     suspend(cx, sc);
-    if sc.own(cx.n0).joined.replace(false) {
-        cx.kern.in_delmulti(cx.n0, &sc.sc_if, INADDR_CARP_GROUP);
-    }
+    Af::ALL.iter().for_each(|af| vhaddr::leave(cx, sc, *af));
     if all && !sc.own(cx.n0).dead.get() {
         for vha in sc.own(cx.n0).vha_list().iter() {
             // The last one detaches, without `all`: that one returns here
@@ -54,8 +51,14 @@ pub fn detach(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, all: bool, del_iaback: bool)
         }
     }
     let Some(ifp) = sc.carpdev(cx.n0).cloned() else { return };
-    *sc.own(cx.n0).ia.borrow_mut() = None;
+    for af in Af::ALL {
+        *sc.own(cx.n0).af(af).ia.borrow_mut() = None;
+    }
     carp_if::remove(cx, &ifp, sc);
+    if !ifp.flags().contains(Iff::UP) && !sc.own(cx.n0).dead.get() {
+        *sc.own(cx.n0).lost_parent.borrow_mut() = Some(ifp.clone());
+    }
+    demote::review(cx, sc);
     if ifp.if_carp.load(cx.n0).is_none() {
         // Turning promiscuous mode off cannot fail in a way that matters:
         // the interface may be gone already.
@@ -71,6 +74,13 @@ pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     {
         detach(cx, &sc, true, true);
     }
+    for sc in cx.carp.softcs(cx.n0) {
+        let lost = &sc.own(cx.n0).lost_parent;
+        if lost.borrow().as_ref().is_some_and(|p| Arc::ptr_eq(p, ifp)) {
+            *lost.borrow_mut() = None;
+            demote::review(cx, &sc);
+        }
+    }
 }
 
 /// `carp_init`: the interface starts.
@@ -79,7 +89,8 @@ pub fn init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
     vhaddr::hmac_prepare(cx, sc);
     state::set_state(cx, sc, State::Init);
-    state::setrun(cx, sc, Family::All);
+    state::setrun(cx, sc, None);
+    demote::review(cx, sc);
 }
 
 /// `carp_stop`: the interface stops. A MASTER bows out whatever the reason, if
@@ -91,9 +102,11 @@ pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     if sc.state() == State::Master {
         output::bow_out(cx, sc);
     }
-    output::forgive_sendad_errors(cx, sc);
+    sc.own(cx.n0).reannounce.set(0);
     state::set_state(cx, sc, State::Init);
-    state::setrun(cx, sc, Family::All);
+    demote::forgive_sendad_errors(cx, sc);
+    demote::review(cx, sc);
+    state::setrun(cx, sc, None);
 }
 
 /// `carp_suspend`: stops, but is still running for whoever asks, unless dead.
@@ -105,8 +118,7 @@ fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     }
 }
 
-/// Stops both callouts of `sc`.
+/// Stops all callouts of `sc`.
 pub fn stop_callouts(cx: &Cx<'_>, sc: &CarpSoftc) {
-    state::callout_stop(cx, sc, Timer::Ad);
-    state::callout_stop(cx, sc, Timer::Md);
+    Timer::ALL.iter().for_each(|t| state::callout_stop(cx, sc, *t));
 }

@@ -5,15 +5,17 @@ use crate::carp_if::{CarpIf, CarpSoftcContainer};
 use crate::header::{BadHeader, CARP_DFLTTL, CARP_VERSION, CarpHeader, VHID};
 use crate::kernel::Cx;
 use crate::softc::{CarpSoftc, State};
-use crate::state::{self, Family};
 use crate::types::{CARP_ETHERADDR, Interval};
-use crate::{Ifnet, log, output};
-use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IP, EtherHeader};
+use crate::{Ifaddr, Ifnet, demote, log, output, state};
+use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use compat::net::if_::{IFT_CARP, Iff};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::netinet::ip::{IP_HDR_LEN, Ip};
+use compat::netinet6::ip6::{IP6_HDR_LEN, Ip6};
 use compat::sys::mbuf::LinkCast;
+use compat::sys::socket::Af;
 use core::fmt;
+use core::net::IpAddr;
 use triomphe::Arc;
 
 /// What `carp_input` makes of a frame on a backing interface.
@@ -44,15 +46,15 @@ pub fn input<'n>(cif: &'n CarpIf, eh: &EtherHeader, frame: &[u8]) -> Claim<'n> {
     match eh.cast() {
         LinkCast::Unicast => match forus(cif, eh) {
             Some(ifp) => Claim::ToCarp(ifp),
+            None => match advertisement(cif, eh, frame) {
+                Some(Some(scc)) if scc.scc_softc.is_unicast() => claim_if_up(Some(scc)),
+                _ => Claim::NotCarp,
+            },
+        },
+        LinkCast::Multicast | LinkCast::Broadcast => match advertisement(cif, eh, frame) {
+            Some(scc) => claim_if_up(scc),
             None => Claim::NotCarp,
         },
-        LinkCast::Multicast | LinkCast::Broadcast => {
-            let packet = frame.get(ETHER_HDR_LEN..).unwrap_or(&[]);
-            if eh.ether_type != ETHERTYPE_IP || packet.get(9) != Some(&IPPROTO_CARP) {
-                return Claim::NotCarp;
-            }
-            demux_ad(cif, packet)
-        }
     }
 }
 
@@ -69,15 +71,26 @@ fn forus<'n>(cif: &'n CarpIf, eh: &EtherHeader) -> Option<&'n Arc<Ifnet>> {
     sc.is_running_master().then_some(&sc.sc_if)
 }
 
-/// The carp interface that an advertisement is for. One too short to have a
-/// vhid goes to the first, to be counted there.
+/// If the frame is an advertisement: whom it is for, by its vhid. One too short
+/// to have a vhid goes to the first, to be counted there.
 #[inline]
-fn demux_ad<'n>(cif: &'n CarpIf, packet: &[u8]) -> Claim<'n> {
-    let hlen = usize::from(packet[0] & 0xf) * 4;
-    match packet.get(hlen.max(IP_HDR_LEN) + VHID) {
-        Some(vhid) => claim_if_up(cif.by_vhid(*vhid)),
-        None => claim_if_up(cif.iter().next()),
-    }
+fn advertisement<'n>(
+    cif: &'n CarpIf,
+    eh: &EtherHeader,
+    frame: &[u8],
+) -> Option<Option<&'n CarpSoftcContainer>> {
+    let packet = frame.get(ETHER_HDR_LEN..)?;
+    let hlen = match eh.ether_type {
+        ETHERTYPE_IP if packet.get(9) == Some(&IPPROTO_CARP) => {
+            (usize::from(packet[0] & 0xf) * 4).max(IP_HDR_LEN)
+        }
+        ETHERTYPE_IPV6 if packet.get(6) == Some(&IPPROTO_CARP) => IP6_HDR_LEN,
+        _ => return None,
+    };
+    Some(match packet.get(hlen + VHID) {
+        Some(vhid) => cif.by_vhid(*vhid),
+        None => cif.iter().next(),
+    })
 }
 
 /// An interface that is down hears nothing.
@@ -100,7 +113,7 @@ pub enum DropReason {
     StoppedInterface,
     /// `carps_badif`: the carp interface has no parent.
     DefunctInterface,
-    /// `carps_badif`: not to a multicast address.
+    /// `carps_badif`: not to a multicast address, and no peer of ours.
     NonMulticast,
     /// `carps_badttl`: the TTL is not 255.
     Ttl(u8),
@@ -119,7 +132,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    fn account(self, cx: &Cx<'_>, ifp: &Ifnet) {
+    fn account(self, cx: &Cx<'_>, ifp: &Ifnet, af: Af) {
         let own = cx.carp.own(cx.n0);
         own.count(|s| match self {
             DropReason::NotAllowed | DropReason::Vhid | DropReason::Echo => {}
@@ -136,33 +149,36 @@ impl DropReason {
         match self {
             DropReason::NotAllowed | DropReason::Vhid => {}
             DropReason::Echo => own.echoes.set(own.echoes.get() + 1),
-            _ => log::packet(cx, format_args!("{}", Sentence(self, ifp))),
+            _ => log::packet(cx, format_args!("{}", Sentence(self, ifp, af))),
         }
     }
 }
 
 /// Upstream's log sentence for a drop.
-struct Sentence<'a>(DropReason, &'a Ifnet);
+struct Sentence<'a>(DropReason, &'a Ifnet, Af);
 
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ifp = self.1.if_xname;
+        let inet6 = self.2 == Af::Inet6;
+        let me = if inet6 { "carp6_proto_input" } else { "carp_proto_input" };
         match self.0 {
             DropReason::NonCarpInterface => {
-                write!(f, "carp_proto_input: packet received on non-carp interface: {ifp}")
+                write!(f, "{me}: packet received on non-carp interface: {ifp}")
             }
             DropReason::StoppedInterface => {
                 write!(f, "carp_proto_input: packet received on stopped carp interface: {ifp}")
             }
             DropReason::DefunctInterface => {
-                write!(f, "carp_proto_input: packet received on defunc carp interface: {ifp}")
+                let defunct = if inet6 { "defunc-carp" } else { "defunc carp" };
+                write!(f, "{me}: packet received on {defunct} interface: {ifp}")
             }
-            DropReason::NonMulticast => write!(f, "carp_proto_input: non-mcast packet on interface: {ifp}"),
-            DropReason::Ttl(ttl) => {
-                write!(f, "carp_proto_input: received ttl {ttl} != {CARP_DFLTTL} on {ifp}")
-            }
+            DropReason::NonMulticast => write!(f, "{me}: non-mcast packet on interface: {ifp}"),
+            DropReason::Ttl(ttl) => write!(f, "{me}: received ttl {ttl} != {CARP_DFLTTL} on {ifp}"),
+            DropReason::Short(len) if inet6 => write!(f, "{me}: packet size {len} too small"),
             DropReason::Short(len) => write!(f, "packet too short {len} on {ifp}"),
-            DropReason::Cksum => write!(f, "carp_proto_input: checksum failed on {ifp}"),
+            DropReason::Cksum if inet6 => write!(f, "{me}: checksum failed, on {ifp}"),
+            DropReason::Cksum => write!(f, "{me}: checksum failed on {ifp}"),
             DropReason::Version(v) => write!(f, "{ifp}; invalid version {v}"),
             DropReason::Auth => write!(f, "{ifp}: incorrect hash"),
             DropReason::NotAllowed | DropReason::Vhid | DropReason::Echo => Ok(()),
@@ -170,33 +186,56 @@ impl fmt::Display for Sentence<'_> {
     }
 }
 
+/// What the IP header says of an advertisement.
+struct Received<'a> {
+    af: Af,
+    ttl: u8,
+    dst: IpAddr,
+    /// Bytes of the packet, for the log.
+    len: usize,
+    body: &'a [u8],
+}
+
 /// `carp_proto_input`: an IPv4 packet of protocol 112, its IP header checked,
 /// as received on `ifp`.
 #[doc(alias = "carp_proto_input")]
 pub fn proto_input(cx: &Cx<'_>, ifp: &Arc<Ifnet>, ip: &Ip, packet: &[u8]) -> Result<(), DropReason> {
     cx.carp.own(cx.n0).count(|s| s.carps_ipackets += 1);
-    let accepted = check_packet(cx, ifp, ip, packet).and_then(|(sc, ch)| {
+    let body = packet.get(ip.hlen..ip.len).unwrap_or(&[]);
+    input_either(cx, ifp, &Received { af: Af::Inet, ttl: ip.ttl, dst: ip.dst.into(), len: ip.len, body })
+}
+
+/// `carp6_proto_input`: the same over IPv6.
+#[doc(alias = "carp6_proto_input")]
+pub fn proto_input6(cx: &Cx<'_>, ifp: &Arc<Ifnet>, ip6: &Ip6, packet: &[u8]) -> Result<(), DropReason> {
+    cx.carp.own(cx.n0).count(|s| s.carps_ipackets6 += 1);
+    let (body, len) = (ip6.payload(packet), IP6_HDR_LEN + ip6.plen);
+    input_either(cx, ifp, &Received { af: Af::Inet6, ttl: ip6.hlim, dst: ip6.dst.into(), len, body })
+}
+
+fn input_either(cx: &Cx<'_>, ifp: &Arc<Ifnet>, r: &Received<'_>) -> Result<(), DropReason> {
+    let accepted = check_packet(cx, ifp, r).and_then(|(sc, ch)| {
         check_header(cx, &sc, &ch)?;
         Ok((sc, ch))
     });
     match accepted {
         Ok((sc, ch)) => {
-            heard(cx, &sc, &ch);
+            heard(cx, &sc, &ch, r.af);
             Ok(())
         }
         Err(reason) => {
-            reason.account(cx, ifp);
+            reason.account(cx, ifp, r.af);
             Err(reason)
         }
     }
 }
 
-/// The checks of `carp_proto_input`, in upstream's order.
+/// The checks of `carp_proto_input` and `carp6_proto_input`, in upstream's
+/// order.
 fn check_packet(
     cx: &Cx<'_>,
     ifp: &Arc<Ifnet>,
-    ip: &Ip,
-    packet: &[u8],
+    r: &Received<'_>,
 ) -> Result<(Arc<CarpSoftc>, CarpHeader), DropReason> {
     if cx.carp.own(cx.n0).opts.allow.get() == 0 {
         return Err(DropReason::NotAllowed);
@@ -208,21 +247,26 @@ fn check_packet(
         return Err(DropReason::StoppedInterface);
     }
     let sc = cx.carp.softc(cx.n0, ifp.if_index).ok_or(DropReason::DefunctInterface)?;
-    if sc.carpdev(cx.n0).is_none() {
-        return Err(DropReason::DefunctInterface);
-    }
-    if !ip.dst.is_multicast() {
+    let parent = sc.carpdev(cx.n0).ok_or(DropReason::DefunctInterface)?;
+    if !r.dst.is_multicast() && !is_from_peer(cx, &sc, parent, r) {
         return Err(DropReason::NonMulticast);
     }
-    if ip.ttl != CARP_DFLTTL {
-        return Err(DropReason::Ttl(ip.ttl));
+    if r.ttl != CARP_DFLTTL {
+        return Err(DropReason::Ttl(r.ttl));
     }
-    let body = packet.get(ip.hlen..ip.len).unwrap_or(&[]);
-    match CarpHeader::parse(body) {
+    match CarpHeader::parse(r.body) {
         Ok(ch) => Ok((sc, ch)),
-        Err(BadHeader::Short) => Err(DropReason::Short(ip.len)),
+        Err(BadHeader::Short) => Err(DropReason::Short(r.len)),
         Err(BadHeader::Cksum) => Err(DropReason::Cksum),
     }
+}
+
+/// Whether an advertisement to a single address is one that `sc` waits for: it
+/// has a peer, and the address is its parent's own.
+fn is_from_peer(cx: &Cx<'_>, sc: &CarpSoftc, parent: &Arc<Ifnet>, r: &Received<'_>) -> bool {
+    let has_peer = !sc.own(cx.n0).af(r.af).dst.get().is_multicast();
+    let is_mine = |ia: &Arc<Ifaddr>| ia.ifa_addr == r.dst && Arc::ptr_eq(&ia.ifa_ifp, parent);
+    has_peer && cx.kern.ifaddrs(cx.n0).iter().any(is_mine)
 }
 
 /// The checks of `carp_proto_input_c`. An own echo, whose counter and digest
@@ -246,13 +290,13 @@ fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), Drop
 
 /// The rest of `carp_proto_input_c`: what a good advertisement does.
 #[doc(alias = "carp_proto_input_c")]
-fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader) {
+fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, af: Af) {
     let own = sc.own(cx.n0);
     own.init_counter.set(false);
     own.counter.set(ch.counter);
 
     let carp = cx.carp.own(cx.n0);
-    let skew = carp.demoted_advskew(own.advskew.get());
+    let skew = demote::advskew(cx, sc);
     let ours = Interval::new(own.advbase.get().into(), skew);
     let theirs = Interval::new(ch.advbase.into(), ch.advskew);
     match sc.state() {
@@ -279,6 +323,6 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader) {
             log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
             state::master_down(cx, sc);
         }
-        State::Backup => state::setrun(cx, sc, Family::Inet),
+        State::Backup => state::setrun(cx, sc, Some(af)),
     }
 }

@@ -1,16 +1,17 @@
 //! `carp_ioctl`: what programs ask of a carp interface. Each function is a
 //! `carp_ioctl_*_dispatch`: it runs in netisr0.
 
-use crate::carpreq::{CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr};
+use crate::carpreq::{CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpPeers, CarpReq, IfCarpVhaddr, IfCarpVhaddr6};
 use crate::kernel::Cx;
-use crate::softc::{CarpSoftc, State};
-use crate::state::Family;
+use crate::softc::{CarpSoftc, State, carp_group};
 use crate::types::{CARP_ETHERADDR, Key, Vhid};
-use crate::{carp_if, clone, ifaddr, output, state, vhaddr};
+use crate::{carp_if, clone, demote, ifaddr, output, state, vhaddr};
 use compat::net::if_::{IFNAMSIZ, Iff};
 use compat::netinet::in_::SockAddrIn;
+use compat::netinet6::in6::SockAddrIn6;
 use compat::sys::errno::Errno;
-use core::net::Ipv4Addr;
+use compat::sys::socket::{AF_INET, AF_INET6, Af};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use triomphe::Arc;
 
 /// A `carpreq` that was checked, all of it, before anything is changed.
@@ -47,6 +48,7 @@ pub fn setvh(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), 
     }
     *sc.own(cx.n0).key.borrow_mut() = new.key;
     vhaddr::hmac_prepare(cx, sc);
+    demote::review(cx, sc);
     state::setrun_keeping_deadline(cx, sc);
     if let Some(wanted) = new.state {
         change_state(cx, sc, wanted);
@@ -104,7 +106,8 @@ fn clear_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(),
     }
     *sc.own(cx.n0).key.borrow_mut() = checked.key;
     vhaddr::hmac_prepare(cx, sc);
-    state::setrun(cx, sc, Family::All);
+    demote::review(cx, sc);
+    state::setrun(cx, sc, None);
     Ok(())
 }
 
@@ -143,16 +146,94 @@ pub fn getdevname(cx: &Cx<'_>, sc: &CarpSoftc) -> [u8; IFNAMSIZ] {
     sc.carpdev(cx.n0).map_or([0; IFNAMSIZ], |ifp| ifp.if_xname.0)
 }
 
-/// `SIOCGDRVSPEC`, `CARPGVHADDR`: the virtual addresses, ascending.
+/// `SIOCGDRVSPEC`, `CARPGVHADDR`: the IPv4 virtual addresses, ascending.
 #[doc(alias = "carp_ioctl_getvhaddr")]
 pub fn getvhaddr(cx: &Cx<'_>, sc: &CarpSoftc) -> Vec<IfCarpVhaddr> {
-    let list = sc.own(cx.n0).vha_list();
-    let one = |vha: &Arc<vhaddr::CarpVhaddr>| IfCarpVhaddr {
-        carpa_flags: vha.flags(cx.n0).bits(),
-        carpa_addr: SockAddrIn::new(vha.vha_ia.addr(cx.n0)),
-        carpa_baddr: SockAddrIn::new(vha.iaback(cx.n0).map_or(Ipv4Addr::UNSPECIFIED, |ia| ia.addr(cx.n0))),
-    };
-    list.iter().map(one).collect()
+    let mut all = Vec::new();
+    for vha in sc.own(cx.n0).vha_list().iter() {
+        let IpAddr::V4(addr) = vha.addr() else { continue };
+        let back = match vha.iaback(cx.n0).map(|ia| ia.ifa_addr) {
+            Some(IpAddr::V4(a)) => a,
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        all.push(IfCarpVhaddr {
+            carpa_flags: vha.flags(cx.n0).bits(),
+            carpa_addr: SockAddrIn::new(addr),
+            carpa_baddr: SockAddrIn::new(back),
+        });
+    }
+    all
+}
+
+/// `SIOCGDRVSPEC`, `CARPGVHADDR6`: the IPv6 virtual addresses, ascending.
+pub fn getvhaddr6(cx: &Cx<'_>, sc: &CarpSoftc) -> Vec<IfCarpVhaddr6> {
+    let scope = sc.sc_if.if_index.into();
+    let mut all = Vec::new();
+    for vha in sc.own(cx.n0).vha_list().iter() {
+        let IpAddr::V6(addr) = vha.addr() else { continue };
+        let back = match vha.iaback(cx.n0) {
+            Some(ia) => (ia.ifa_addr, u32::from(ia.ifa_ifp.if_index)),
+            None => (Ipv6Addr::UNSPECIFIED.into(), 0),
+        };
+        let carpa_baddr = match back {
+            (IpAddr::V6(a), scope) => SockAddrIn6::new(a, scope),
+            _ => SockAddrIn6::default(),
+        };
+        let carpa_flags = vha.flags(cx.n0).bits();
+        all.push(IfCarpVhaddr6 { carpa_flags, carpa_addr: SockAddrIn6::new(addr, scope), carpa_baddr });
+    }
+    all
+}
+
+/// `CARPPEERS`: where advertisements go.
+pub fn getpeers(cx: &Cx<'_>, sc: &CarpSoftc) -> CarpPeers {
+    let own = sc.own(cx.n0);
+    let mut peers =
+        CarpPeers { carpp_vhid: own.vhid.get().map_or(0, |v| v.get().into()), ..Default::default() };
+    if let IpAddr::V4(a) = own.af(Af::Inet).dst.get() {
+        peers.carpp_addr = SockAddrIn::new(a);
+    }
+    if let IpAddr::V6(a) = own.af(Af::Inet6).dst.get() {
+        peers.carpp_addr6 = SockAddrIn6::new(a, sc.carpdev(cx.n0).map_or(0, |p| p.if_index.into()));
+    }
+    peers
+}
+
+/// `CARPPEERS`: advertisements go elsewhere from now on; an unspecified address
+/// means CARP's group. `EINVAL` for what is neither a host's address nor a
+/// group's, `EAFNOSUPPORT` for another family. A MASTER bows out to those whom
+/// it leaves without word.
+pub fn setpeers(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpPeers) -> Result<(), Errno> {
+    let mut wanted = Vec::new();
+    if req.carpp_addr.sin_len > 0 {
+        wanted.push(match req.carpp_addr.sin_family {
+            AF_INET => IpAddr::V4(req.carpp_addr.addr()),
+            _ => return Err(Errno::EAFNOSUPPORT),
+        });
+    }
+    if req.carpp_addr6.sin6_len > 0 {
+        wanted.push(match req.carpp_addr6.sin6_family {
+            AF_INET6 => IpAddr::V6(req.carpp_addr6.addr()),
+            _ => return Err(Errno::EAFNOSUPPORT),
+        });
+    }
+    if wanted.is_empty() || wanted.iter().any(|a| a.is_loopback() || *a == IpAddr::V4(Ipv4Addr::BROADCAST)) {
+        return Err(Errno::EINVAL);
+    }
+    let default = |a: IpAddr| if a.is_unspecified() { carp_group(Af::of(a)) } else { a };
+    let differs = |a: &IpAddr| sc.own(cx.n0).af(Af::of(*a)).dst.get() != *a;
+    let wanted: Vec<IpAddr> = wanted.into_iter().map(default).filter(differs).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    ifaddr::leave_mastership(cx, sc);
+    for dst in wanted {
+        sc.set_dst(cx.n0, dst);
+        vhaddr::join(cx, sc, Af::of(dst));
+    }
+    state::set_state(cx, sc, State::Init);
+    state::setrun(cx, sc, None);
+    Ok(())
 }
 
 /// `SIOCSIFFLAGS`: `IFF_UP` was set or cleared on the carp interface.

@@ -2,12 +2,13 @@
 //! works in.
 
 use crate::softc::Carp;
-use crate::{Ifnet, InIfaddr};
+use crate::{Ifaddr, Ifnet};
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
+use compat::sys::socket::Af;
 use compat::sys::time::Time;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use std::time::Duration;
 use triomphe::Arc;
 
@@ -16,8 +17,23 @@ use triomphe::Arc;
 pub enum Timer {
     /// `sc_ad_tmo`: the next advertisement.
     Ad,
-    /// `sc_md_tmo`: the master is down.
+    /// `sc_md_tmo`: the master is down, as far as IPv4 can tell.
     Md,
+    /// `sc_md6_tmo`: the same for IPv6.
+    Md6,
+}
+
+impl Timer {
+    /// All of them.
+    pub const ALL: [Timer; 3] = [Timer::Ad, Timer::Md, Timer::Md6];
+
+    /// The master-down timer of a family.
+    pub fn md(af: Af) -> Timer {
+        match af {
+            Af::Inet => Timer::Md,
+            Af::Inet6 => Timer::Md6,
+        }
+    }
 }
 
 /// A callout of one carp interface, named by its index.
@@ -57,34 +73,37 @@ pub trait Kernel {
     /// When it fires, if it is pending.
     fn callout_deadline(&self, n0: &Netisr0, c: CarpCallout) -> Option<Time>;
 
-    /// `ip_output` with `IP_RAWOUTPUT`: a whole IPv4 packet to a multicast
-    /// group, out of the carp interface `cifp`.
-    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, packet: &[u8]) -> Result<(), Errno>;
+    /// `ip_output` with `IP_RAWOUTPUT`, `ip6_output`: a whole packet of that
+    /// family. To a group it leaves by the carp interface `cifp`, under the
+    /// virtual MAC; to a single host by its parent, under the parent's.
+    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno>;
 
     /// `arp_gratuitous`: a request for `ia`'s own address, from the MAC of its
-    /// interface.
-    fn arp_gratuitous(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<InIfaddr>);
+    /// interface; for an IPv6 address `nd6_na_output`, an unsolicited
+    /// advertisement to all nodes.
+    fn announce(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<Ifaddr>);
 
     /// `ifpromisc`
     fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno>;
 
-    /// `in_addmulti`
-    fn in_addmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: Ipv4Addr);
+    /// `in_addmulti`, `in6_addmulti`
+    fn addmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: IpAddr);
 
-    /// `in_delmulti`
-    fn in_delmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: Ipv4Addr);
+    /// `in_delmulti`, `in6_delmulti`
+    fn delmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: IpAddr);
 
     /// `rtchange`: the prefix route of `old` becomes `new`'s.
-    fn rtchange(&self, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>);
+    fn rtchange(&self, n0: &Netisr0, old: &Arc<Ifaddr>, new: &Arc<Ifaddr>);
 
     /// `rtinit(RTM_DELETE)`: `ia`'s prefix route goes.
-    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<InIfaddr>);
+    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>);
 
     /// `rt_ifmsg`: tell whoever listens that `ifp`'s state changed.
     fn rt_ifmsg(&self, n0: &Netisr0, ifp: &Arc<Ifnet>);
 
-    /// `in_ifaddrheads`: all IPv4 addresses of the machine, oldest first.
-    fn in_ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<InIfaddr>>;
+    /// `in_ifaddrheads`, `in6_ifaddr`: all addresses of the machine, oldest
+    /// first.
+    fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>>;
 
     /// `log`
     fn log(&self, level: Level, line: fmt::Arguments<'_>);

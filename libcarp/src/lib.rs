@@ -10,6 +10,7 @@
 //! | [`input`] | `carp_input`, `carp_proto_input` |
 //! | [`output`] | `carp_send_ad`, `carp_send_arp`, `carp_output` |
 //! | [`state`] | `carp_setrun`, `carp_set_state`, `carp_master_down`, timers |
+//! | [`demote`] | `carp_suppress_preempt`, `carp_group_demote_adj`, `carp_sc_state` |
 //! | [`ifaddr`] | `carp_ifaddr`, `carp_proto_ctlinput` |
 //! | [`ioctl`] | `carp_ioctl` |
 //! | [`sysctl`] | `net.inet.carp` |
@@ -22,6 +23,7 @@
 pub mod carp_if;
 pub mod carpreq;
 pub mod clone;
+pub mod demote;
 pub mod header;
 pub mod hmac;
 pub mod ifaddr;
@@ -37,7 +39,13 @@ pub mod types;
 pub mod vhaddr;
 
 #[cfg(test)]
+mod tests_demote;
+#[cfg(test)]
+mod tests_inet6;
+#[cfg(test)]
 mod tests_leave;
+#[cfg(test)]
+mod tests_parent;
 #[cfg(test)]
 mod tests_state;
 #[cfg(test)]
@@ -49,5 +57,5 @@ pub use softc::{Carp, CarpSoftc};
 
 /// An interface whose `if_carp` is a [`CarpIf`].
 pub type Ifnet = compat::net::if_var::Ifnet<CarpIf>;
-/// An IPv4 address of such an interface.
-pub type InIfaddr = compat::netinet::in_var::InIfaddr<CarpIf>;
+/// An address of such an interface.
+pub type Ifaddr = compat::net::if_var::Ifaddr<CarpIf>;

@@ -5,13 +5,16 @@ use crate::header::{CARP_DFLTTL, CarpHeader, Counter};
 use crate::kernel::{Cx, Timer};
 use crate::softc::{CarpSoftc, State};
 use crate::types::{BOW_OUT, Interval, Vhid};
-use crate::{Ifnet, ifaddr, state};
+use crate::vhaddr::CarpVhaddr;
+use crate::{Ifnet, demote, hmac, ifaddr, state};
 use compat::net::ethernet::ETHER_HDR_LEN;
-use compat::netinet::in_::{INADDR_CARP_GROUP, IPPROTO_CARP};
-use compat::netinet::ip::{IP_DF, IP_HDR_LEN, IPTOS_LOWDELAY, Ip};
+use compat::netinet::in_::IPPROTO_CARP;
+use compat::netinet::ip::{IP_DF, IP_HDR_LEN, Ip};
+use compat::netinet6::ip6::Ip6;
 use compat::qsbr::Netisr;
 use compat::sys::errno::Errno;
-use core::net::Ipv4Addr;
+use compat::sys::socket::Af;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use triomphe::Arc;
 
 /// `CARP_SENDAD_MAX_ERRORS`: failures in a row that suppress preemption.
@@ -34,7 +37,8 @@ pub fn send_ad(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     }
     let own = sc.own(cx.n0);
     let advbase = own.advbase.get();
-    let advskew = cx.carp.own(cx.n0).demoted_advskew(own.advskew.get());
+    let advskew = demote::advskew(cx, sc);
+    own.advertised.set(advskew);
     // Armed first: sending can suppress preemption, which makes everyone,
     // this interface too, advertise anew with the higher skew.
     let next = Interval::new(advbase.into(), advskew).duration();
@@ -65,37 +69,68 @@ pub fn bow_out(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     advertise(cx, sc, BOW_OUT, BOW_OUT);
 }
 
-/// Builds and sends one advertisement, and keeps count of failures.
+/// Builds and sends an advertisement in each family that is in use, and keeps
+/// count of failures: one that fails in either family has failed. (Upstream
+/// counts packets, so that IPv4's success hides IPv6's failure.)
 fn advertise(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, advbase: u8, advskew: u8) {
     let own = sc.own(cx.n0);
-    let src = own.ia.borrow().as_ref().map(|ia| ia.addr(cx.n0));
-    let (Some(vhid), Some(src)) = (own.vhid.get(), src) else { return };
-    let header = prepare_ad(cx, sc, vhid, advbase, advskew);
-    let packet = ad_packet(src, cx.kern.arc4random(cx.n0) as u16, &header);
-
-    sc.sc_if.stats.opackets.add(1);
-    sc.sc_if.stats.obytes.add(packet.len() as u64);
-    cx.carp.own(cx.n0).count(|s| s.carps_opackets += 1);
-    match cx.kern.ip_output(cx.n0, &sc.sc_if, &packet) {
-        Ok(()) => sendad_succeeded(cx, sc),
-        Err(_) => sendad_failed(cx, sc),
+    let Some(vhid) = own.vhid.get() else { return };
+    let mut sent = None;
+    for af in own.families() {
+        let header = prepare_ad(cx, sc, vhid, advbase, advskew);
+        let packet = ad_packet(cx, sc, af, &header);
+        sc.sc_if.stats.opackets.add(1);
+        sc.sc_if.stats.obytes.add(packet.len() as u64);
+        cx.carp.own(cx.n0).count(|s| match af {
+            Af::Inet => s.carps_opackets += 1,
+            Af::Inet6 => s.carps_opackets6 += 1,
+        });
+        let one = cx.kern.ip_output(cx.n0, &sc.sc_if, af, &packet);
+        if one.is_err() {
+            sc.sc_if.stats.oerrors.add(1);
+        }
+        sent = Some(sent.unwrap_or(Ok(())).and(one));
+    }
+    match sent {
+        Some(Ok(())) => sendad_succeeded(cx, sc),
+        Some(Err(_)) => sendad_failed(cx, sc),
+        None => {}
     }
 }
 
-/// The IPv4 packet around an advertisement.
-fn ad_packet(src: Ipv4Addr, id: u16, header: &CarpHeader) -> Vec<u8> {
-    let ip = Ip {
-        hlen: IP_HDR_LEN,
-        tos: IPTOS_LOWDELAY,
-        len: 0,
-        id,
-        off: IP_DF,
-        ttl: CARP_DFLTTL,
-        p: IPPROTO_CARP,
-        src,
-        dst: INADDR_CARP_GROUP,
-    };
-    ip.packet(&header.emit())
+/// The packet around an advertisement. A parent that was chosen by name may
+/// have no address to send from.
+fn ad_packet(cx: &Cx<'_>, sc: &CarpSoftc, af: Af, header: &CarpHeader) -> Vec<u8> {
+    let per = sc.own(cx.n0).af(af);
+    let src = per.ia.borrow().as_ref().map(|ia| ia.ifa_addr);
+    match (af, src, per.dst.get()) {
+        (Af::Inet6, src, IpAddr::V6(dst)) => {
+            let src = match src {
+                Some(IpAddr::V6(src)) => src,
+                _ => Ipv6Addr::UNSPECIFIED,
+            };
+            let ip6 = Ip6 { plen: 0, nxt: IPPROTO_CARP, hlim: CARP_DFLTTL, src, dst };
+            ip6.packet(&header.emit())
+        }
+        (_, src, dst) => {
+            let v4 = |a| match a {
+                IpAddr::V4(a) => a,
+                IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+            };
+            let ip = Ip {
+                hlen: IP_HDR_LEN,
+                tos: cx.carp.own(cx.n0).opts.tos(),
+                len: 0,
+                id: cx.kern.arc4random(cx.n0) as u16,
+                off: IP_DF,
+                ttl: CARP_DFLTTL,
+                p: IPPROTO_CARP,
+                src: src.map_or(Ipv4Addr::UNSPECIFIED, v4),
+                dst: v4(dst),
+            };
+            ip.packet(&header.emit())
+        }
+    }
 }
 
 /// `carp_prepare_ad`: the next counter, random until somebody was heard, and
@@ -109,7 +144,7 @@ fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8)
         Counter(own.counter.get().0.wrapping_add(1))
     };
     own.counter.set(counter);
-    let md = own.hmac.borrow().generate(counter);
+    let md = own.hmac.borrow().generate(counter, cx.carp.own(cx.n0).opts.digest_form());
     let mut lastads = own.lastads.get();
     lastads.rotate_right(1);
     lastads[0] = Some((counter, md));
@@ -119,11 +154,10 @@ fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8)
 
 fn sendad_failed(cx: &Cx<'_>, sc: &CarpSoftc) {
     let own = sc.own(cx.n0);
-    sc.sc_if.stats.oerrors.add(1);
     own.sendad_errors.set(own.sendad_errors.get().saturating_add(1));
     own.sendad_success.set(0);
     if own.sendad_errors.get() == SENDAD_MAX_ERRORS {
-        suppress(cx);
+        demote::sendad_failed(cx, sc);
     }
 }
 
@@ -135,46 +169,48 @@ fn sendad_succeeded(cx: &Cx<'_>, sc: &CarpSoftc) {
     }
     own.sendad_success.set(own.sendad_success.get() + 1);
     if own.sendad_success.get() >= SENDAD_MIN_SUCCESS {
-        forgive_sendad_errors(cx, sc);
+        demote::forgive_sendad_errors(cx, sc);
     }
 }
 
-/// One more reason not to preempt; the first makes every MASTER say so.
-fn suppress(cx: &Cx<'_>) {
-    let s = &cx.carp.own(cx.n0).suppress_preempt;
-    s.set(s.get() + 1);
-    if s.get() == 1 {
-        send_ad_all(cx);
-    }
-}
-
-/// Takes back what the failures of `sc` suppressed, if they did.
-pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
-    let own = sc.own(cx.n0);
-    if own.sendad_errors.get() >= SENDAD_MAX_ERRORS {
-        let s = &cx.carp.own(cx.n0).suppress_preempt;
-        s.set(s.get() - 1);
-    }
-    own.sendad_errors.set(0);
-    own.sendad_success.set(0);
-}
-
-/// `carp_send_ad_all`
+/// `carp_send_ad_all`: every MASTER that has something new to say says it: one
+/// whose skew is another than it advertised last. (Upstream lets all of them
+/// speak; with 255 interfaces in trouble that would be 65,025 advertisements.)
 #[doc(alias = "carp_send_ad_all")]
 pub fn send_ad_all(cx: &Cx<'_>) {
     for sc in cx.carp.softcs(cx.n0) {
-        if sc.carpdev(cx.n0).is_some() && sc.is_running_master() {
+        let news = demote::advskew(cx, &sc) != sc.own(cx.n0).advertised.get();
+        if news && sc.carpdev(cx.n0).is_some() && sc.is_running_master() {
             send_ad(cx, &sc);
         }
     }
 }
 
-/// `carp_send_arp`: gratuitous ARP for each active virtual address.
+/// `carp_send_arp`, `carp_send_na`: gratuitous ARP or an unsolicited neighbour
+/// advertisement for each active virtual address. Not for one that vhids share
+/// by `arpbalance`: it would send all clients to this one.
 #[doc(alias = "carp_send_arp")]
+#[doc(alias = "carp_send_na")]
 pub fn send_arp(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let balances = cx.carp.own(cx.n0).opts.arpbalance();
     for vha in sc.own(cx.n0).vha_list().iter().filter(|v| v.is_active(cx.n0)) {
-        cx.kern.arp_gratuitous(cx.n0, &sc.sc_if, &vha.vha_ia);
+        if !(balances && is_shared(cx, sc, vha)) {
+            cx.kern.announce(cx.n0, &sc.sc_if, &vha.vha_ia);
+        }
     }
+}
+
+/// Whether another vhid of the parent has the same address.
+fn is_shared(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) -> bool {
+    let Some(cif) = sc.carpdev(cx.n0).and_then(|ifp| ifp.if_carp.load(cx.n0)) else { return false };
+    let others = cif.iter().filter(|scc| scc.scc_softc.sc_if.if_index != sc.sc_if.if_index);
+    others.into_iter().any(|scc| find_addr(cx, &scc.scc_softc, vha.addr()))
+}
+
+/// `carp_find_addr`: whether `addr` is one of the active virtual addresses.
+#[doc(alias = "carp_find_addr")]
+fn find_addr(cx: &Cx<'_>, sc: &CarpSoftc, addr: IpAddr) -> bool {
+    sc.own(cx.n0).vha_list().iter().any(|v| v.is_active(cx.n0) && v.addr() == addr)
 }
 
 /// `carp_output`: whatever leaves by a carp interface leaves by its parent,
@@ -200,10 +236,37 @@ pub fn output<'n>(
     Ok(carpdev)
 }
 
-/// `carp_iamatch`: whether `sc` answers for its virtual addresses.
+/// `carp_iamatch`, `carp_iamatch6`: who of `holders` answers `source` that asks
+/// for `target`. They are the carp interfaces of one parent that have that
+/// address, ascending by vhid. Only a running MASTER answers.
 #[doc(alias = "carp_iamatch")]
-pub fn iamatch(sc: &CarpSoftc) -> bool {
-    sc.is_running_master()
+#[doc(alias = "carp_iamatch6")]
+pub fn iamatch<'a>(
+    cx: &Cx<'_>,
+    holders: &'a [Arc<CarpSoftc>],
+    target: IpAddr,
+    source: IpAddr,
+) -> Option<&'a Arc<CarpSoftc>> {
+    if cx.carp.own(cx.n0).opts.arpbalance() && holders.len() > 1 {
+        return iamatch_balance(cx, holders, target, source);
+    }
+    holders.iter().find(|sc| sc.is_running_master())
+}
+
+/// `carp_iamatch_balance`: a keyed hash of the source picks the vhid. All that
+/// have the address are counted, running or not, so that all machines count
+/// alike. (Upstream's, never compiled, takes the source modulo the number of
+/// those that run here.)
+#[doc(alias = "carp_iamatch_balance")]
+fn iamatch_balance<'a>(
+    cx: &Cx<'_>,
+    holders: &'a [Arc<CarpSoftc>],
+    target: IpAddr,
+    source: IpAddr,
+) -> Option<&'a Arc<CarpSoftc>> {
+    let key = &holders.first()?.own(cx.n0).key;
+    let index = hmac::balance(&key.borrow(), target, source, holders.len());
+    holders.get(index).filter(|sc| sc.is_running_master())
 }
 
 /// Bows out of every MASTER, before the machine halts.

@@ -5,13 +5,17 @@ use crate::header::{Counter, Digest};
 use crate::hmac::CarpHmac;
 use crate::log::LogLimit;
 use crate::sysctl::CarpOpts;
-use crate::types::{Interval, Key, SUPPRESSED_ADVSKEW, Vhid};
+use crate::types::{Interval, Key, Vhid};
 use crate::vhaddr::CarpVhaddr;
-use crate::{Ifnet, InIfaddr};
+use crate::{Ifaddr, Ifnet};
+use compat::netinet::in_::INADDR_CARP_GROUP;
+use compat::netinet6::in6::IN6ADDR_CARP_GROUP;
 use compat::qsbr::{Brand, Netisr, Netisr0, Netisr0Cell, QsCell};
+use compat::sys::socket::Af;
 use core::cell::{Cell, RefCell};
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use triomphe::Arc;
 
 /// `sc_state`
@@ -46,6 +50,8 @@ pub struct CarpSoftc {
     /// `sc_carpdev`: the parent; switched together with its `if_carp`.
     pub sc_carpdev: QsCell<Arc<Ifnet>>,
     sc_state: AtomicU8,
+    /// Whether its advertisements come to the parent's own MAC, from a peer.
+    unicast: AtomicBool,
     own: Netisr0Cell<SoftcOwn>,
 }
 
@@ -60,10 +66,12 @@ pub struct SoftcOwn {
     /// `sc_vha_list`, ascending by address. Replaced, never changed in place,
     /// so that whoever walks it keeps what it began with.
     pub vha_list: RefCell<std::sync::Arc<[Arc<CarpVhaddr>]>>,
-    /// `sc_ia`: the address that advertisements come from.
-    pub ia: RefCell<Option<Arc<InIfaddr>>>,
-    /// `sc_naddrs`: how many virtual addresses have a backing address.
-    pub naddrs: Cell<usize>,
+    /// `carpdev` of OpenBSD and NetBSD: the only parent that it may have.
+    /// `None`: its addresses choose.
+    pub bound: RefCell<Option<Arc<Ifnet>>>,
+    /// The parent that it lost because that went down.
+    pub lost_parent: RefCell<Option<Arc<Ifnet>>>,
+    af: [SoftcAf; 2],
     /// `sc_key`
     pub key: RefCell<Key>,
     /// `sc_sha1`, `sc_pad`
@@ -82,10 +90,45 @@ pub struct SoftcOwn {
     pub sendad_errors: Cell<u32>,
     /// `sc_sendad_success`
     pub sendad_success: Cell<u32>,
-    /// `sc_imo`: whether the group is joined.
-    pub joined: Cell<bool>,
+    /// What its failed advertisements add to the machine's demotion.
+    pub sendad_demotes: Cell<Option<i32>>,
+    /// `sc_suppress`: what its parent's being down adds to it.
+    pub suppress: Cell<Option<i32>>,
+    /// The skew that was advertised last.
+    pub advertised: Cell<u8>,
     /// `sc_dead`
     pub dead: Cell<bool>,
+}
+
+/// What a softc has once for each family.
+pub struct SoftcAf {
+    /// `sc_ia`, `sc_ia6`: the address that advertisements come from.
+    pub ia: RefCell<Option<Arc<Ifaddr>>>,
+    /// `sc_naddrs`, `sc_naddrs6`: how many virtual addresses are active.
+    pub naddrs: Cell<usize>,
+    /// `sc_imo`, `sc_im6o`: the group that is joined.
+    pub joined: Cell<Option<IpAddr>>,
+    /// Where advertisements go: CARP's group, another one, or a peer.
+    pub dst: Cell<IpAddr>,
+}
+
+impl SoftcAf {
+    fn new(af: Af) -> SoftcAf {
+        SoftcAf {
+            ia: RefCell::new(None),
+            naddrs: Cell::new(0),
+            joined: Cell::new(None),
+            dst: Cell::new(carp_group(af)),
+        }
+    }
+}
+
+/// 224.0.0.18, ff02::12.
+pub const fn carp_group(af: Af) -> IpAddr {
+    match af {
+        Af::Inet => IpAddr::V4(INADDR_CARP_GROUP),
+        Af::Inet6 => IpAddr::V6(IN6ADDR_CARP_GROUP),
+    }
 }
 
 impl CarpSoftc {
@@ -97,9 +140,10 @@ impl CarpSoftc {
             advbase: Cell::new(1),
             advskew: Cell::new(0),
             vha_list: RefCell::new([].into()),
-            ia: RefCell::new(None),
-            naddrs: Cell::new(0),
-            hmac: RefCell::new(CarpHmac::prepare(&key, 0, core::iter::empty())),
+            bound: RefCell::new(None),
+            lost_parent: RefCell::new(None),
+            af: Af::ALL.map(SoftcAf::new),
+            hmac: RefCell::new(CarpHmac::prepare(&key, 0, &[])),
             key: RefCell::new(key),
             init_counter: Cell::new(true),
             counter: Cell::new(Counter(0)),
@@ -107,13 +151,16 @@ impl CarpSoftc {
             reannounce: Cell::new(0),
             sendad_errors: Cell::new(0),
             sendad_success: Cell::new(0),
-            joined: Cell::new(false),
+            sendad_demotes: Cell::new(None),
+            suppress: Cell::new(None),
+            advertised: Cell::new(0),
             dead: Cell::new(false),
         };
         CarpSoftc {
             sc_if,
             sc_carpdev: QsCell::new(brand),
             sc_state: AtomicU8::new(State::Init as u8),
+            unicast: AtomicBool::new(false),
             own: Netisr0Cell::new(brand, own),
         }
     }
@@ -139,6 +186,20 @@ impl CarpSoftc {
         self.state() == State::Master && self.sc_if.is_up_and_running()
     }
 
+    /// Whether a peer's advertisements come to the parent's own MAC.
+    #[inline]
+    pub fn is_unicast(&self) -> bool {
+        self.unicast.load(Ordering::Acquire)
+    }
+
+    /// Where advertisements of a family go from now on.
+    pub(crate) fn set_dst(&self, n0: &Netisr0, dst: IpAddr) {
+        let own = self.own(n0);
+        own.af(Af::of(dst)).dst.set(dst);
+        let unicast = Af::ALL.iter().any(|af| !own.af(*af).dst.get().is_multicast());
+        self.unicast.store(unicast, Ordering::Release);
+    }
+
     /// `sc_carpdev`
     pub fn carpdev<'n>(&'n self, n: &'n Netisr) -> Option<&'n Arc<Ifnet>> {
         self.sc_carpdev.load(n)
@@ -159,6 +220,25 @@ impl SoftcOwn {
     /// The virtual addresses as they are now.
     pub fn vha_list(&self) -> std::sync::Arc<[Arc<CarpVhaddr>]> {
         self.vha_list.borrow().clone()
+    }
+
+    /// What it has for that family.
+    pub fn af(&self, af: Af) -> &SoftcAf {
+        let [inet, inet6] = &self.af;
+        match af {
+            Af::Inet => inet,
+            Af::Inet6 => inet6,
+        }
+    }
+
+    /// How many virtual addresses are active, of both families.
+    pub fn naddrs(&self) -> usize {
+        self.af.iter().map(|af| af.naddrs.get()).sum()
+    }
+
+    /// The families that have active addresses.
+    pub fn families(&self) -> impl Iterator<Item = Af> {
+        Af::ALL.into_iter().filter(|af| self.af(*af).naddrs.get() > 0)
     }
 
     /// How often it advertises with the skew that is configured.
@@ -193,8 +273,10 @@ pub struct CarpOwn {
     pub by_index: RefCell<BTreeMap<u16, Arc<CarpSoftc>>>,
     /// `carp_opts`
     pub opts: CarpOpts,
-    /// `carp_suppress_preempt`
+    /// `carp_suppress_preempt`: how many reasons there are not to preempt.
     pub suppress_preempt: Cell<i32>,
+    /// FreeBSD's `carp_demotion`: what is added to every skew.
+    pub demotion: Cell<i64>,
     /// `carpstats`
     pub stats: Cell<CarpStats>,
     /// Own advertisements that came back.
@@ -232,15 +314,5 @@ impl CarpOwn {
         let mut s = self.stats.get();
         f(&mut s);
         self.stats.set(s);
-    }
-
-    /// Whether preemption is suppressed, and with it the skew raised.
-    pub fn suppressed(&self) -> bool {
-        self.suppress_preempt.get() != 0
-    }
-
-    /// The skew that is advertised, and compared with what is heard.
-    pub fn demoted_advskew(&self, advskew: u8) -> u8 {
-        if self.suppressed() { advskew.max(SUPPRESSED_ADVSKEW) } else { advskew }
     }
 }

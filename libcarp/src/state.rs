@@ -3,20 +3,12 @@
 
 use crate::kernel::{CarpCallout, Cx, Timer};
 use crate::softc::{CarpSoftc, State};
-use crate::{log, output, vhaddr};
+use crate::{demote, log, output, vhaddr};
 use compat::net::if_::{Iff, LinkState};
+use compat::sys::socket::Af;
 use compat::sys::time::Time;
 use std::time::Duration;
 use triomphe::Arc;
-
-/// Which master-down timer `carp_setrun` sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// `0`: those in use.
-    All,
-    /// `AF_INET`: an IPv4 advertisement was heard.
-    Inet,
-}
 
 /// `carp_set_state`: state and link state change together, and whoever
 /// listens is told.
@@ -36,16 +28,19 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
 }
 
 /// `carp_setrun`: what the state asks for: in INIT, leave it; in BACKUP, wait
-/// for the master; in MASTER, advertise.
+/// for the master; in MASTER, advertise. `af` is the family in which a master
+/// was heard; `None` sets the timers of all that are in use.
 #[doc(alias = "carp_setrun")]
-pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Family) {
-    if sc.carpdev(cx.n0).is_none() {
+pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
+    let Some(parent) = sc.carpdev(cx.n0) else {
         set_state(cx, sc, State::Init);
         return;
-    }
+    };
     let own = sc.own(cx.n0);
-    let runnable =
-        sc.sc_if.flags().contains(Iff::RUNNING) && own.vhid.get().is_some() && own.naddrs.get() > 0;
+    let runnable = sc.sc_if.flags().contains(Iff::RUNNING)
+        && own.vhid.get().is_some()
+        && own.naddrs() > 0
+        && parent.link_state() != LinkState::Down;
     if !runnable {
         vhaddr::delroutes(cx, sc);
         return;
@@ -54,11 +49,12 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Family) {
         State::Init => leave_init(cx, sc),
         State::Backup => {
             callout_stop(cx, sc, Timer::Ad);
-            // Both families would be told apart here; there is one.
-            match af {
-                Family::All | Family::Inet => {
-                    callout_reset(cx, sc, Timer::Md, own.master_down_interval().duration());
-                }
+            let wait = own.master_down_interval().duration();
+            // A master that is heard in a family that has no address here any
+            // more is heard all the same.
+            let heard = |used: &Af| af.is_none_or(|af| af == *used || own.af(af).naddrs.get() == 0);
+            for used in own.families().filter(heard) {
+                callout_reset(cx, sc, Timer::md(used), wait);
             }
         }
         State::Master => callout_reset(cx, sc, Timer::Ad, own.interval().duration()),
@@ -68,19 +64,18 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Family) {
 /// INIT's part of `carp_setrun`. Preempting, everyone is told before the state
 /// is set, as upstream does.
 fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
-    let own = cx.carp.own(cx.n0);
-    if own.opts.preempt() && !own.suppressed() {
+    if cx.carp.own(cx.n0).opts.preempt() && !demote::suppressed(cx, sc) {
         output::send_ad(cx, sc);
         output::send_arp(cx, sc);
         log::debug(cx, format_args!("{}: INIT -> MASTER (preempting)", sc.xname()));
-        callout_stop(cx, sc, Timer::Md);
+        stop_master_down(cx, sc);
         set_state(cx, sc, State::Master);
         vhaddr::addroutes(cx, sc);
     } else {
         log::debug(cx, format_args!("{}: INIT -> BACKUP", sc.xname()));
         set_state(cx, sc, State::Backup);
         vhaddr::delroutes(cx, sc);
-        setrun(cx, sc, Family::All);
+        setrun(cx, sc, None);
     }
 }
 
@@ -88,10 +83,9 @@ fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// set is not put off. Otherwise one who reconfigures faster than advbase
 /// would keep a MASTER from advertising at all.
 pub fn setrun_keeping_deadline(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
-    let timers = [Timer::Ad, Timer::Md];
-    let before = timers.map(|t| callout_deadline(cx, sc, t));
-    setrun(cx, sc, Family::All);
-    for (timer, old) in timers.into_iter().zip(before) {
+    let before = Timer::ALL.map(|t| callout_deadline(cx, sc, t));
+    setrun(cx, sc, None);
+    for (timer, old) in Timer::ALL.into_iter().zip(before) {
         if let (Some(old), Some(new)) = (old, callout_deadline(cx, sc, timer))
             && old < new
         {
@@ -109,11 +103,11 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
             .log(crate::kernel::Level::Info, format_args!("{}: master_down event in INIT state", sc.xname())),
         State::Master => {}
         State::Backup => {
-            callout_stop(cx, sc, Timer::Md);
+            stop_master_down(cx, sc);
             set_state(cx, sc, State::Master);
             output::send_ad(cx, sc);
             output::send_arp(cx, sc);
-            setrun(cx, sc, Family::All);
+            setrun(cx, sc, None);
             vhaddr::addroutes(cx, sc);
         }
     }
@@ -123,11 +117,11 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// so.
 pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.own(cx.n0).reannounce.set(0);
-    // A BACKUP sends nothing that could show the wire to be good again.
-    output::forgive_sendad_errors(cx, sc);
     callout_stop(cx, sc, Timer::Ad);
     set_state(cx, sc, State::Backup);
-    setrun(cx, sc, Family::All);
+    // A BACKUP sends nothing that could show the wire to be good again.
+    demote::forgive_sendad_errors(cx, sc);
+    setrun(cx, sc, None);
     vhaddr::delroutes(cx, sc);
 }
 
@@ -138,11 +132,39 @@ pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 pub fn timeout(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, timer: Timer) {
     match timer {
         Timer::Ad => output::send_ad(cx, sc),
-        Timer::Md => {
-            log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
-            master_down(cx, sc);
-        }
+        Timer::Md => family_silent(cx, sc, Af::Inet),
+        Timer::Md6 => family_silent(cx, sc, Af::Inet6),
     }
+}
+
+/// No master was heard in one family. It is down if it is silent in the other
+/// one too: losing one family alone must not make a second master. (Upstream
+/// takes over as soon as one is silent.)
+fn family_silent(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Af) {
+    if sc.state() == State::Backup && callout_deadline(cx, sc, Timer::md(af.other())).is_some() {
+        let (lost, heard) = match af {
+            Af::Inet => ("IPv4", "IPv6"),
+            Af::Inet6 => ("IPv6", "IPv4"),
+        };
+        log::debug(cx, format_args!("{}: master lost over {lost}, but not over {heard}", sc.xname()));
+        return;
+    }
+    log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
+    master_down(cx, sc);
+}
+
+/// The last address of a family is gone, one of the other is left: a BACKUP
+/// listens there.
+pub fn family_left(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Af) {
+    callout_stop(cx, sc, Timer::md(af));
+    let other = af.other();
+    if sc.state() == State::Backup && callout_deadline(cx, sc, Timer::md(other)).is_none() {
+        setrun(cx, sc, Some(other));
+    }
+}
+
+fn stop_master_down(cx: &Cx<'_>, sc: &CarpSoftc) {
+    Af::ALL.iter().for_each(|af| callout_stop(cx, sc, Timer::md(*af)));
 }
 
 fn callout(sc: &CarpSoftc, timer: Timer) -> CarpCallout {

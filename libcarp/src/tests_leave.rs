@@ -26,10 +26,10 @@ fn a_second_backing_address_that_starts_the_election_over_bows_out_first() {
     w.pass(4 * SEC);
     assert_eq!(sc.state(), State::Master);
     w.effects();
-    let em0 = w.ia([10, 0, 0, 2]).ia_ifp.clone();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     w.add_addr(&em0, [192, 0, 2, 2]).unwrap();
     assert_eq!(w.effects()[0], Ad("carp0", 1, 255, 255));
-    assert_eq!((sc.state(), sc.own(&w.n0).naddrs.get()), (State::Backup, 2));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Backup, 2));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn an_interface_that_is_down_hears_nothing() {
     let (mut w, sc) = master();
     w.down(&sc);
     let ip = w.ad_of_peer(&sc, 1, 0, 1);
-    let em0 = w.ia([10, 0, 0, 2]).ia_ifp.clone();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     let f = EtherHeader { dhost: [1, 0, 0x5e, 0, 0, 0x12], shost: [2; 6], ether_type: 0x0800 }.frame(&ip);
     let cif = em0.if_carp.load(&w.n0).unwrap();
     assert!(matches!(input::input(cif, &EtherHeader::parse(&f).unwrap(), &f), Claim::OtherVhid));
@@ -109,11 +109,11 @@ fn the_first_advertisement_after_setvh_has_the_new_digest() {
     w.setvh(&sc, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
     let wire = w.kern.wire.take();
     let h = crate::header::CarpHeader::parse(&wire[0][20..]).unwrap();
-    let addrs = [[10, 0, 0, 1].into()].into_iter();
+    let addrs = [core::net::IpAddr::from([10, 0, 0, 1])];
     let peer = crate::hmac::CarpHmac::prepare(
         &crate::types::Key::new(b"secret\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
         1,
-        addrs,
+        &addrs,
     );
     assert!(peer.verify(h.counter, &h.md));
 }

@@ -151,7 +151,7 @@ fn destroy_bows_out_and_gives_everything_back() {
     assert_eq!(w.effects()[0], Ad("carp0", 1, 255, 255));
     w.del_addr([10, 0, 0, 1]);
     w.cx(|cx| clone::destroyed(cx, &sc));
-    let em0 = w.ia([10, 0, 0, 2]).ia_ifp.clone();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     assert_eq!(em0.own(&w.n0).if_pcount.get(), 0);
     assert!(em0.if_carp.load(&w.n0).is_none());
     assert!(w.carp.softcs(&w.n0).is_empty());
@@ -164,11 +164,11 @@ fn destroy_bows_out_and_gives_everything_back() {
 #[test]
 fn a_parent_that_leaves_is_told_to_the_peers_and_forgotten() {
     let (mut w, sc) = master();
-    let em0 = w.ia([10, 0, 0, 2]).ia_ifp.clone();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     w.cx(|cx| clone::ifdetach(cx, &em0));
     assert_eq!(w.effects()[0], Ad("carp0", 1, 255, 255));
     assert!(sc.carpdev(&w.n0).is_none());
-    assert_eq!((sc.state(), sc.own(&w.n0).naddrs.get(), w.timers(&sc)), (State::Init, 0, (None, None)));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs(), w.timers(&sc)), (State::Init, 0, (None, None)));
     assert_eq!(em0.own(&w.n0).if_pcount.get(), 0);
 }
 
@@ -193,7 +193,7 @@ fn the_digest_does_not_depend_on_the_order_of_addition() {
         for a in order {
             w.add_addr(&sc.sc_if, a).unwrap();
         }
-        sc.own(&w.n0).hmac.borrow().generate(crate::header::Counter(5))
+        sc.own(&w.n0).hmac.borrow().generate(crate::header::Counter(5), crate::hmac::Form::All)
     };
     let a = [[10, 0, 0, 7], [10, 0, 0, 5], [192, 0, 2, 1]];
     assert_eq!(digest(a), digest([a[2], a[1], a[0]]));
@@ -207,16 +207,16 @@ fn an_address_without_a_backing_address_is_inactive_until_one_comes() {
     w.up(&sc);
     w.setvh(&sc, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
     assert_eq!(w.add_addr(&sc.sc_if, [10, 0, 0, 1]), Ok(()));
-    assert_eq!((sc.state(), sc.own(&w.n0).naddrs.get()), (State::Init, 0));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Init, 0));
     let shown = w.cx(|cx| ioctl::getvhaddr(cx, &sc));
     assert_eq!(shown[0].carpa_baddr.addr(), Ipv4Addr::UNSPECIFIED);
     let em0 = w.ether("em0");
     w.add_addr(&em0, [10, 0, 0, 2]).unwrap();
-    assert_eq!((sc.state(), sc.own(&w.n0).naddrs.get()), (State::Backup, 1));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Backup, 1));
     let shown = w.cx(|cx| ioctl::getvhaddr(cx, &sc));
     assert_eq!(shown[0].carpa_baddr.addr(), Ipv4Addr::new(10, 0, 0, 2));
     w.del_addr([10, 0, 0, 2]);
-    assert_eq!((sc.state(), sc.own(&w.n0).naddrs.get()), (State::Init, 0));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Init, 0));
     assert_eq!(em0.own(&w.n0).if_pcount.get(), 0);
 }
 
@@ -256,7 +256,7 @@ fn a_vhid_is_taken_once_on_a_parent_and_an_address_cannot_get_round_that() {
 #[test]
 fn a_change_of_vhid_moves_the_container_and_says_good_bye_to_the_old_peers() {
     let (mut w, sc) = master();
-    let em0 = w.ia([10, 0, 0, 2]).ia_ifp.clone();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     let sc1 = w.carp_if("carp1");
     w.up(&sc1);
     w.setvh(&sc1, CarpReq { carpr_vhid: 5, ..w.keep("x") }).unwrap();
@@ -398,7 +398,7 @@ fn three_failed_sends_suppress_preemption_and_three_good_ones_end_it() {
 fn a_parent_going_down_bows_out_while_it_can_and_comes_back_as_backup() {
     let (mut w, sc) = master();
     let ia = w.ia([10, 0, 0, 2]);
-    let em0 = ia.ia_ifp.clone();
+    let em0 = ia.ifa_ifp.clone();
     w.cx(|cx| ifaddr::parent_going_down(cx, &em0));
     assert_eq!(w.effects()[0], Ad("carp0", 1, 255, 255));
     em0.clear_flags(&w.n0, Iff::UP);
@@ -421,7 +421,7 @@ fn an_owner_has_no_skew() {
 #[test]
 fn a_frame_finds_its_softc_by_vhid_and_only_a_running_master_claims_it() {
     let (mut w, sc) = master();
-    let em0 = w.ia([10, 0, 0, 2]).ia_ifp.clone();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     let unicast =
         EtherHeader { dhost: [0, 0, 0x5e, 0, 1, 1], shost: [2; 6], ether_type: 0x0800 }.frame(&[0; 20]);
     let ad = {

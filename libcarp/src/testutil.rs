@@ -4,21 +4,25 @@
 
 use crate::carpreq::{CARPR_STATE_KEEP, CarpReq};
 use crate::header::CarpHeader;
+use crate::hmac::Form;
 use crate::ifaddr::{self, IfaddrEvent};
 use crate::input::{self, DropReason};
 use crate::kernel::{CarpCallout, Cx, Kernel, Level, Timer};
 use crate::softc::{Carp, CarpSoftc, State};
-use crate::{Ifnet, InIfaddr, clone, ioctl, state};
+use crate::{Ifaddr, Ifnet, clone, ioctl, state};
 use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff};
 use compat::net::if_var::IfAttach;
 use compat::netinet::ip::Ip;
+use compat::netinet6::ip6::Ip6;
 use compat::qsbr::{self, Brand, Netisr0};
 use compat::sys::callout::Callouts;
 use compat::sys::errno::Errno;
+use compat::sys::socket::Af;
 use compat::sys::time::Time;
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
+use ipnet::IpNet;
 use std::time::Duration;
 use triomphe::Arc;
 
@@ -27,12 +31,23 @@ use triomphe::Arc;
 pub enum Effect {
     /// An advertisement: interface, vhid, advbase, advskew.
     Ad(&'static str, u8, u8, u8),
+    /// The same over IPv6.
+    Ad6(&'static str, u8, u8, u8),
+    /// Gratuitous ARP.
     Arp(&'static str, Ipv4Addr),
+    /// An unsolicited neighbour advertisement.
+    Na(&'static str, core::net::Ipv6Addr),
     Promisc(&'static str, bool),
+    /// CARP's IPv4 group.
     Join(&'static str),
     Leave(&'static str),
+    /// Any other group.
+    JoinGroup(&'static str, IpAddr),
+    LeaveGroup(&'static str, IpAddr),
     Route(Ipv4Addr, &'static str, &'static str),
     Unroute(Ipv4Addr),
+    Route6(core::net::Ipv6Addr, &'static str, &'static str),
+    Unroute6(core::net::Ipv6Addr),
     IfMsg(&'static str, State),
 }
 
@@ -43,10 +58,14 @@ pub struct FakeKernel {
     pub effects: RefCell<Vec<Effect>>,
     /// Every packet, as sent.
     pub wire: RefCell<Vec<Vec<u8>>>,
-    pub ifaddrs: RefCell<Vec<Arc<InIfaddr>>>,
+    pub ifaddrs: RefCell<Vec<Arc<Ifaddr>>>,
     pub logged: RefCell<Vec<String>>,
     /// What `ip_output` says.
     pub output_error: Cell<Option<Errno>>,
+    /// In which family only; `None`: in both.
+    pub output_error_af: Cell<Option<Af>>,
+    /// The groups that are joined.
+    pub groups: RefCell<std::collections::BTreeSet<(&'static str, IpAddr)>>,
     /// Interfaces whose state an `IfMsg` reports.
     softcs: RefCell<Vec<Arc<CarpSoftc>>>,
 }
@@ -91,17 +110,24 @@ impl Kernel for FakeKernel {
         self.callouts.borrow().deadline(c)
     }
 
-    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, packet: &[u8]) -> Result<(), Errno> {
-        let ip = Ip::parse(packet).unwrap();
-        let h = CarpHeader::parse(&packet[ip.hlen..]).unwrap();
-        let _ = n0;
-        self.did(Effect::Ad(name_of(cifp), h.vhid, h.advbase, h.advskew));
+    fn ip_output(&self, _: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+        let body = match af {
+            Af::Inet => &packet[Ip::parse(packet).unwrap().hlen..],
+            Af::Inet6 => Ip6::parse(packet).unwrap().payload(packet),
+        };
+        let h = CarpHeader::parse(body).unwrap();
+        let ad = [Effect::Ad, Effect::Ad6][af as usize];
+        self.did(ad(name_of(cifp), h.vhid, h.advbase, h.advskew));
         self.wire.borrow_mut().push(packet.to_vec());
-        self.output_error.get().map_or(Ok(()), Err)
+        let fails = self.output_error_af.get().is_none_or(|only| only == af);
+        self.output_error.get().filter(|_| fails).map_or(Ok(()), Err)
     }
 
-    fn arp_gratuitous(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<InIfaddr>) {
-        self.did(Effect::Arp(name_of(cifp), ia.addr(n0)));
+    fn announce(&self, _: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<Ifaddr>) {
+        self.did(match ia.ifa_addr {
+            IpAddr::V4(a) => Effect::Arp(name_of(cifp), a),
+            IpAddr::V6(a) => Effect::Na(name_of(cifp), a),
+        });
     }
 
     fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
@@ -111,26 +137,39 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn in_addmulti(&self, _: &Netisr0, ifp: &Arc<Ifnet>, _: Ipv4Addr) {
-        self.did(Effect::Join(name_of(ifp)));
+    fn addmulti(&self, _: &Netisr0, ifp: &Arc<Ifnet>, group: IpAddr) {
+        let carp = group == IpAddr::from([224, 0, 0, 18]);
+        let name = name_of(ifp);
+        self.did(if carp { Effect::Join(name) } else { Effect::JoinGroup(name, group) });
+        assert!(self.groups.borrow_mut().insert((name, group)), "{name} joined {group} twice");
     }
 
-    fn in_delmulti(&self, _: &Netisr0, ifp: &Arc<Ifnet>, _: Ipv4Addr) {
-        self.did(Effect::Leave(name_of(ifp)));
+    fn delmulti(&self, _: &Netisr0, ifp: &Arc<Ifnet>, group: IpAddr) {
+        let carp = group == IpAddr::from([224, 0, 0, 18]);
+        let name = name_of(ifp);
+        self.did(if carp { Effect::Leave(name) } else { Effect::LeaveGroup(name, group) });
+        assert!(self.groups.borrow_mut().remove(&(name, group)), "{name} left {group} twice");
     }
 
-    fn rtchange(&self, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>) {
+    fn rtchange(&self, n0: &Netisr0, old: &Arc<Ifaddr>, new: &Arc<Ifaddr>) {
         if old.has_route(n0) {
             old.set_route(n0, false);
             new.set_route(n0, true);
-            self.did(Effect::Route(new.subnet(n0), name_of(&old.ia_ifp), name_of(&new.ia_ifp)));
+            let (from, to) = (name_of(&old.ifa_ifp), name_of(&new.ifa_ifp));
+            self.did(match new.prefix(n0) {
+                IpNet::V4(net) => Effect::Route(net.addr(), from, to),
+                IpNet::V6(net) => Effect::Route6(net.addr(), from, to),
+            });
         }
     }
 
-    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
         if ia.has_route(n0) {
             ia.set_route(n0, false);
-            self.did(Effect::Unroute(ia.subnet(n0)));
+            self.did(match ia.prefix(n0) {
+                IpNet::V4(net) => Effect::Unroute(net.addr()),
+                IpNet::V6(net) => Effect::Unroute6(net.addr()),
+            });
         }
     }
 
@@ -139,7 +178,7 @@ impl Kernel for FakeKernel {
         self.did(Effect::IfMsg(name_of(ifp), state.unwrap_or(State::Init)));
     }
 
-    fn in_ifaddrs(&self, _: &Netisr0) -> Vec<Arc<InIfaddr>> {
+    fn ifaddrs(&self, _: &Netisr0) -> Vec<Arc<Ifaddr>> {
         self.ifaddrs.borrow().clone()
     }
 
@@ -157,8 +196,6 @@ pub struct World {
     next_index: u16,
 }
 
-pub const MASK24: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
-
 impl World {
     pub fn new() -> World {
         let (brand, mut seeds) = qsbr::machine(1);
@@ -172,6 +209,8 @@ impl World {
             ifaddrs: RefCell::default(),
             logged: RefCell::default(),
             output_error: Cell::new(None),
+            output_error_af: Cell::new(None),
+            groups: RefCell::default(),
             softcs: RefCell::default(),
         };
         World { carp: Carp::new(&brand), brand, n0, kern, next_index: 1 }
@@ -236,9 +275,14 @@ impl World {
         self.cx(|cx| ioctl::setvh(cx, sc, &req))
     }
 
-    /// As the machine does it: an address that CARP refuses is gone again.
+    /// An IPv4 address with 24 bits of prefix.
     pub fn add_addr(&mut self, ifp: &Arc<Ifnet>, addr: [u8; 4]) -> Result<(), Errno> {
-        let ia = Arc::new(InIfaddr::new(&self.brand, ifp.clone(), addr.into(), MASK24));
+        self.add(ifp, &format!("{}/24", Ipv4Addr::from(addr)))
+    }
+
+    /// As the machine does it: an address that CARP refuses is gone again.
+    pub fn add(&mut self, ifp: &Arc<Ifnet>, net: &str) -> Result<(), Errno> {
+        let ia = Arc::new(Ifaddr::new(&self.brand, ifp.clone(), net.parse().unwrap()));
         self.kern.ifaddrs.borrow_mut().push(ia.clone());
         if ifp.if_type == IFT_ETHER {
             ia.set_route(&self.n0, true);
@@ -250,12 +294,13 @@ impl World {
         r
     }
 
-    pub fn ia(&self, addr: [u8; 4]) -> Arc<InIfaddr> {
-        let addr = Ipv4Addr::from(addr);
-        self.kern.ifaddrs.borrow().iter().rev().find(|i| i.addr(&self.n0) == addr).expect("address").clone()
+    /// The address, the newest if several interfaces have it.
+    pub fn ia(&self, addr: impl Into<IpAddr>) -> Arc<Ifaddr> {
+        let addr = addr.into();
+        self.kern.ifaddrs.borrow().iter().rev().find(|i| i.ifa_addr == addr).expect("address").clone()
     }
 
-    pub fn del_addr(&mut self, addr: [u8; 4]) {
+    pub fn del_addr(&mut self, addr: impl Into<IpAddr>) {
         let ia = self.ia(addr);
         self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
         self.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
@@ -273,6 +318,12 @@ impl World {
             self.kern.callouts.borrow().deadline(c).map(|t| t - self.kern.now.get())
         };
         (at(Timer::Ad), at(Timer::Md))
+    }
+
+    /// The deadline of IPv6's master-down callout, from now.
+    pub fn timer6(&self, sc: &CarpSoftc) -> Option<Duration> {
+        let c = CarpCallout { if_index: sc.sc_if.if_index, timer: Timer::Md6 };
+        self.kern.callouts.borrow().deadline(c).map(|t| t - self.kern.now.get())
     }
 
     /// Time passes; callouts fire.
@@ -303,13 +354,31 @@ impl World {
         self.hear_packet(sc, &packet)
     }
 
+    /// The same over IPv6.
+    pub fn hear6(&mut self, sc: &CarpSoftc, advbase: u8, advskew: u8) -> Result<(), DropReason> {
+        let packet = peer_packet6(&self.ad_of_peer(sc, advbase, advskew, 7778)[20..]);
+        self.hear_packet6(sc, &packet)
+    }
+
+    /// The interface hears an IPv6 packet.
+    pub fn hear_packet6(&mut self, sc: &CarpSoftc, packet: &[u8]) -> Result<(), DropReason> {
+        let ip6 = Ip6::parse(packet).unwrap();
+        self.cx(|cx| input::proto_input6(cx, &sc.sc_if, &ip6, packet))
+    }
+
     pub fn ad_of_peer(&self, sc: &CarpSoftc, advbase: u8, advskew: u8, counter: u64) -> Vec<u8> {
         let own = sc.own(&self.n0);
         let counter = crate::header::Counter(counter);
-        let md = own.hmac.borrow().generate(counter);
+        let md = own.hmac.borrow().generate(counter, Form::All);
         let h = CarpHeader::new(own.vhid.get().unwrap(), advbase, advskew, counter, md);
         peer_packet(&h.emit(), 255, [224, 0, 0, 18])
     }
+}
+
+/// The same over IPv6, from fe80::3.
+pub fn peer_packet6(body: &[u8]) -> Vec<u8> {
+    let (src, dst) = ("fe80::3".parse().unwrap(), "ff02::12".parse().unwrap());
+    Ip6 { plen: 0, nxt: 112, hlim: 255, src, dst }.packet(body)
 }
 
 /// An IPv4 packet of protocol 112 from 10.0.0.3.

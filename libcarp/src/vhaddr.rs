@@ -5,42 +5,50 @@ use crate::carpreq::Vhaf;
 use crate::hmac::CarpHmac;
 use crate::kernel::Cx;
 use crate::softc::{CarpSoftc, State};
-use crate::state::{self, Family};
-use crate::{InIfaddr, carp_if, clone};
+use crate::state;
+use crate::{Ifaddr, Ifnet, carp_if, clone, demote};
 use compat::net::if_::{IFT_CARP, Iff};
-use compat::netinet::in_::INADDR_CARP_GROUP;
 use compat::qsbr::{Brand, Netisr0, Netisr0Cell};
 use compat::sys::errno::Errno;
+use compat::sys::socket::Af;
 use core::cell::{Cell, RefCell};
+use core::net::IpAddr;
 use triomphe::Arc;
 
 /// `struct carp_vhaddr`
 pub struct CarpVhaddr {
     /// `vha_ia`: the carp interface's address.
-    pub vha_ia: Arc<InIfaddr>,
+    pub vha_ia: Arc<Ifaddr>,
     own: Netisr0Cell<VhaOwn>,
 }
 
 struct VhaOwn {
-    iaback: RefCell<Option<Arc<InIfaddr>>>,
+    active: Cell<bool>,
+    iaback: RefCell<Option<Arc<Ifaddr>>>,
     owner: Cell<bool>,
 }
 
 impl CarpVhaddr {
     /// A virtual address without a backing address.
-    pub fn new(brand: &Brand, vha_ia: Arc<InIfaddr>) -> CarpVhaddr {
-        let own = VhaOwn { iaback: RefCell::new(None), owner: Cell::new(false) };
+    pub fn new(brand: &Brand, vha_ia: Arc<Ifaddr>) -> CarpVhaddr {
+        let own = VhaOwn { active: Cell::new(false), iaback: RefCell::new(None), owner: Cell::new(false) };
         CarpVhaddr { vha_ia, own: Netisr0Cell::new(brand, own) }
     }
 
-    /// `vha_iaback`
-    pub fn iaback(&self, n0: &Netisr0) -> Option<Arc<InIfaddr>> {
+    /// The virtual address itself.
+    pub fn addr(&self) -> IpAddr {
+        self.vha_ia.ifa_addr
+    }
+
+    /// `vha_iaback`. An active address has none if its parent was chosen by
+    /// name and has no address of the family.
+    pub fn iaback(&self, n0: &Netisr0) -> Option<Arc<Ifaddr>> {
         self.own.get(n0).iaback.borrow().clone()
     }
 
-    /// Whether there is a backing address.
+    /// Whether it lives: on upstream, whether there is a backing address.
     pub fn is_active(&self, n0: &Netisr0) -> bool {
-        self.own.get(n0).iaback.borrow().is_some()
+        self.own.get(n0).active.get()
     }
 
     /// `vha_flags`. A `CarpVhaddr` that can be asked is on its list.
@@ -49,12 +57,11 @@ impl CarpVhaddr {
     }
 }
 
-/// `carp_insert_vhaddr`: keeps the list ascending.
+/// `carp_insert_vhaddr`: keeps the list ascending, IPv4 before IPv6.
 #[doc(alias = "carp_insert_vhaddr")]
 pub fn insert_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, new: Arc<CarpVhaddr>) {
     let mut list = sc.own(cx.n0).vha_list().to_vec();
-    let addr = new.vha_ia.addr(cx.n0);
-    let at = list.partition_point(|v| v.vha_ia.addr(cx.n0) <= addr);
+    let at = list.partition_point(|v| v.addr() <= new.addr());
     list.insert(at, new);
     *sc.own(cx.n0).vha_list.borrow_mut() = list.into();
 }
@@ -68,7 +75,7 @@ pub fn remove_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &Arc<CarpVhaddr>) {
 }
 
 /// The virtual address that `ia` is.
-pub fn find(cx: &Cx<'_>, sc: &CarpSoftc, ia: &Arc<InIfaddr>) -> Option<Arc<CarpVhaddr>> {
+pub fn find(cx: &Cx<'_>, sc: &CarpSoftc, ia: &Arc<Ifaddr>) -> Option<Arc<CarpVhaddr>> {
     sc.own(cx.n0).vha_list().iter().find(|v| Arc::ptr_eq(&v.vha_ia, ia)).cloned()
 }
 
@@ -76,41 +83,71 @@ pub fn find(cx: &Cx<'_>, sc: &CarpSoftc, ia: &Arc<InIfaddr>) -> Option<Arc<CarpV
 pub fn hmac_prepare(cx: &Cx<'_>, sc: &CarpSoftc) {
     let own = sc.own(cx.n0);
     let list = own.vha_list();
-    let addrs = list.iter().map(|v| v.vha_ia.addr(cx.n0));
+    let addrs: Vec<IpAddr> = list.iter().map(|v| v.addr()).collect();
     let vhid = own.vhid.get().map_or(0, |v| v.get());
-    *own.hmac.borrow_mut() = CarpHmac::prepare(&own.key.borrow(), vhid, addrs);
+    *own.hmac.borrow_mut() = CarpHmac::prepare(&own.key.borrow(), vhid, &addrs);
 }
 
-/// A backing address and whether the virtual address is its equal.
+/// What a virtual address can live on.
 struct Backing {
-    ia: Arc<InIfaddr>,
+    ifp: Arc<Ifnet>,
+    ia: Option<Arc<Ifaddr>>,
+    /// The virtual address is the interface's own too.
     own: bool,
+}
+
+/// Whether addresses of `ifp` can back any.
+fn can_back(ifp: &Ifnet) -> bool {
+    ifp.if_type != IFT_CARP && ifp.flags().contains(Iff::UP | Iff::MULTICAST)
 }
 
 /// The part of `carp_config_vhaddr` that chooses. Preferred are, in this
 /// order: an address of the present parent that holds the prefix route, an
 /// address of the present parent, one elsewhere that holds it, the oldest.
-fn choose(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr, del: Option<&Arc<InIfaddr>>) -> Option<Backing> {
+fn choose(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr, del: Option<&Arc<Ifaddr>>) -> Option<Backing> {
+    if let Some(ifp) = sc.own(cx.n0).bound.borrow().clone() {
+        return choose_on(cx, &ifp, vha, del);
+    }
     let parent = sc.carpdev(cx.n0);
-    let mut best: Option<(u8, Arc<InIfaddr>)> = None;
+    let mut best: Option<(u8, Arc<Ifaddr>)> = None;
     let mut own = false;
-    for ia in cx.kern.in_ifaddrs(cx.n0) {
-        let ifp = &ia.ia_ifp;
-        if del.is_some_and(|d| Arc::ptr_eq(d, &ia))
-            || ifp.if_type == IFT_CARP
-            || !ifp.flags().contains(Iff::UP | Iff::MULTICAST)
-            || !vha.vha_ia.same_prefix(cx.n0, &ia)
-        {
+    for ia in cx.kern.ifaddrs(cx.n0) {
+        let gone = del.is_some_and(|d| Arc::ptr_eq(d, &ia));
+        if gone || !can_back(&ia.ifa_ifp) || !vha.vha_ia.same_prefix(cx.n0, &ia) {
             continue;
         }
-        own |= vha.vha_ia.addr(cx.n0) == ia.addr(cx.n0);
-        let on_parent = parent.is_some_and(|p| Arc::ptr_eq(p, ifp));
+        own |= vha.addr() == ia.ifa_addr;
+        let on_parent = parent.is_some_and(|p| Arc::ptr_eq(p, &ia.ifa_ifp));
         let rank = u8::from(on_parent) * 2 + u8::from(ia.has_route(cx.n0));
         if best.as_ref().is_none_or(|(r, _)| rank > *r) {
             best = Some((rank, ia));
         }
     }
-    best.map(|(_, ia)| Backing { ia, own })
+    best.map(|(_, ia)| Backing { ifp: ia.ifa_ifp.clone(), ia: Some(ia), own })
+}
+
+/// The same where the parent was chosen by name: any of its addresses will do
+/// as the source of advertisements, one of the same prefix best, and if there
+/// is none it does without (`carp_best_ifa` of FreeBSD).
+fn choose_on(cx: &Cx<'_>, ifp: &Arc<Ifnet>, vha: &CarpVhaddr, del: Option<&Arc<Ifaddr>>) -> Option<Backing> {
+    if !can_back(ifp) {
+        return None;
+    }
+    let mut best: Option<(u8, Arc<Ifaddr>)> = None;
+    let mut own = false;
+    for ia in cx.kern.ifaddrs(cx.n0) {
+        let gone = del.is_some_and(|d| Arc::ptr_eq(d, &ia));
+        if gone || !Arc::ptr_eq(&ia.ifa_ifp, ifp) || ia.af() != vha.vha_ia.af() {
+            continue;
+        }
+        own |= vha.addr() == ia.ifa_addr;
+        let same = vha.vha_ia.same_prefix(cx.n0, &ia);
+        let rank = u8::from(same) * 2 + u8::from(ia.has_route(cx.n0));
+        if best.as_ref().is_none_or(|(r, _)| rank > *r) {
+            best = Some((rank, ia));
+        }
+    }
+    Some(Backing { ifp: ifp.clone(), ia: best.map(|(_, ia)| ia), own })
 }
 
 /// `carp_config_vhaddr`: finds a backing address and makes the virtual one
@@ -121,15 +158,15 @@ pub fn config_vhaddr(
     cx: &mut Cx<'_>,
     sc: &Arc<CarpSoftc>,
     vha: &Arc<CarpVhaddr>,
-    del: Option<&Arc<InIfaddr>>,
+    del: Option<&Arc<Ifaddr>>,
 ) -> Result<(), Errno> {
     let found = choose(cx, sc, vha, del);
     deactivate_vhaddr(cx, sc, vha, false);
-    let Backing { ia, own } = found.ok_or(Errno::ENOENT)?;
-    if sc.carpdev(cx.n0).is_some_and(|p| !Arc::ptr_eq(p, &ia.ia_ifp)) {
+    let found = found.ok_or(Errno::ENOENT)?;
+    if sc.carpdev(cx.n0).is_some_and(|p| !Arc::ptr_eq(p, &found.ifp)) {
         return Err(Errno::EEXIST);
     }
-    activate_vhaddr(cx, sc, vha, &ia, own)
+    activate(cx, sc, vha, found, del)
 }
 
 /// `carp_activate_vhaddr`: `ia_if` backs `vha` from now on, its interface is
@@ -139,10 +176,20 @@ pub fn activate_vhaddr(
     cx: &mut Cx<'_>,
     sc: &Arc<CarpSoftc>,
     vha: &Arc<CarpVhaddr>,
-    ia_if: &Arc<InIfaddr>,
+    ia_if: &Arc<Ifaddr>,
     own: bool,
 ) -> Result<(), Errno> {
-    let ifp = ia_if.ia_ifp.clone();
+    activate(cx, sc, vha, Backing { ifp: ia_if.ifa_ifp.clone(), ia: Some(ia_if.clone()), own }, None)
+}
+
+fn activate(
+    cx: &mut Cx<'_>,
+    sc: &Arc<CarpSoftc>,
+    vha: &Arc<CarpVhaddr>,
+    found: Backing,
+    del: Option<&Arc<Ifaddr>>,
+) -> Result<(), Errno> {
+    let ifp = found.ifp;
     debug_assert!(!vha.is_active(cx.n0), "{}: activated twice", sc.xname());
     if let Some(vhid) = sc.own(cx.n0).vhid.get()
         && carp_if::vhid_taken(cx.n0, &ifp, sc, vhid)
@@ -155,41 +202,97 @@ pub fn activate_vhaddr(
     if sc.carpdev(cx.n0).is_none() {
         carp_if::insert(cx, &ifp, sc);
     }
+    *sc.own(cx.n0).lost_parent.borrow_mut() = None;
 
     let o = sc.own(cx.n0);
-    *o.ia.borrow_mut() = Some(ia_if.clone());
-    *vha.own.get(cx.n0).iaback.borrow_mut() = Some(ia_if.clone());
-    o.naddrs.set(o.naddrs.get() + 1);
-    if own {
-        vha.own.get(cx.n0).owner.set(true);
+    let af = vha.vha_ia.af();
+    let vown = vha.own.get(cx.n0);
+    vown.active.set(true);
+    (*vown.iaback.borrow_mut()).clone_from(&found.ia);
+    o.af(af).naddrs.set(o.af(af).naddrs.get() + 1);
+    *o.af(af).ia.borrow_mut() = source(cx, &ifp, af, found.ia, del);
+    if found.own {
+        vown.owner.set(true);
         o.advskew.set(0);
     }
     addroute_vhaddr(cx, sc, vha);
-    if !o.joined.replace(true) {
-        cx.kern.in_addmulti(cx.n0, &sc.sc_if, INADDR_CARP_GROUP);
-    }
+    join(cx, sc, af);
     hmac_prepare(cx, sc);
     state::set_state(cx, sc, State::Init);
-    state::setrun(cx, sc, Family::All);
+    demote::review(cx, sc);
+    state::setrun(cx, sc, None);
     Ok(())
 }
 
-/// `carp_deactivate_vhaddr`: `vha` has no backing address any more. Without
-/// any active address left the parent is let go. `del_iaback`: the backing
-/// address itself is going, so no route moves back to it.
+/// The address that advertisements come from: the backing address; over IPv6
+/// the parent's link-local one, if it has one that stays, as everyone on the
+/// link knows it.
+fn source(
+    cx: &Cx<'_>,
+    ifp: &Arc<Ifnet>,
+    af: Af,
+    back: Option<Arc<Ifaddr>>,
+    del: Option<&Arc<Ifaddr>>,
+) -> Option<Arc<Ifaddr>> {
+    let linklocal = |ia: &Arc<Ifaddr>| {
+        Arc::ptr_eq(&ia.ifa_ifp, ifp)
+            && del.is_none_or(|d| !Arc::ptr_eq(d, ia))
+            && matches!(ia.ifa_addr, IpAddr::V6(a) if a.is_unicast_link_local())
+    };
+    match af {
+        Af::Inet => back,
+        Af::Inet6 => cx.kern.ifaddrs(cx.n0).into_iter().find(linklocal).or(back),
+    }
+}
+
+/// Joins the group that advertisements of the family go to, once the parent is
+/// there; leaves another one that was joined before.
+pub fn join(cx: &Cx<'_>, sc: &CarpSoftc, af: Af) {
+    let per = sc.own(cx.n0).af(af);
+    let wanted = Some(per.dst.get()).filter(|g| per.naddrs.get() > 0 && g.is_multicast());
+    let joined = per.joined.replace(wanted);
+    if joined != wanted {
+        if let Some(group) = joined {
+            cx.kern.delmulti(cx.n0, &sc.sc_if, group);
+        }
+        if let Some(group) = wanted {
+            cx.kern.addmulti(cx.n0, &sc.sc_if, group);
+        }
+    }
+}
+
+/// `carp_multicast_cleanup`, `carp_multicast6_cleanup`
+#[doc(alias = "carp_multicast_cleanup")]
+#[doc(alias = "carp_multicast6_cleanup")]
+pub fn leave(cx: &Cx<'_>, sc: &CarpSoftc, af: Af) {
+    if let Some(group) = sc.own(cx.n0).af(af).joined.take() {
+        cx.kern.delmulti(cx.n0, &sc.sc_if, group);
+    }
+}
+
+/// `carp_deactivate_vhaddr`: `vha` lives no more. Without any active address
+/// left the parent is let go; without one of its family, that family's group.
+/// `del_iaback`: the backing address itself is going, so no route moves back
+/// to it.
 #[doc(alias = "carp_deactivate_vhaddr")]
 pub fn deactivate_vhaddr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVhaddr>, del_iaback: bool) {
     hmac_prepare(cx, sc);
     if !vha.is_active(cx.n0) {
         return;
     }
-    vha.own.get(cx.n0).owner.set(false);
+    let vown = vha.own.get(cx.n0);
+    vown.owner.set(false);
     delroute_vhaddr(cx, vha, del_iaback);
-    *vha.own.get(cx.n0).iaback.borrow_mut() = None;
-    let naddrs = &sc.own(cx.n0).naddrs;
-    naddrs.set(naddrs.get() - 1);
-    if naddrs.get() == 0 {
+    vown.active.set(false);
+    *vown.iaback.borrow_mut() = None;
+    let (own, af) = (sc.own(cx.n0), vha.vha_ia.af());
+    own.af(af).naddrs.set(own.af(af).naddrs.get() - 1);
+    if own.naddrs() == 0 {
         clone::detach(cx, sc, false, del_iaback);
+    } else if own.af(af).naddrs.get() == 0 {
+        leave(cx, sc, af);
+        *own.af(af).ia.borrow_mut() = None;
+        state::family_left(cx, sc, af);
     }
 }
 
@@ -198,7 +301,7 @@ pub fn deactivate_vhaddr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVha
 #[doc(alias = "carp_addroute_vhaddr")]
 pub fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) {
     if sc.state() == State::Master
-        && let Some(iaback) = vha.iaback(cx.n0)
+        && let Some(iaback) = backing_route(cx, vha)
     {
         cx.kern.rtchange(cx.n0, &iaback, &vha.vha_ia);
     }
@@ -208,12 +311,18 @@ pub fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) {
 /// or away with it.
 #[doc(alias = "carp_delroute_vhaddr")]
 pub fn delroute_vhaddr(cx: &Cx<'_>, vha: &CarpVhaddr, del_iaback: bool) {
-    let Some(iaback) = vha.iaback(cx.n0) else { return };
-    if !del_iaback && iaback.ia_ifp.flags().contains(Iff::UP) {
+    let Some(iaback) = backing_route(cx, vha) else { return };
+    if !del_iaback && iaback.ifa_ifp.flags().contains(Iff::UP) {
         cx.kern.rtchange(cx.n0, &vha.vha_ia, &iaback);
     } else {
         cx.kern.rtdelete(cx.n0, &vha.vha_ia);
     }
+}
+
+/// The backing address whose prefix route can be `vha`'s: one of the same
+/// prefix. A parent chosen by name may have none.
+fn backing_route(cx: &Cx<'_>, vha: &CarpVhaddr) -> Option<Arc<Ifaddr>> {
+    vha.iaback(cx.n0).filter(|ia| vha.vha_ia.same_prefix(cx.n0, ia))
 }
 
 /// `carp_setroute`, `RTM_ADD`
@@ -229,4 +338,19 @@ pub fn delroutes(cx: &Cx<'_>, sc: &CarpSoftc) {
     if cx.carp.own(cx.n0).opts.setroute() {
         sc.own(cx.n0).vha_list().iter().for_each(|vha| delroute_vhaddr(cx, vha, false));
     }
+}
+
+/// Chooses the source of advertisements anew, without `del`: an address that
+/// backs something, or, for a parent chosen by name, any of its own.
+pub fn choose_source(cx: &Cx<'_>, sc: &CarpSoftc, af: Af, del: Option<&Arc<Ifaddr>>) {
+    let Some(ifp) = sc.carpdev(cx.n0) else { return };
+    let stays = |ia: &Arc<Ifaddr>| del.is_none_or(|d| !Arc::ptr_eq(d, ia));
+    let (own, list) = (sc.own(cx.n0), sc.own(cx.n0).vha_list());
+    let mut of_family = list.iter().filter(|v| v.is_active(cx.n0) && v.vha_ia.af() == af);
+    let mut back = of_family.find_map(|v| v.iaback(cx.n0).filter(stays));
+    if back.is_none() && own.bound.borrow().is_some() {
+        let on_it = |ia: &Arc<Ifaddr>| Arc::ptr_eq(&ia.ifa_ifp, ifp) && ia.af() == af && stays(ia);
+        back = cx.kern.ifaddrs(cx.n0).into_iter().find(on_it);
+    }
+    *own.af(af).ia.borrow_mut() = source(cx, ifp, af, back, del);
 }

@@ -4,11 +4,11 @@
 //! ```text
 //!            main thread ("a process")            netisr0                netisr 1..N-1
 //!  control socket --> domsg(Syscall) ---------> ioctl, addresses
-//!  signals        --> domsg(Halt) ------------> CARP, ARP, callouts
+//!  signals        --> domsg(Halt) ------------> CARP, ARP, ND, callouts
 //!                                                  |  service_sync ------> quiescent
 //!  device queue 0 ------------------------> ether_input
 //!  device queue 1 ------------------------------------------------------> ether_input
-//!                                                  |<-- CARP, ARP -------- |
+//!                                                  |<-- CARP, ARP, ND ---- |
 //!                                                  |--- IP by hash ------> ip_input
 //! ```
 //!
@@ -21,4 +21,5 @@ pub mod kern;
 pub mod machine;
 pub mod net;
 pub mod netinet;
+pub mod netinet6;
 pub mod sim;

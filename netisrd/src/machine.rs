@@ -2,12 +2,14 @@
 
 use crate::dev::RxQueue;
 use crate::net::if_::IfTable;
+use crate::net::if_llatbl::LlTable;
+use crate::net::ifaddr::AddrTable;
 use crate::net::netisr::{Netmsg, Netmsg0};
 use crate::net::route::RouteTable;
-use crate::netinet::if_ether::ArpTable;
-use crate::netinet::in_::AddrTable;
 use crate::netinet::ip_input::IpStats;
-use compat::net::if_var::Counter;
+use crate::netinet6::ip6_input::Ip6Stats;
+use crate::netinet6::mld6::Reported;
+use compat::net::if_var::{Counter, IfgGroup};
 use compat::net::netisr::{self, Proc};
 use compat::qsbr::{Brand, Netisr, Netisr0, Netisr0Cell, QsCell, Seed};
 use compat::sys::callout::Callouts;
@@ -17,7 +19,7 @@ use compat::sys::ratecheck::RateCheck;
 use compat::sys::time::Clock;
 use core::cell::{Cell, RefCell};
 use libcarp::kernel::CarpCallout;
-use libcarp::{Carp, Ifnet, InIfaddr};
+use libcarp::{Carp, Ifaddr, Ifnet};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
@@ -50,12 +52,14 @@ pub struct Machine {
     pub ports: Vec<MsgPort<Netmsg>>,
     /// `ifindex2ifnet`
     pub ifnets: QsCell<IfTable>,
-    /// `INADDR_HASH`, for every netisr.
+    /// `INADDR_HASH`, `in6_ifaddr`, for every netisr.
     pub addrs: QsCell<AddrTable>,
     /// `ip_carp.c`
     pub carp: Carp,
     /// `ipstat`
     pub ipstat: IpStats,
+    /// `ip6stat`
+    pub ip6stat: Ip6Stats,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
     clock: StdArc<dyn Clock>,
@@ -69,8 +73,12 @@ pub struct MachineOwn {
     pub callouts: RefCell<Callouts<CarpCallout>>,
     /// Their messages that wait at netisr0's port.
     pub inflight: RefCell<BTreeMap<CarpCallout, MsgId>>,
-    /// `in_ifaddrheads`, oldest first.
-    pub in_ifaddrs: RefCell<Vec<Arc<InIfaddr>>>,
+    /// `in_ifaddrheads`, `in6_ifaddr`, oldest first.
+    pub ifaddrs: RefCell<Vec<Arc<Ifaddr>>>,
+    /// `ifg_head`
+    pub ifg_head: RefCell<Vec<Arc<IfgGroup>>>,
+    /// What listener reports said last.
+    pub mld: Reported,
     /// The next interface's index.
     pub next_index: Cell<u16>,
     /// `karc4random`
@@ -96,7 +104,9 @@ impl Machine {
         let own = MachineOwn {
             callouts: RefCell::default(),
             inflight: RefCell::default(),
-            in_ifaddrs: RefCell::default(),
+            ifaddrs: RefCell::default(),
+            ifg_head: RefCell::default(),
+            mld: Reported::default(),
             next_index: Cell::new(1),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
             arp_log: RateCheck::new(5),
@@ -108,6 +118,7 @@ impl Machine {
             addrs: QsCell::new(&brand),
             carp: Carp::new(&brand),
             ipstat: IpStats::default(),
+            ip6stat: Ip6Stats::default(),
             other_vhid: Counter::default(),
             clock: config.clock,
             hz: config.hz,
@@ -140,8 +151,8 @@ impl Machine {
 
 /// What each netisr keeps for itself.
 pub struct PerCpu {
-    /// Its copy of the ARP table.
-    pub arp: RefCell<ArpTable>,
+    /// Its copy of the neighbours' addresses.
+    pub lltable: RefCell<LlTable>,
     /// Its copy of the routing table.
     pub routes: RefCell<RouteTable>,
     /// Receive queues that it was given and does not poll yet.
@@ -151,7 +162,7 @@ pub struct PerCpu {
 impl Default for PerCpu {
     fn default() -> Self {
         PerCpu {
-            arp: RefCell::default(),
+            lltable: RefCell::default(),
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
         }

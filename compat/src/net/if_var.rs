@@ -5,9 +5,12 @@
 
 use super::if_::{IfName, Iff, LinkState};
 use crate::qsbr::{Brand, Netisr0, Netisr0Cell, QsCell};
+use crate::sys::socket::Af;
 use core::cell::{Cell, RefCell};
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
+use ipnet::IpNet;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use triomphe::Arc;
 
 /// An Ethernet address.
 pub type LlAddr = [u8; 6];
@@ -60,7 +63,29 @@ pub struct IfOwn {
     /// `if_pcount`: how many want promiscuous mode.
     pub if_pcount: Cell<u32>,
     /// `if_multiaddrs` with their reference counts, in the order of joining.
-    pub if_multiaddrs: RefCell<Vec<(Ipv4Addr, u32)>>,
+    pub if_multiaddrs: RefCell<Vec<(IpAddr, u32)>>,
+    /// `if_groups`, in the order of joining.
+    pub if_groups: RefCell<Vec<Arc<IfgGroup>>>,
+}
+
+/// `struct ifg_group`: interfaces that share a name, and a demotion.
+pub struct IfgGroup {
+    /// `ifg_group`
+    pub ifg_group: IfName,
+    carp_demoted: Netisr0Cell<Cell<i32>>,
+}
+
+impl IfgGroup {
+    /// A group that nobody is in yet.
+    pub fn new(brand: &Brand, name: IfName) -> IfgGroup {
+        IfgGroup { ifg_group: name, carp_demoted: Netisr0Cell::new(brand, Cell::new(0)) }
+    }
+
+    /// `ifg_carp_demoted`: how many reasons its members have to be no MASTER;
+    /// never below 0.
+    pub fn carp_demoted<'a>(&'a self, n0: &'a Netisr0) -> &'a Cell<i32> {
+        self.carp_demoted.get(n0)
+    }
 }
 
 impl<C> Ifnet<C> {
@@ -165,6 +190,91 @@ if_stats! {
     iqdrops,
     /// Packets of a protocol that the machine does not speak.
     noproto,
+}
+
+/// `struct ifaddr`, with what `in_ifaddr` and `in6_ifaddr` add to it. Who it
+/// is, is who it is (`Arc::ptr_eq`): its prefix can change.
+pub struct Ifaddr<C> {
+    /// `ifa_ifp`
+    pub ifa_ifp: Arc<Ifnet<C>>,
+    /// `ifa_addr`
+    pub ifa_addr: IpAddr,
+    own: Netisr0Cell<IfaOwn>,
+}
+
+struct IfaOwn {
+    prefixlen: Cell<u8>,
+    broad: Cell<Ipv4Addr>,
+    route: Cell<bool>,
+}
+
+impl<C> Ifaddr<C> {
+    /// An address of `ifp`; an IPv4 broadcast address is the subnet's last.
+    pub fn new(brand: &Brand, ifp: Arc<Ifnet<C>>, net: IpNet) -> Ifaddr<C> {
+        let own = IfaOwn {
+            prefixlen: Cell::new(net.prefix_len()),
+            broad: Cell::new(broadcast(net)),
+            route: Cell::new(false),
+        };
+        Ifaddr { ifa_ifp: ifp, ifa_addr: net.addr(), own: Netisr0Cell::new(brand, own) }
+    }
+
+    /// `ifa_addr->sa_family`
+    pub fn af(&self) -> Af {
+        Af::of(self.ifa_addr)
+    }
+
+    /// The address with its prefix's length.
+    pub fn net(&self, n0: &Netisr0) -> IpNet {
+        // A length that is too long was refused when it came.
+        IpNet::new(self.ifa_addr, self.own.get(n0).prefixlen.get()).unwrap_or_else(|_| self.ifa_addr.into())
+    }
+
+    /// `ia_subnet` and `ia_subnetmask`; `ia_prefixmask`.
+    pub fn prefix(&self, n0: &Netisr0) -> IpNet {
+        self.net(n0).trunc()
+    }
+
+    /// `ia_broadaddr`; 0.0.0.0 for IPv6.
+    pub fn broad(&self, n0: &Netisr0) -> Ipv4Addr {
+        self.own.get(n0).broad.get()
+    }
+
+    /// Whether `other` is of the same prefix: same mask, same subnet.
+    pub fn same_prefix(&self, n0: &Netisr0, other: &Ifaddr<C>) -> bool {
+        self.prefix(n0) == other.prefix(n0)
+    }
+
+    /// A prefix of another length; the broadcast address follows.
+    pub fn set_prefixlen(&self, n0: &Netisr0, len: u8) {
+        let own = self.own.get(n0);
+        own.prefixlen.set(len);
+        own.broad.set(broadcast(self.net(n0)));
+    }
+
+    /// A broadcast address of its own.
+    pub fn set_broad(&self, n0: &Netisr0, broad: Ipv4Addr) {
+        self.own.get(n0).broad.set(broad);
+    }
+
+    /// `ia_flags & IFA_ROUTE`: it holds its prefix's route.
+    pub fn has_route(&self, n0: &Netisr0) -> bool {
+        self.own.get(n0).route.get()
+    }
+
+    /// Sets or clears `IFA_ROUTE`.
+    pub fn set_route(&self, n0: &Netisr0, on: bool) {
+        self.own.get(n0).route.set(on);
+    }
+}
+
+/// The last address of the subnet; 255.255.255.255 for a /31 (RFC 3021).
+fn broadcast(net: IpNet) -> Ipv4Addr {
+    match net {
+        IpNet::V4(v4) if v4.prefix_len() == 31 => Ipv4Addr::BROADCAST,
+        IpNet::V4(v4) => v4.broadcast(),
+        IpNet::V6(_) => Ipv4Addr::UNSPECIFIED,
+    }
 }
 
 /// A counter that any netisr adds to.

@@ -65,6 +65,12 @@ pub fn class_mask(addr: Ipv4Addr) -> Ipv4Addr {
     }
 }
 
+/// How many leading ones a netmask has; `None` unless only zeros follow.
+pub fn len_of_mask(mask: Ipv4Addr) -> Option<u8> {
+    let m = u32::from(mask);
+    (m.leading_ones() + m.trailing_zeros().min(32) >= 32).then_some(m.leading_ones() as u8)
+}
+
 /// `in_cksum`: the one's complement of the one's complement sum. Over data
 /// that hold their own right checksum it is 0.
 pub fn in_cksum(data: &[u8]) -> u16 {

@@ -33,3 +33,30 @@ const _: () = assert!(size_of::<SockAddr>() == 16);
 pub const fn rt_roundup(sa_len: u8) -> usize {
     if sa_len == 0 { 8 } else { (sa_len as usize).div_ceil(8) * 8 }
 }
+
+/// The two families that CARP speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Af {
+    /// `AF_INET`
+    Inet,
+    /// `AF_INET6`
+    Inet6,
+}
+
+impl Af {
+    /// Both.
+    pub const ALL: [Af; 2] = [Af::Inet, Af::Inet6];
+
+    /// The family of an address.
+    pub fn of(addr: core::net::IpAddr) -> Af {
+        if addr.is_ipv4() { Af::Inet } else { Af::Inet6 }
+    }
+
+    /// The one that it is not.
+    pub fn other(self) -> Af {
+        match self {
+            Af::Inet => Af::Inet6,
+            Af::Inet6 => Af::Inet,
+        }
+    }
+}

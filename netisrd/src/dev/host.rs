@@ -7,20 +7,23 @@ use super::link::{self, Link};
 use super::{Device, ETHER_HDR_LEN, RxQueue, Transmit, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
+use ipnet::IpNet;
 use nix::errno::Errno as Linux;
 use nix::fcntl::{FcntlArg, FdFlag};
 use nix::sys::socket::sockopt::SocketError;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, getsockopt, send, socket};
 use pcap::{Active, Capture, Direction};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// The protocols CARP lives on, as a pcap filter: ARP, CARP itself over IPv4
-/// and IPv6, and neighbour discovery's five messages.
-pub const PROTOCOLS: &str =
-    "arp or ip proto 112 or ip6 proto 112 or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)";
+/// and IPv6, neighbour discovery's five messages, and listener queries behind
+/// their hop-by-hop options.
+pub const PROTOCOLS: &str = "arp or ip proto 112 or ip6 proto 112 \
+     or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137) \
+     or (ip6[6] = 0 and ip6[40] = 58 and ip6[48] = 130)";
 /// Frames to a virtual router's address, 00:00:5e:00:01:xx, as a pcap filter.
 pub const VIRTUAL: &str = "ether[0:4] = 0x00005e00 and ether[4] = 1";
 
@@ -121,14 +124,18 @@ fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
     }
 }
 
-/// The host's IPv4 addresses on the interface, with their netmasks.
-fn addresses(ifname: &str) -> nix::Result<Vec<(Ipv4Addr, Ipv4Addr)>> {
+/// The host's addresses on the interface, with their prefixes.
+fn addresses(ifname: &str) -> nix::Result<Vec<IpNet>> {
     // An address with a label, `em0:1`, is listed under that label.
     let on_it = |name: &str| name.split(':').next() == Some(ifname);
     let addrs = nix::ifaddrs::getifaddrs()?.filter(|ifa| on_it(&ifa.interface_name)).filter_map(|ifa| {
-        let addr = ifa.address.as_ref()?.as_sockaddr_in()?.ip();
-        let mask = ifa.netmask.as_ref()?.as_sockaddr_in()?.ip();
-        Some((addr, mask))
+        let (addr, mask) = (ifa.address.as_ref()?, ifa.netmask.as_ref()?);
+        let (addr, mask) = match (addr.as_sockaddr_in(), addr.as_sockaddr_in6()) {
+            (Some(a), _) => (IpAddr::V4(a.ip()), IpAddr::V4(mask.as_sockaddr_in()?.ip())),
+            (_, Some(a)) => (IpAddr::V6(a.ip()), IpAddr::V6(mask.as_sockaddr_in6()?.ip())),
+            _ => return None,
+        };
+        IpNet::with_netmask(addr, mask).ok()
     });
     Ok(addrs.collect())
 }

@@ -73,18 +73,14 @@ fn an_interface_is_described_as_the_host_has_it() {
         ip("addr add 198.51.100.1/32 dev v0 label v0:1");
         ip("addr add 192.0.2.2/24 dev v0");
         ip("addr add 203.0.113.1/24 dev v1");
+        std::fs::write("/proc/sys/net/ipv6/conf/v0/disable_ipv6", "0").unwrap();
+        ip("addr flush dev v0 scope link");
+        ip("addr add 2001:db8::1/64 dev v0 nodad");
         let d = open("v0").unwrap();
-        let addr = |a: &str, m: &str| (a.parse().unwrap(), m.parse().unwrap());
         assert_eq!((d.name.as_str(), d.lladdr, d.mtu, d.rx.len()), ("v0", US, 1400, 1));
         assert!(d.shared_with_host);
-        assert_eq!(
-            d.addrs,
-            [
-                addr("192.0.2.1", "255.255.255.0"),
-                addr("198.51.100.1", "255.255.255.255"),
-                addr("192.0.2.2", "255.255.255.0"),
-            ]
-        );
+        let addrs = ["192.0.2.1/24", "198.51.100.1/32", "192.0.2.2/24", "2001:db8::1/64"];
+        assert_eq!(d.addrs, addrs.map(|a| a.parse().unwrap()));
     });
 }
 

@@ -14,7 +14,7 @@
 
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
-use std::net::Ipv4Addr;
+use ipnet::IpNet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -93,9 +93,9 @@ pub struct Device {
     pub tx: Arc<dyn Transmit>,
     /// True when the host keeps using the interface and answers for its own addresses.
     pub shared_with_host: bool,
-    /// The host's IPv4 addresses on it with their netmasks, in the host's
-    /// order (empty for a tap).
-    pub addrs: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// The host's addresses on it with their prefixes, in the host's order
+    /// (empty for a tap).
+    pub addrs: Vec<IpNet>,
 }
 
 impl std::fmt::Debug for Device {

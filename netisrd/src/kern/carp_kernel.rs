@@ -1,17 +1,22 @@
 //! The kernel around CARP: libcarp's [`Kernel`] on this machine.
 
 use crate::machine::{Ctx, Ctx0, Machine, PerCpu};
+use crate::net::if_ethersubr::ether_output;
 use crate::net::netisr::Netmsg0;
-use crate::net::{if_, route};
-use crate::netinet::{if_ether, ip_output};
+use crate::net::{if_, if_llatbl, ifaddr, route};
+use compat::net::ethernet::{ETHERTYPE_IP, ETHERTYPE_IPV6, map_ip_multicast};
+use compat::netinet::ip::Ip;
+use compat::netinet6::in6::map_ipv6_multicast;
+use compat::netinet6::ip6::Ip6;
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
 use compat::sys::msgport::Priority;
+use compat::sys::socket::Af;
 use compat::sys::time::{Time, tvtohz_high};
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use libcarp::kernel::{CarpCallout, Cx, Kernel, Level};
-use libcarp::{Ifnet, InIfaddr};
+use libcarp::{Ifaddr, Ifnet};
 use rand_chacha::rand_core::Rng;
 use std::time::Duration;
 use triomphe::Arc;
@@ -75,31 +80,48 @@ impl Kernel for CarpKernel<'_> {
         self.m.own(n0).callouts.borrow().deadline(c)
     }
 
-    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, packet: &[u8]) -> Result<(), Errno> {
-        ip_output::ip_rawoutput(self.ctx(n0), cifp, packet)
+    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+        let cx = self.ctx(n0);
+        let (src, dst): (IpAddr, IpAddr) = match af {
+            Af::Inet => Ip::parse(packet).map(|ip| (ip.src.into(), ip.dst.into())).map_err(|_| ()),
+            Af::Inet6 => Ip6::parse(packet).map(|ip6| (ip6.src.into(), ip6.dst.into())).map_err(|_| ()),
+        }
+        .map_err(|_| Errno::EINVAL)?;
+        match dst {
+            IpAddr::V4(group) if group.is_multicast() => {
+                ether_output(cx, cifp, map_ip_multicast(group), ETHERTYPE_IP, packet)
+            }
+            IpAddr::V6(group) if group.is_multicast() => {
+                ether_output(cx, cifp, map_ipv6_multicast(group), ETHERTYPE_IPV6, packet)
+            }
+            _ => {
+                let parent = if_llatbl::real_ifp(cx, cifp).ok_or(Errno::ENETUNREACH)?;
+                if_llatbl::resolve_output(cx, parent, src, dst, packet)
+            }
+        }
     }
 
-    fn arp_gratuitous(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<InIfaddr>) {
-        if_ether::arp_gratuitous(self.ctx(n0), cifp, ia.addr(n0));
+    fn announce(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<Ifaddr>) {
+        ifaddr::announce(self.ctx(n0), cifp, ia.ifa_addr);
     }
 
     fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
         if_::ifpromisc(self.m, n0, ifp, on)
     }
 
-    fn in_addmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: Ipv4Addr) {
-        if_::in_addmulti(n0, ifp, group);
+    fn addmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: IpAddr) {
+        if_::addmulti(self.m, n0, ifp, group);
     }
 
-    fn in_delmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: Ipv4Addr) {
-        if_::in_delmulti(n0, ifp, group);
+    fn delmulti(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, group: IpAddr) {
+        if_::delmulti(self.m, n0, ifp, group);
     }
 
-    fn rtchange(&self, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>) {
+    fn rtchange(&self, n0: &Netisr0, old: &Arc<Ifaddr>, new: &Arc<Ifaddr>) {
         route::rtchange(self.m, self.cpu, n0, old, new);
     }
 
-    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+    fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
         route::in_scrubprefix(self.m, self.cpu, n0, ia);
     }
 
@@ -107,8 +129,8 @@ impl Kernel for CarpKernel<'_> {
         tracing::debug!("{}: link state changed to {:?}", ifp.if_xname, ifp.link_state());
     }
 
-    fn in_ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<InIfaddr>> {
-        self.m.own(n0).in_ifaddrs.borrow().clone()
+    fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {
+        self.m.own(n0).ifaddrs.borrow().clone()
     }
 
     fn log(&self, level: Level, line: fmt::Arguments<'_>) {

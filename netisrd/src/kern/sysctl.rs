@@ -44,6 +44,14 @@ const OIDS: &[Oid<MachineContext>] = &[
     rd("net.inet.ip.stats.noproto", "Unknown protocol", |cx| count(|m| &m.ipstat.noproto, cx.m)),
     rd("net.inet.ip.stats.delivered", "Delivered", |cx| count(|m| &m.ipstat.delivered, cx.m)),
     rd("net.inet.ip.stats.noroute", "No route to send by", |cx| count(|m| &m.ipstat.noroute, cx.m)),
+    rd("net.inet6.ip6.stats.total", "IPv6 packets received", |cx| count(|m| &m.ip6stat.total, cx.m)),
+    rd("net.inet6.ip6.stats.badlen", "Lengths that do not add up", |cx| count(|m| &m.ip6stat.badlen, cx.m)),
+    rd("net.inet6.ip6.stats.badvers", "Not version 6", |cx| count(|m| &m.ip6stat.badvers, cx.m)),
+    rd("net.inet6.ip6.stats.badscope", "Addresses out of scope", |cx| count(|m| &m.ip6stat.badscope, cx.m)),
+    rd("net.inet6.ip6.stats.cantforward", "Not ours", |cx| count(|m| &m.ip6stat.cantforward, cx.m)),
+    rd("net.inet6.ip6.stats.noproto", "Unknown protocol", |cx| count(|m| &m.ip6stat.noproto, cx.m)),
+    rd("net.inet6.ip6.stats.delivered", "Delivered", |cx| count(|m| &m.ip6stat.delivered, cx.m)),
+    rd("net.inet6.ip6.stats.noroute", "No route to send by", |cx| count(|m| &m.ip6stat.noroute, cx.m)),
     rd("net.netisr.ncpus", "# of CPUs to handle network messages", |cx| int_out(cx.m.ncpus() as i32)),
 ];
 

@@ -2,13 +2,13 @@
 
 use crate::dev::{Device, Transmit};
 use crate::machine::{Ctx0, Machine};
-use crate::net::route;
-use crate::netinet::in_;
-use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
+use crate::net::{if_group, ifaddr as addrs, route};
+use crate::netinet::carp_vhid;
+use compat::net::if_::{IFG_ALL, IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
 use compat::net::if_var::IfAttach;
 use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::errno::Errno;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl};
 use std::sync::Arc as StdArc;
 use triomphe::Arc;
@@ -89,6 +89,7 @@ pub fn if_attach(
     let index = free_index(cx)?;
     let ifp = Arc::new(Ifnet::new(&cx.m.brand, attach(index)));
     let softc = softc(cx, &ifp);
+    if_group::if_addgroup(cx, &ifp, IFG_ALL)?;
     let entry = IfEntry { ifp, softc };
     change_table(cx, |t| {
         if t.slots.len() <= usize::from(index) {
@@ -126,16 +127,20 @@ pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
     let tx = dev.tx.clone();
     let entry = if_attach(cx, dev.name, attach, |_, _| Softc::Nic(tx))?;
     entry.ifp.set_link_state(cx.n0, LinkState::Up);
-    for (addr, mask) in &dev.addrs {
-        in_::add_address(cx, &entry.ifp, *addr, *mask, None)?;
+    for net in &dev.addrs {
+        addrs::add_address(cx, &entry.ifp, *net, None)?;
     }
     Ok(entry.ifp.if_index)
 }
 
 /// `if_detach`: the interface and its addresses leave.
 pub fn if_detach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
+    carp_vhid::destroy_all(cx, ifp);
     cx.carp(|cx| clone::ifdetach(cx, ifp));
-    in_::delete_addresses(cx, ifp);
+    addrs::delete_addresses(cx, ifp);
+    // Whoever still names it as its only parent finds it unusable.
+    ifp.clear_flags(cx.n0, Iff::UP | Iff::RUNNING);
+    if_group::leave_all(cx, ifp);
     let index = usize::from(ifp.if_index);
     change_table(cx, |t| {
         if let Some(slot) = t.slots.get_mut(index) {
@@ -177,10 +182,11 @@ pub fn if_up(cx: &mut Ctx0<'_>, entry: &IfEntry) {
     match &entry.softc {
         Softc::Nic(_) => {
             ifp.set_flags(cx.n0, Iff::RUNNING);
-            for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
+            for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
                 route::in_addprefix(cx.m, cx.cpu, cx.n0, &ia);
             }
             ctlinput(cx, ifp, true);
+            cx.carp(|cx| ifaddr::parent_is_up(cx, ifp));
         }
         Softc::Carp(sc) => {
             let sc = sc.clone();
@@ -198,7 +204,8 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
             cx.carp(|cx| ifaddr::parent_going_down(cx, ifp));
             ifp.clear_flags(cx.n0, Iff::UP);
             ctlinput(cx, ifp, false);
-            for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
+            cx.carp(|cx| ifaddr::parent_is_down(cx, ifp));
+            for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
                 route::in_scrubprefix(cx.m, cx.cpu, cx.n0, &ia);
             }
         }
@@ -212,7 +219,7 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
 
 /// `pfctlinput(PRC_IFDOWN or PRC_IFUP)` for each address of `ifp`.
 fn ctlinput(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>, up: bool) {
-    for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
+    for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
         cx.carp(|cx| ifaddr::proto_ctlinput(cx, &ia, up));
     }
 }
@@ -237,22 +244,36 @@ pub fn ifpromisc(m: &Machine, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Resul
     Ok(())
 }
 
-/// `in_addmulti`
-pub fn in_addmulti(n0: &Netisr0, ifp: &Ifnet, group: Ipv4Addr) {
+/// `in_addmulti`, `in6_addmulti`
+pub fn addmulti(m: &Machine, n0: &Netisr0, ifp: &Ifnet, group: IpAddr) {
     let mut groups = ifp.own(n0).if_multiaddrs.borrow_mut();
     match groups.iter_mut().find(|(g, _)| *g == group) {
         Some((_, refs)) => *refs += 1,
         None => groups.push((group, 1)),
     }
+    m.own(n0).mld.stale.set(true);
 }
 
-/// `in_delmulti`
-pub fn in_delmulti(n0: &Netisr0, ifp: &Ifnet, group: Ipv4Addr) {
+/// `in_delmulti`, `in6_delmulti`
+pub fn delmulti(m: &Machine, n0: &Netisr0, ifp: &Ifnet, group: IpAddr) {
     let mut groups = ifp.own(n0).if_multiaddrs.borrow_mut();
     if let Some((_, refs)) = groups.iter_mut().find(|(g, _)| *g == group) {
         *refs -= 1;
     }
     groups.retain(|(_, refs)| *refs > 0);
+    m.own(n0).mld.stale.set(true);
+}
+
+/// `if_link_state_change`: the device's link came or went.
+pub fn set_link_state(cx: &mut Ctx0<'_>, index: u16, state: LinkState) {
+    let Some(entry) = cx.m.ifentry(cx.n0, index).cloned() else { return };
+    if matches!(entry.softc, Softc::Nic(_)) && entry.ifp.link_state() != state {
+        entry.ifp.set_link_state(cx.n0, state);
+        cx.carp(|cx| {
+            cx.kern.rt_ifmsg(cx.n0, &entry.ifp);
+            ifaddr::carpdev_state(cx, &entry.ifp);
+        });
+    }
 }
 
 /// Whether `ifp` is a carp interface.

@@ -2,16 +2,19 @@
 
 use crate::machine::Ctx0;
 use crate::net::if_::{self, IfEntry, Softc};
-use crate::netinet::in_;
+use crate::net::{if_group, ifaddr};
 use compat::net::if_::{IFT_CARP, IfName};
 use compat::net::if_var::IfAttach;
 use compat::sys::errno::Errno;
 use libcarp::clone;
 use libcarp::types::CARP_ETHERADDR;
+use triomphe::Arc;
 
 /// `IF_MAXUNIT`
 const IF_MAXUNIT: u32 = 0x7fff;
 const MTU: u32 = 1500;
+/// The group that the cloner's interfaces are in: its name.
+const GROUP: &str = "carp";
 
 /// `if_clone_create`: `carpN`, or `carp` for the first free unit. `EINVAL` for
 /// what is not a clone's name, `EEXIST` for an interface that exists.
@@ -21,6 +24,12 @@ pub fn create(cx: &mut Ctx0<'_>, name: IfName) -> Result<IfName, Errno> {
         "" => first_free(cx)?,
         _ => checked_unit(unit).and(Some(name)).ok_or(Errno::EINVAL)?,
     };
+    attach(cx, name)?;
+    Ok(name)
+}
+
+/// A carp interface of whatever name.
+pub fn attach(cx: &mut Ctx0<'_>, name: IfName) -> Result<IfEntry, Errno> {
     let attach = |index| IfAttach {
         name,
         index,
@@ -30,8 +39,10 @@ pub fn create(cx: &mut Ctx0<'_>, name: IfName) -> Result<IfName, Errno> {
         lladdr: CARP_ETHERADDR,
         shared_with_host: false,
     };
-    if_::if_attach(cx, name, attach, |cx, ifp| Softc::Carp(cx.carp(|cx| clone::create(cx, ifp.clone()))))?;
-    Ok(name)
+    let softc = |cx: &mut Ctx0<'_>, ifp: &_| Softc::Carp(cx.carp(|cx| clone::create(cx, Arc::clone(ifp))));
+    let entry = if_::if_attach(cx, name, attach, softc)?;
+    if_group::if_addgroup(cx, &entry.ifp, GROUP)?;
+    Ok(entry)
 }
 
 /// The decimal number of a unit, without leading zeros.
@@ -52,10 +63,11 @@ pub fn destroy(cx: &mut Ctx0<'_>, name: IfName) -> Result<(), Errno> {
     destroy_entry(cx, &entry)
 }
 
-fn destroy_entry(cx: &mut Ctx0<'_>, entry: &IfEntry) -> Result<(), Errno> {
+/// Destroys an interface. `EINVAL` for one that is no clone.
+pub fn destroy_entry(cx: &mut Ctx0<'_>, entry: &IfEntry) -> Result<(), Errno> {
     let Softc::Carp(sc) = &entry.softc else { return Err(Errno::EINVAL) };
     cx.carp(|cx| clone::destroy(cx, sc));
-    in_::delete_addresses(cx, &entry.ifp);
+    ifaddr::delete_addresses(cx, &entry.ifp);
     if_::if_detach(cx, &entry.ifp);
     cx.carp(|cx| clone::destroyed(cx, sc));
     Ok(())

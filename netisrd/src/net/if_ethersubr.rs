@@ -3,10 +3,13 @@
 use crate::machine::{Ctx, Mbuf};
 use crate::net::if_::{IfEntry, Softc};
 use crate::net::netisr;
-use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP, EtherHeader};
+use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use compat::net::if_::Iff;
 use compat::net::if_var::LlAddr;
 use compat::netinet::in_::IPPROTO_CARP;
+use compat::netinet6::icmp6::{ND_NEIGHBOR_ADVERT, ND_NEIGHBOR_SOLICIT};
+use compat::netinet6::in6::{IPPROTO_HOPOPTS, IPPROTO_ICMPV6};
+use compat::netinet6::ip6::IP6_HDR_LEN;
 use compat::sys::errno::Errno;
 use compat::sys::mbuf::LinkCast;
 use libcarp::input::{self, Claim};
@@ -18,10 +21,14 @@ use triomphe::Arc;
 pub enum Isr {
     /// `NETISR_ARP`, in netisr0.
     Arp,
-    /// IPv4 of protocol 112, in netisr0.
+    /// Neighbour and listener discovery, in netisr0.
+    Nd6,
+    /// IPv4 or IPv6 of protocol 112, in netisr0.
     Carp,
     /// `NETISR_IP`, by hash.
     Ip,
+    /// `NETISR_IPV6`, by hash.
+    Ip6,
 }
 
 /// `ether_input_oncpu` and `ether_demux_oncpu`: whose frame it is, and for
@@ -57,20 +64,25 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
         received(rcvif, &eh, frame);
     }
     let cast = eh.cast();
-    if cast == LinkCast::Unicast && eh.dhost != rcvif.lladdr() {
+    // A peer's advertisement comes to the parent's own MAC.
+    let to_us = eh.dhost == rcvif.lladdr() || (carp && eh.dhost == ifp.lladdr());
+    if cast == LinkCast::Unicast && !to_us {
         // Promiscuous mode brought it here; it is somebody else's.
         rcvif.stats.iqdrops.add(1);
         return None;
     }
-    if !carp && cast != LinkCast::Unicast && eh.ether_type == ETHERTYPE_IP && is_proto_carp(frame) {
+    let proto_carp = is_proto_carp(&eh, frame);
+    if !carp && cast != LinkCast::Unicast && proto_carp {
         // Nobody here has joined the group: CARP or VRRP of others.
         cx.m.other_vhid.add(1);
         return None;
     }
     let isr = match eh.ether_type {
         ETHERTYPE_ARP => Isr::Arp,
-        ETHERTYPE_IP if carp || is_proto_carp(frame) => Isr::Carp,
+        ETHERTYPE_IP | ETHERTYPE_IPV6 if carp || proto_carp => Isr::Carp,
         ETHERTYPE_IP => Isr::Ip,
+        ETHERTYPE_IPV6 if is_nd6(frame) => Isr::Nd6,
+        ETHERTYPE_IPV6 => Isr::Ip6,
         _ => {
             rcvif.stats.noproto.add(1);
             return None;
@@ -79,8 +91,26 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
     Some((isr, Mbuf { data: frame.to_vec(), rcvif: rcvif.clone(), cast }))
 }
 
-fn is_proto_carp(frame: &[u8]) -> bool {
-    frame.get(ETHER_HDR_LEN + 9) == Some(&IPPROTO_CARP)
+fn is_proto_carp(eh: &EtherHeader, frame: &[u8]) -> bool {
+    let at = match eh.ether_type {
+        ETHERTYPE_IP => 9,
+        ETHERTYPE_IPV6 => 6,
+        _ => return false,
+    };
+    frame.get(ETHER_HDR_LEN + at) == Some(&IPPROTO_CARP)
+}
+
+/// Neighbour messages, and what has hop-by-hop options: only listener queries
+/// do that we take.
+fn is_nd6(frame: &[u8]) -> bool {
+    let packet = frame.get(ETHER_HDR_LEN..).unwrap_or(&[]);
+    match packet.get(6) {
+        Some(&IPPROTO_HOPOPTS) => true,
+        Some(&IPPROTO_ICMPV6) => {
+            matches!(packet.get(IP6_HDR_LEN), Some(&(ND_NEIGHBOR_SOLICIT | ND_NEIGHBOR_ADVERT)))
+        }
+        _ => false,
+    }
 }
 
 fn received(ifp: &Ifnet, eh: &EtherHeader, frame: &[u8]) {

@@ -3,6 +3,9 @@
 pub mod if_;
 pub mod if_clone;
 pub mod if_ethersubr;
+pub mod if_group;
+pub mod if_llatbl;
+pub mod ifaddr;
 pub mod netisr;
 pub mod route;
 pub mod rtsock;

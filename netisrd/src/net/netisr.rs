@@ -7,17 +7,17 @@ use crate::dev::{Device, RxQueue};
 use crate::kern::{carp_kernel, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::if_ethersubr::{self, Isr};
+use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
 use crate::net::{if_, if_clone};
 use crate::netinet::{if_ether, ip_input};
-use compat::net::if_var::LlAddr;
+use crate::netinet6::{ip6_input, mld6, nd6};
+use compat::net::if_::LinkState;
 use compat::net::netisr::SyncMsg;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::msgport::{Priority, ReplyPort};
-use compat::sys::time::Time;
-use core::net::Ipv4Addr;
 use libcarp::kernel::CarpCallout;
 use zeroize::Zeroize;
 
@@ -37,8 +37,10 @@ pub enum Netmsg {
     Sync(SyncMsg),
     /// `netmsg_packet`: an IPv4 packet whose hash is this netisr's.
     Ip(Mbuf),
+    /// The same of IPv6.
+    Ip6(Mbuf),
     /// `netmsg_inarp`: what netisr0 learned.
-    Arp(ArpUpdate),
+    Neighbour(LlUpdate),
     /// The routing table has changed.
     Routes(RouteTable),
     /// A receive queue of the interface with that index: yours from now on.
@@ -53,19 +55,6 @@ impl From<SyncMsg> for Netmsg {
     }
 }
 
-/// One entry of the ARP table, for every netisr's copy.
-#[derive(Clone, Copy, Debug)]
-pub struct ArpUpdate {
-    /// Index of the real interface it is reached through.
-    pub if_index: u16,
-    /// Whose.
-    pub addr: Ipv4Addr,
-    /// Its address.
-    pub lladdr: LlAddr,
-    /// When it was heard.
-    pub heard: Time,
-}
-
 /// Who makes a system call, as the kernel says.
 #[derive(Clone, Copy, Debug)]
 pub struct Cred {
@@ -77,8 +66,12 @@ pub struct Cred {
 pub enum Netmsg0 {
     /// An IPv4 packet whose hash is netisr0's.
     Ip(Mbuf),
+    /// An IPv6 packet whose hash is netisr0's.
+    Ip6(Mbuf),
     /// An ARP packet.
     Arp(Mbuf),
+    /// Neighbour or listener discovery.
+    Nd6(Mbuf),
     /// An advertisement.
     Carp(Mbuf),
     /// `carp_send_ad_timeout_dispatch`, `carp_master_down_timeout_dispatch`
@@ -89,6 +82,8 @@ pub enum Netmsg0 {
     Attach(Box<Device>, ReplyPort<Result<u16, Errno>>),
     /// A device died: its interface leaves.
     IfDetach(u16),
+    /// A device's link came or went.
+    LinkState(u16, LinkState),
     /// The machine halts: every MASTER bows out.
     Halt(ReplyPort<()>),
 }
@@ -114,8 +109,12 @@ pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow 
             ip_input::ip_input(Ctx { m, n, cpu }, mbuf);
             Flow::Continue
         }
-        Netmsg::Arp(update) => {
-            if_ether::arp_update_oncpu(Ctx { m, n, cpu }, update);
+        Netmsg::Ip6(mbuf) => {
+            ip6_input::ip6_input(Ctx { m, n, cpu }, mbuf);
+            Flow::Continue
+        }
+        Netmsg::Neighbour(update) => {
+            if_llatbl::update_oncpu(Ctx { m, n, cpu }, update);
             Flow::Continue
         }
         Netmsg::Routes(table) => {
@@ -137,7 +136,9 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
     let mut cx = Ctx0 { m, n0, cpu };
     match msg {
         Netmsg0::Ip(mbuf) => ip_input::ip_input(cx.any(), mbuf),
+        Netmsg0::Ip6(mbuf) => ip6_input::ip6_input(cx.any(), mbuf),
         Netmsg0::Arp(mbuf) => if_ether::arpintr(&mut cx, &mbuf),
+        Netmsg0::Nd6(mbuf) => nd6::input(&mut cx, &mbuf),
         Netmsg0::Carp(mbuf) => ip_input::carp_proto_input(&mut cx, &mbuf),
         Netmsg0::CarpTimeout(c) => {
             cx.m.own(cx.n0).inflight.borrow_mut().remove(&c);
@@ -154,6 +155,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         }
         Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
         Netmsg0::IfDetach(index) => if_::if_detach_index(&mut cx, index),
+        Netmsg0::LinkState(index, state) => if_::set_link_state(&mut cx, index, state),
         Netmsg0::Halt(reply) => {
             cx.carp(|cx| libcarp::output::bow_out_all(cx));
             if_clone::destroy_all(&mut cx);
@@ -164,6 +166,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             return Flow::Halt;
         }
     }
+    mld6::report_changes(&cx);
     Flow::Continue
 }
 
@@ -201,15 +204,23 @@ pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     let rcvif = mbuf.rcvif.clone();
     let queued = match isr {
         Isr::Arp => queue0(cx, PACKETS_MAX, Netmsg0::Arp(mbuf)),
+        Isr::Nd6 => queue0(cx, PACKETS_MAX, Netmsg0::Nd6(mbuf)),
         Isr::Carp => queue0(cx, ADS_MAX, Netmsg0::Carp(mbuf)),
-        Isr::Ip => match ip_input::ip_cpu(cx.m.ncpus(), &mbuf.data) {
-            cpu if cpu == cx.n.cpuid() => {
-                ip_input::ip_input(cx, mbuf);
-                true
+        Isr::Ip | Isr::Ip6 => {
+            let ip6 = isr == Isr::Ip6;
+            match ip_input::ip_cpu(cx.m.ncpus(), ip6, &mbuf.data) {
+                cpu if cpu == cx.n.cpuid() => {
+                    let input = if ip6 { ip6_input::ip6_input } else { ip_input::ip_input };
+                    input(cx, mbuf);
+                    true
+                }
+                0 => queue0(cx, PACKETS_MAX, if ip6 { Netmsg0::Ip6(mbuf) } else { Netmsg0::Ip(mbuf) }),
+                cpu => {
+                    let msg = if ip6 { Netmsg::Ip6(mbuf) } else { Netmsg::Ip(mbuf) };
+                    cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, msg).is_ok()
+                }
             }
-            0 => queue0(cx, PACKETS_MAX, Netmsg0::Ip(mbuf)),
-            cpu => cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, Netmsg::Ip(mbuf)).is_ok(),
-        },
+        }
     };
     if !queued {
         rcvif.stats.iqdrops.add(1);

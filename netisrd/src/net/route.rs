@@ -10,36 +10,35 @@ use crate::net::netisr::Netmsg;
 use compat::net::if_::Iff;
 use compat::qsbr::Netisr0;
 use compat::sys::msgport::Priority;
-use core::net::Ipv4Addr;
-use libcarp::{Ifnet, InIfaddr};
+use core::net::IpAddr;
+use ipnet::IpNet;
+use libcarp::{Ifaddr, Ifnet};
 use triomphe::Arc;
 
 /// A prefix route, for whoever sends.
 #[derive(Clone)]
 pub struct Route {
     /// The prefix.
-    pub net: Ipv4Addr,
-    /// Its mask.
-    pub mask: Ipv4Addr,
+    pub net: IpNet,
     /// `rt_ifp`
     pub ifp: Arc<Ifnet>,
     /// `rt_ifa`'s address: what a packet without a source gets.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
 }
 
 /// One netisr's copy, longest prefixes first.
 pub type RouteTable = Arc<[Route]>;
 
-/// `rtlookup`
-pub fn rtlookup(table: &[Route], dst: Ipv4Addr) -> Option<&Route> {
-    table.iter().find(|r| dst & r.mask == r.net)
+/// `rtlookup`. Link-local prefixes are not looked up: each link has one.
+pub fn rtlookup(table: &[Route], dst: IpAddr) -> Option<&Route> {
+    table.iter().find(|r| r.net.contains(&dst))
 }
 
 /// `in_addprefix`: gives `ia` its prefix route, unless some address holds it
 /// already.
-pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
-    let holders = m.own(n0).in_ifaddrs.borrow();
-    if !holders.iter().any(|other| other.has_route(n0) && other.same_prefix(n0, ia)) {
+pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<Ifaddr>) {
+    let holders = m.own(n0).ifaddrs.borrow();
+    if !holders.iter().any(|other| other.has_route(n0) && same_route(n0, other, ia)) {
         ia.set_route(n0, true);
     }
     drop(holders);
@@ -48,10 +47,10 @@ pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>)
 
 /// `in_scrubprefix`, and `rtinit(RTM_DELETE)`: `ia` leaves its prefix route to
 /// another address of a real interface that is up, if there is one.
-pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr>) {
+pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<Ifaddr>) {
     if ia.has_route(n0) {
         ia.set_route(n0, false);
-        let heir = m.own(n0).in_ifaddrs.borrow().iter().find(|o| can_inherit(n0, o, ia)).cloned();
+        let heir = m.own(n0).ifaddrs.borrow().iter().find(|o| can_inherit(n0, o, ia)).cloned();
         if let Some(heir) = heir {
             heir.set_route(n0, true);
         }
@@ -59,13 +58,20 @@ pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<InIfaddr
     publish(m, cpu, n0);
 }
 
-fn can_inherit(n0: &Netisr0, other: &Arc<InIfaddr>, ia: &Arc<InIfaddr>) -> bool {
-    let up = other.ia_ifp.flags().contains(Iff::UP);
-    up && !Arc::ptr_eq(other, ia) && !is_carp(&other.ia_ifp) && other.same_prefix(n0, ia)
+/// Whether both would hold the same route: a link-local prefix is another one
+/// on each interface.
+fn same_route(n0: &Netisr0, a: &Arc<Ifaddr>, b: &Arc<Ifaddr>) -> bool {
+    let scoped = matches!(a.ifa_addr, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    a.same_prefix(n0, b) && (!scoped || Arc::ptr_eq(&a.ifa_ifp, &b.ifa_ifp))
+}
+
+fn can_inherit(n0: &Netisr0, other: &Arc<Ifaddr>, ia: &Arc<Ifaddr>) -> bool {
+    let up = other.ifa_ifp.flags().contains(Iff::UP);
+    up && !Arc::ptr_eq(other, ia) && !is_carp(&other.ifa_ifp) && same_route(n0, other, ia)
 }
 
 /// `rtchange`: the prefix route of `old` becomes `new`'s.
-pub fn rtchange(m: &Machine, cpu: &PerCpu, n0: &Netisr0, old: &Arc<InIfaddr>, new: &Arc<InIfaddr>) {
+pub fn rtchange(m: &Machine, cpu: &PerCpu, n0: &Netisr0, old: &Arc<Ifaddr>, new: &Arc<Ifaddr>) {
     if old.has_route(n0) {
         old.set_route(n0, false);
         new.set_route(n0, true);
@@ -75,15 +81,9 @@ pub fn rtchange(m: &Machine, cpu: &PerCpu, n0: &Netisr0, old: &Arc<InIfaddr>, ne
 
 /// Sends every netisr its copy.
 fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
-    let mut routes: Vec<Route> = m
-        .own(n0)
-        .in_ifaddrs
-        .borrow()
-        .iter()
-        .filter(|ia| ia.has_route(n0))
-        .map(|ia| route_of(n0, ia))
-        .collect();
-    routes.sort_by_key(|r| core::cmp::Reverse(u32::from(r.mask)));
+    let mut routes: Vec<Route> =
+        m.own(n0).ifaddrs.borrow().iter().filter(|ia| ia.has_route(n0)).map(|ia| route_of(n0, ia)).collect();
+    routes.sort_by_key(|r| core::cmp::Reverse(r.net.prefix_len()));
     let table: RouteTable = routes.into();
     *cpu.routes.borrow_mut() = table.clone();
     for port in &m.ports {
@@ -91,8 +91,8 @@ fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
     }
 }
 
-fn route_of(n0: &Netisr0, ia: &Arc<InIfaddr>) -> Route {
-    Route { net: ia.subnet(n0), mask: ia.mask(n0), ifp: ia.ia_ifp.clone(), src: ia.addr(n0) }
+fn route_of(n0: &Netisr0, ia: &Arc<Ifaddr>) -> Route {
+    Route { net: ia.prefix(n0), ifp: ia.ifa_ifp.clone(), src: ia.ifa_addr }
 }
 
 /// A netisr gets its copy.

@@ -3,14 +3,18 @@
 
 use crate::machine::Ctx0;
 use crate::net::if_::IfEntry;
-use crate::netinet::in_;
+use crate::net::ifaddr;
+use crate::netinet::carp_vhid;
 use compat::net::if_::{IfData, IfMsghdr, IfaMsghdr};
 use compat::net::if_dl::SockAddrDl;
 use compat::netinet::in_::SockAddrIn;
+use compat::netinet6::in6::SockAddrIn6;
 use compat::sys::ctlsock::MAX_PACKET;
 use compat::sys::errno::Errno;
 use compat::sys::socket::rt_roundup;
-use libcarp::{Ifnet, InIfaddr};
+use core::net::IpAddr;
+use ipnet::IpNet;
+use libcarp::{Ifaddr, Ifnet};
 use triomphe::Arc;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -33,10 +37,19 @@ const PAGE: usize = MAX_PACKET - 1024;
 pub fn sysctl_iflist(cx: &Ctx0<'_>, first: u16) -> Result<Vec<u8>, Errno> {
     let mut out = Vec::new();
     for IfEntry { ifp, .. } in cx.m.if_entries(cx.n0).iter().filter(|e| e.ifp.if_index >= first) {
+        if carp_vhid::is_vhid(ifp) {
+            continue;
+        }
         let before = out.len();
         push_if(&mut out, ifp);
-        for ia in in_::addresses_of(cx.m, cx.n0, ifp) {
-            push_ifa(&mut out, cx, &ia);
+        for ia in ifaddr::addresses_of(cx.m, cx.n0, ifp) {
+            push_ifa(&mut out, cx, &ia, 0);
+        }
+        for (e, sc) in carp_vhid::all(cx, ifp) {
+            let vhid = sc.own(cx.n0).vhid.get().map_or(0, |v| v.get());
+            for ia in ifaddr::addresses_of(cx.m, cx.n0, &e.ifp) {
+                push_ifa(&mut out, cx, &ia, vhid);
+            }
         }
         if out.len() > PAGE {
             out.truncate(before);
@@ -82,17 +95,37 @@ fn if_data(ifp: &Ifnet) -> IfData {
     }
 }
 
-fn push_ifa(out: &mut Vec<u8>, cx: &Ctx0<'_>, ia: &Arc<InIfaddr>) {
-    let addrs = [ia.mask(cx.n0), ia.addr(cx.n0), ia.broad(cx.n0)].map(SockAddrIn::new);
+fn push_ifa(out: &mut Vec<u8>, cx: &Ctx0<'_>, ia: &Arc<Ifaddr>, vhid: u8) {
+    let scope = u32::from(ia.ifa_ifp.if_index);
+    let net = ia.net(cx.n0);
+    let mut body = Vec::new();
+    push_addr(&mut body, net.netmask(), 0);
+    push_addr(&mut body, ia.ifa_addr, scope);
     let mut hdr = IfaMsghdr::new_zeroed();
-    hdr.ifam_msglen = (size_of::<IfaMsghdr>() + addrs.len() * size_of::<SockAddrIn>()) as u16;
     hdr.ifam_version = RTM_VERSION;
     hdr.ifam_type = RTM_NEWADDR;
-    hdr.ifam_index = ia.ia_ifp.if_index;
-    hdr.ifam_addrs = RTA_NETMASK | RTA_IFA | RTA_BRD;
+    hdr.ifam_index = ia.ifa_ifp.if_index;
+    hdr.ifam_vhid = vhid;
+    hdr.ifam_addrs = RTA_NETMASK | RTA_IFA;
+    if matches!(net, IpNet::V4(_)) {
+        push_addr(&mut body, ia.broad(cx.n0).into(), 0);
+        hdr.ifam_addrs |= RTA_BRD;
+    }
+    hdr.ifam_msglen = (size_of::<IfaMsghdr>() + body.len()) as u16;
     out.extend_from_slice(hdr.as_bytes());
-    for a in addrs {
-        push_sockaddr(out, a.sin_len, a.as_bytes());
+    out.extend_from_slice(&body);
+}
+
+fn push_addr(out: &mut Vec<u8>, addr: IpAddr, scope: u32) {
+    match addr {
+        IpAddr::V4(a) => {
+            let sin = SockAddrIn::new(a);
+            push_sockaddr(out, sin.sin_len, sin.as_bytes());
+        }
+        IpAddr::V6(a) => {
+            let sin6 = SockAddrIn6::new(a, scope);
+            push_sockaddr(out, sin6.sin6_len, sin6.as_bytes());
+        }
     }
 }
 

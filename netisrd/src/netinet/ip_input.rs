@@ -1,8 +1,10 @@
 //! `netinet/ip_input.c`: IPv4 packets in.
 
 use crate::machine::{Ctx, Ctx0, Mbuf};
-use crate::netinet::{in_, ip_icmp};
-use compat::net::ethernet::ETHER_HDR_LEN;
+use crate::net::ifaddr;
+use crate::netinet::ip_icmp;
+use crate::netinet6::ip6_input;
+use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IPV6, EtherHeader};
 use compat::net::if_var::Counter;
 use compat::netinet::in_::IPPROTO_ICMP;
 use compat::netinet::ip::{BadIp, Ip};
@@ -47,8 +49,10 @@ impl IpStats {
 
 /// `ip_hashfn`: the netisr of a packet, from its addresses, so that a flow
 /// stays in order.
-pub fn ip_cpu(ncpus: usize, frame: &[u8]) -> usize {
-    let Some(addrs) = frame.get(ETHER_HDR_LEN + 12..ETHER_HDR_LEN + 20) else { return 0 };
+pub fn ip_cpu(ncpus: usize, ip6: bool, frame: &[u8]) -> usize {
+    let addrs = if ip6 { 8..40 } else { 12..20 };
+    let packet = frame.get(ETHER_HDR_LEN..).unwrap_or(&[]);
+    let Some(addrs) = packet.get(addrs) else { return 0 };
     // FNV-1a, for spread; whoever can choose addresses gains nothing here.
     let hash = addrs.iter().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
     (hash >> 8) as usize % ncpus
@@ -63,7 +67,7 @@ pub fn ip_input(cx: Ctx<'_>, m: Mbuf) {
         Ok(ip) => ip,
         Err(why) => return stats.bad(why),
     };
-    let ours = cx.m.addrs.load(cx.n).is_some_and(|t| t.lookup(ip.dst).iter().any(in_::is_ours));
+    let ours = cx.m.addrs.load(cx.n).is_some_and(|t| t.lookup(ip.dst.into()).iter().any(ifaddr::is_ours));
     if !ours || m.cast != LinkCast::Unicast {
         return stats.cantforward.add(1);
     }
@@ -81,6 +85,9 @@ pub fn ip_input(cx: Ctx<'_>, m: Mbuf) {
 
 /// `ip_input` and `carp_proto_input` of an advertisement, in netisr0.
 pub fn carp_proto_input(cx: &mut Ctx0<'_>, m: &Mbuf) {
+    if EtherHeader::parse(&m.data).is_some_and(|eh| eh.ether_type == ETHERTYPE_IPV6) {
+        return ip6_input::carp_proto_input(cx, m);
+    }
     let stats = &cx.m.ipstat;
     stats.total.add(1);
     let packet = m.data.get(ETHER_HDR_LEN..).unwrap_or(&[]);

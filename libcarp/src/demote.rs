@@ -1,0 +1,133 @@
+//! Suppression and demotion: reasons for a machine, or for a group of its
+//! interfaces, to be no MASTER.
+//!
+//! Upstream counts the carp interfaces that have a reason in
+//! `carp_suppress_preempt`, and raises every skew to 240 while there are any.
+//! FreeBSD adds up numbers instead, which can be configured and be negative.
+//! Both are one thing here: a reason counts once and adds its factor to the
+//! sum; with the factors that they have unless told otherwise, 240, the skews
+//! are upstream's.
+
+use crate::kernel::Cx;
+use crate::softc::CarpSoftc;
+use crate::{Ifnet, log, output};
+use compat::net::if_::{IFG_ALL, Iff, LinkState};
+use compat::net::if_var::IfgGroup;
+use compat::qsbr::Netisr0;
+use compat::sys::errno::Errno;
+use core::cell::Cell;
+
+/// `CARP_MAXSKEW`: a skew of up to this is what demotion can make of one.
+const MAXSKEW: i64 = 240;
+/// As much as OpenBSD can say in an advertisement.
+const GROUP_DEMOTED_MAX: i32 = 255;
+
+/// The skew that `sc` advertises, and compares with what it hears: its own and
+/// the demotion, from 0 to 240, or to its own if that is higher.
+pub fn advskew(cx: &Cx<'_>, sc: &CarpSoftc) -> u8 {
+    let own = i64::from(sc.own(cx.n0).advskew.get());
+    let group = if group_demoted(cx.n0, &sc.sc_if) > 0 { MAXSKEW } else { 0 };
+    let sum = own.saturating_add(cx.carp.own(cx.n0).demotion.get()).saturating_add(group);
+    // Within 0 to 254.
+    sum.clamp(0, own.max(MAXSKEW)) as u8
+}
+
+/// Whether `sc` must not preempt.
+pub fn suppressed(cx: &Cx<'_>, sc: &CarpSoftc) -> bool {
+    let own = cx.carp.own(cx.n0);
+    own.suppress_preempt.get() != 0 || own.demotion.get() > 0 || group_demoted(cx.n0, &sc.sc_if) > 0
+}
+
+/// `carp_group_demote_count` of OpenBSD: the sum over the interface's groups.
+fn group_demoted(n0: &Netisr0, ifp: &Ifnet) -> i64 {
+    let groups = ifp.own(n0).if_groups.borrow();
+    let counted = groups.iter().filter(|g| g.ifg_group.as_str() != IFG_ALL);
+    counted.map(|g| i64::from(g.carp_demoted(n0).get())).sum()
+}
+
+/// `carp_group_demote_adj`: a group has `adj` reasons more for its members to be
+/// no MASTER. `EINVAL` if that makes fewer than none or more than 255. (Upstream
+/// counts, and nothing comes of it.)
+#[doc(alias = "carp_group_demote_adj")]
+pub fn group_demote_adj(cx: &Cx<'_>, by: &str, group: &IfgGroup, adj: i32) -> Result<(), Errno> {
+    let dm = group.carp_demoted(cx.n0).get().checked_add(adj).ok_or(Errno::EINVAL)?;
+    if !(0..=GROUP_DEMOTED_MAX).contains(&dm) {
+        return Err(Errno::EINVAL);
+    }
+    group.carp_demoted(cx.n0).set(dm);
+    log::info(cx, format_args!("{by} demoted group {} to {dm}", group.ifg_group));
+    output::send_ad_all(cx);
+    Ok(())
+}
+
+/// FreeBSD's `carp_demote_adj`: every MASTER whose skew it changes says so at
+/// once.
+#[doc(alias = "carp_demote_adj")]
+pub fn demote_adj(cx: &Cx<'_>, adj: i32, reason: &str) {
+    if adj == 0 {
+        return;
+    }
+    let demotion = &cx.carp.own(cx.n0).demotion;
+    demotion.set(demotion.get() + i64::from(adj));
+    log::info(cx, format_args!("carp: demoted by {adj} to {} ({reason})", demotion.get()));
+    output::send_ad_all(cx);
+}
+
+/// A reason begins. It remembers its factor: that is what it takes back when
+/// it ends, whatever the sysctl says by then. A factor of 0 makes it none.
+fn begin(cx: &Cx<'_>, reason: &Cell<Option<i32>>, factor: i32, text: &str) {
+    if reason.get().is_some() {
+        return;
+    }
+    reason.set(Some(factor));
+    if factor != 0 {
+        let s = &cx.carp.own(cx.n0).suppress_preempt;
+        s.set(s.get() + 1);
+        demote_adj(cx, factor, text);
+    }
+}
+
+/// A reason ends, if it had begun.
+fn end(cx: &Cx<'_>, reason: &Cell<Option<i32>>, text: &str) {
+    if let Some(factor) = reason.take().filter(|f| *f != 0) {
+        let s = &cx.carp.own(cx.n0).suppress_preempt;
+        s.set(s.get() - 1);
+        demote_adj(cx, factor.saturating_neg(), text);
+    }
+}
+
+/// Advertisements of `sc` could not be sent.
+pub fn sendad_failed(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let factor = cx.carp.own(cx.n0).opts.senderr_demotion_factor.get();
+    begin(cx, &sc.own(cx.n0).sendad_demotes, factor, "send error");
+}
+
+/// Whatever the failures of `sc` suppressed is taken back.
+pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let own = sc.own(cx.n0);
+    own.sendad_errors.set(0);
+    own.sendad_success.set(0);
+    end(cx, &own.sendad_demotes, "send ok");
+}
+
+/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, while
+/// `sc` would be running otherwise. Asked again whenever any of that changes,
+/// so that the reason ends with its cause, whichever goes first.
+#[doc(alias = "carp_sc_state")]
+pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let own = sc.own(cx.n0);
+    let wants_to_run = sc.sc_if.flags().contains(Iff::UP)
+        && own.vhid.get().is_some()
+        && !own.dead.get()
+        && !own.vha_list().is_empty();
+    let parent_down = match sc.carpdev(cx.n0) {
+        Some(parent) => parent.link_state() == LinkState::Down,
+        None => own.lost_parent.borrow().as_ref().is_some_and(|p| !p.flags().contains(Iff::UP)),
+    };
+    if wants_to_run && parent_down {
+        let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();
+        begin(cx, &own.suppress, factor, "interface down");
+    } else {
+        end(cx, &own.suppress, "interface up");
+    }
+}

@@ -1,0 +1,201 @@
+//! Suppression, demotion, groups: every reason ends with its cause.
+#![allow(clippy::unwrap_used)]
+
+use crate::carpreq::CarpReq;
+use crate::demote;
+use crate::ifaddr;
+use crate::softc::{CarpSoftc, State};
+use crate::testutil::{Effect::*, World, master};
+use compat::net::if_::{IfName, Iff, LinkState};
+use compat::net::if_var::IfgGroup;
+use compat::sys::errno::Errno;
+use std::time::Duration;
+use triomphe::Arc;
+
+const SEC: Duration = Duration::from_secs(1);
+
+fn demotion(w: &World) -> (i32, i64) {
+    let own = w.carp.own(&w.n0);
+    (own.suppress_preempt.get(), own.demotion.get())
+}
+
+fn demote(w: &mut World, adj: i32) {
+    w.cx(|cx| demote::demote_adj(cx, adj, "sysctl"));
+}
+
+fn skew_of(w: &mut World, sc: &Arc<CarpSoftc>) -> u8 {
+    w.cx(|cx| demote::advskew(cx, sc))
+}
+
+fn em0_down(w: &mut World) {
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.cx(|cx| ifaddr::parent_going_down(cx, &em0));
+    em0.clear_flags(&w.n0, Iff::UP);
+    let ia = w.ia([10, 0, 0, 2]);
+    w.cx(|cx| ifaddr::proto_ctlinput(cx, &ia, false));
+    w.cx(|cx| ifaddr::parent_is_down(cx, &em0));
+}
+
+fn em0_up(w: &mut World) {
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    em0.set_flags(&w.n0, Iff::UP);
+    let ia = w.ia([10, 0, 0, 2]);
+    w.cx(|cx| ifaddr::proto_ctlinput(cx, &ia, true));
+    w.cx(|cx| ifaddr::parent_is_up(cx, &em0));
+}
+
+#[test]
+fn demotion_however_large_or_negative_stays_within_the_range_of_a_skew() {
+    let (mut w, sc) = master();
+    for (adj, expected) in [(50, 150), (100, 240), (i32::MAX, 240), (i32::MAX, 240), (-50, 240)] {
+        demote(&mut w, adj);
+        assert_eq!(skew_of(&mut w, &sc), expected, "after {adj}");
+    }
+    for adj in [-i32::MAX, -i32::MAX, -100] {
+        demote(&mut w, adj);
+    }
+    assert_eq!((demotion(&w).1, skew_of(&mut w, &sc)), (0, 100));
+    demote(&mut w, -30);
+    assert_eq!(skew_of(&mut w, &sc), 70);
+    demote(&mut w, i32::MIN);
+    assert_eq!((skew_of(&mut w, &sc), sc.state()), (0, State::Master));
+    sc.own(&w.n0).advskew.set(250);
+    demote(&mut w, i32::MAX);
+    demote(&mut w, 1000);
+    assert_eq!(skew_of(&mut w, &sc), 250);
+}
+
+#[test]
+fn a_master_says_at_once_that_its_skew_has_changed_and_only_then() {
+    let (mut w, _) = master();
+    demote(&mut w, 500);
+    assert_eq!(w.effects(), [Ad("carp0", 1, 1, 240)]);
+    demote(&mut w, 500);
+    assert_eq!(w.effects(), []);
+    demote(&mut w, -1000);
+    assert_eq!(w.effects(), [Ad("carp0", 1, 1, 100)]);
+    demote(&mut w, 0);
+    assert_eq!(w.effects(), []);
+    let log = w.kern.logged.take();
+    assert_eq!(log.first().map(String::as_str), Some("carp: demoted by 500 to 500 (sysctl)"));
+}
+
+#[test]
+fn a_group_that_is_demoted_demotes_its_members_only() {
+    let (mut w, sc) = master();
+    let name = |s| IfName::new(s).unwrap();
+    let (dmz, all) =
+        (Arc::new(IfgGroup::new(&w.brand, name("dmz"))), Arc::new(IfgGroup::new(&w.brand, name("all"))));
+    sc.sc_if.own(&w.n0).if_groups.borrow_mut().extend([all.clone(), dmz.clone()]);
+    w.cx(|cx| demote::group_demote_adj(cx, "ifconfig", &all, 1)).unwrap();
+    assert_eq!((skew_of(&mut w, &sc), w.effects()), (100, vec![]));
+    w.cx(|cx| demote::group_demote_adj(cx, "ifconfig", &dmz, 1)).unwrap();
+    assert_eq!(w.effects(), [Ad("carp0", 1, 1, 240)]);
+    assert!(w.cx(|cx| demote::suppressed(cx, &sc)));
+    assert_eq!(w.kern.logged.take().last().map(String::as_str), Some("ifconfig demoted group dmz to 1"));
+    let other = w.carp_if("carp1");
+    assert_eq!(skew_of(&mut w, &other), 0);
+    for (adj, r) in
+        [(-2, Err(Errno::EINVAL)), (255, Err(Errno::EINVAL)), (i32::MAX, Err(Errno::EINVAL)), (-1, Ok(()))]
+    {
+        assert_eq!(w.cx(|cx| demote::group_demote_adj(cx, "ifconfig", &dmz, adj)), r, "{adj}");
+    }
+    assert_eq!((w.effects(), dmz.carp_demoted(&w.n0).get()), (vec![Ad("carp0", 1, 1, 100)], 0));
+}
+
+#[test]
+fn a_parent_that_is_down_is_a_reason_until_it_is_up_whatever_happens_meanwhile() {
+    type Step = (&'static str, fn(&mut World, &Arc<CarpSoftc>));
+    let ends: [Step; 6] = [
+        ("parent up", |w, _| em0_up(w)),
+        ("carp down", |w, sc| w.down(sc)),
+        ("destroyed", |w, sc| {
+            let ia = w.ia([10, 0, 0, 1]);
+            w.cx(|cx| crate::clone::destroy(cx, sc));
+            w.cx(|cx| ifaddr::ifaddr(cx, &ia, ifaddr::IfaddrEvent::Delete)).unwrap();
+            w.cx(|cx| crate::clone::destroyed(cx, sc));
+        }),
+        ("address gone", |w, _| w.del_addr([10, 0, 0, 1])),
+        ("parent detached", |w, _| {
+            let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+            w.cx(|cx| crate::clone::ifdetach(cx, &em0));
+        }),
+        ("vhid cleared", |w, sc| {
+            let req = CarpReq { carpr_vhid: crate::carpreq::CARPR_VHID_CLEAR, ..w.keep("secret") };
+            w.setvh(sc, req).unwrap();
+        }),
+    ];
+    for (what, end) in ends {
+        let (mut w, sc) = master();
+        em0_down(&mut w);
+        assert_eq!((demotion(&w), sc.state()), ((1, 240), State::Init), "{what}");
+        w.carp.own(&w.n0).opts.ifdown_demotion_factor.set(7);
+        end(&mut w, &sc);
+        assert_eq!(demotion(&w), (0, 0), "{what}");
+    }
+}
+
+#[test]
+fn down_and_up_again_while_the_parent_is_down_is_a_reason_again() {
+    let (mut w, sc) = master();
+    em0_down(&mut w);
+    w.down(&sc);
+    assert_eq!(demotion(&w), (0, 0));
+    w.up(&sc);
+    assert_eq!(demotion(&w), (1, 240));
+    em0_up(&mut w);
+    assert_eq!((demotion(&w), sc.state()), ((0, 0), State::Backup));
+}
+
+#[test]
+fn a_link_that_is_lost_stops_carp_and_its_return_starts_the_election() {
+    let (mut w, sc) = master();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    em0.set_link_state(&w.n0, LinkState::Down);
+    w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    assert_eq!((sc.state(), demotion(&w), w.timers(&sc)), (State::Init, (1, 240), (None, None)));
+    w.setvh(&sc, CarpReq { carpr_advskew: 1, ..w.keep("secret") }).unwrap();
+    w.pass(10 * SEC);
+    assert_eq!(sc.state(), State::Init);
+    em0.set_link_state(&w.n0, LinkState::Up);
+    w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+}
+
+#[test]
+fn a_factor_of_0_makes_no_reason_and_one_that_changes_is_taken_back_as_it_was_given() {
+    let (mut w, sc) = master();
+    w.carp.own(&w.n0).opts.senderr_demotion_factor.set(0);
+    w.kern.output_error.set(Some(Errno::ENETDOWN));
+    w.pass(10 * SEC);
+    assert_eq!((demotion(&w), skew_of(&mut w, &sc)), ((0, 0), 100));
+    w.kern.output_error.set(None);
+    w.pass(10 * SEC);
+    w.carp.own(&w.n0).opts.senderr_demotion_factor.set(60);
+    w.kern.output_error.set(Some(Errno::ENETDOWN));
+    w.pass(10 * SEC);
+    assert_eq!((demotion(&w), skew_of(&mut w, &sc)), ((1, 60), 160));
+    w.carp.own(&w.n0).opts.senderr_demotion_factor.set(10);
+    w.kern.output_error.set(None);
+    w.pass(10 * SEC);
+    assert_eq!((demotion(&w), skew_of(&mut w, &sc)), ((0, 0), 100));
+}
+
+#[test]
+fn reasons_of_several_interfaces_add_up_and_go_in_any_order() {
+    for order in [[0, 1], [1, 0]] {
+        let (mut w, sc) = master();
+        let sc1 = w.carp_if("carp1");
+        w.up(&sc1);
+        w.setvh(&sc1, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap();
+        w.add_addr(&sc1.sc_if, [10, 0, 0, 5]).unwrap();
+        w.pass(5 * SEC);
+        w.kern.output_error.set(Some(Errno::ENETDOWN));
+        w.pass(5 * SEC);
+        assert_eq!(demotion(&w), (2, 480));
+        for i in order {
+            w.down([&sc, &sc1][i]);
+        }
+        assert_eq!(demotion(&w), (0, 0));
+    }
+}
