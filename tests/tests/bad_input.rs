@@ -39,7 +39,11 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("advskew on an interface that is no carp", "ifconfig-carp", &["em0", "advskew", "3"]),
     ("a vhid of the interface that carp0 has already", "ifconfig-carp", &["em0", "vhid", "1"]),
     ("an address of a vhid that fails", "ifconfig-carp", &["em0", "vhid", "9", "10.77.0.1000/24"]),
-    ("taking away what the vhid does not have", "ifconfig-carp", &["em0", "vhid", "9", "10.77.0.9", "-alias"]),
+    (
+        "taking away what the vhid does not have",
+        "ifconfig-carp",
+        &["em0", "vhid", "9", "10.77.0.9", "-alias"],
+    ),
     ("an IPv6 address without its family", "ifconfig-carp", &["carp1", "2001:db8::1/64"]),
     ("an IPv6 address that is none", "ifconfig-carp", &["carp1", "inet6", "2001:db8::g/64"]),
     ("an IPv6 prefix that is too long", "ifconfig-carp", &["carp1", "inet6", "2001:db8::1/129"]),
