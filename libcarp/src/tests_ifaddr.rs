@@ -176,6 +176,55 @@ fn a_parent_that_comes_up_is_missed_no_more_whoever_it_backs() {
 }
 
 #[test]
+fn a_master_leaves_for_the_change_of_an_address_that_backs_it_and_for_no_other() {
+    let (mut w, sc) = World::with_carp0(0);
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.add_addr(&em0, [10, 0, 5, 2]).unwrap();
+    w.add_addr(&sc.sc_if, [10, 0, 5, 1]).unwrap();
+    w.add_addr(&em0, [10, 0, 9, 9]).unwrap();
+    w.pass(4 * SEC);
+    w.effects();
+    change(&mut w, [10, 0, 9, 9], 16);
+    assert_eq!((sc.state(), w.effects()), (State::Master, vec![]));
+    // One of two: the other goes on, but the digest's addresses start anew.
+    change(&mut w, [10, 0, 5, 2], 16);
+    assert_eq!(w.effects().first(), Some(&Ad("carp0", 1, 255, 255)));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Init, 1));
+}
+
+#[test]
+fn an_address_that_only_another_parent_could_back_stays_inactive_without_an_error() {
+    let (mut w, sc) = master();
+    let em1 = w.ether("em1");
+    w.add_addr(&em1, [10, 0, 5, 2]).unwrap();
+    assert_eq!(w.add_addr(&sc.sc_if, [10, 0, 5, 1]), Ok(()));
+    assert_eq!((sc.own(&w.n0).naddrs(), parent_of(&w, &sc)), (1, Some("em0".into())));
+}
+
+#[test]
+fn ipv4_frames_find_their_softc_by_vhid_behind_options_too() {
+    let (w, sc) = master();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    let group = EtherHeader { dhost: [1, 0, 0x5e, 0, 0, 0x12], shost: [2; 6], ether_type: 0x800 };
+    let claimed = |packet: &[u8]| {
+        let frame = group.frame(packet);
+        matches!(input::input(em0.if_carp.load(&w.n0).unwrap(), &group, &frame), Claim::Advertisement(_))
+    };
+    let ad = w.ad_of_peer(&sc, 1, 0, 5);
+    assert!(claimed(&ad));
+    let mut with_options = ad.clone();
+    with_options[0] = 0x46;
+    // Where the vhid would be without them.
+    with_options.splice(20..20, [1, 9, 1, 0]);
+    assert!(claimed(&with_options));
+    with_options[25] = 9;
+    assert!(!claimed(&with_options));
+    let mut udp = ad;
+    udp[9] = 17;
+    assert!(!claimed(&udp));
+}
+
+#[test]
 fn ipv6_frames_find_their_softc_by_vhid() {
     let (mut w, sc) = master();
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
@@ -219,5 +268,7 @@ fn an_interface_without_a_vhid_hears_nothing_and_an_init_one_learns_the_counter(
     assert_eq!((sc.state(), sc.own(&w.n0).counter.get()), (State::Init, crate::header::Counter(5)));
     let req = CarpReq { carpr_vhid: crate::carpreq::CARPR_VHID_CLEAR, ..w.keep("secret") };
     w.setvh(&sc, req).unwrap();
+    w.kern.logged.take();
     assert_eq!(w.hear_packet(&sc, &packet), Err(input::DropReason::Vhid));
+    assert_eq!(w.kern.logged.take(), [""; 0], "another vhid is nothing to complain about");
 }

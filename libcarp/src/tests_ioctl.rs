@@ -267,8 +267,46 @@ fn complaints_are_bounded_told_and_can_be_turned_off() {
     w.cx(|cx| log::info(cx, format_args!("unheard")));
     assert_eq!(w.kern.logged.take(), [""; 0]);
     w.carp.own(&w.n0).opts.allow.set(0);
+    w.carp.own(&w.n0).opts.log.set(1);
     let good = w.ad_of_peer(&sc, 1, 0, 1);
     assert_eq!(w.hear_packet(&sc, &good), Err(DropReason::NotAllowed));
+    assert_eq!(w.kern.logged.take(), [""; 0], "what is not allowed is not told either");
+}
+
+#[test]
+fn what_is_wrong_with_an_ipv4_advertisement_is_said_as_upstream_says_it() {
+    let (mut w, sc) = World::with_carp0(100);
+    let body = w.ad_of_peer(&sc, 1, 0, 1)[20..].to_vec();
+    let mut bad_sum = body.clone();
+    bad_sum[8] ^= 1;
+    let to = |body: &[u8], dst| peer_packet(body, 255, dst);
+    let group = [224, 0, 0, 18];
+    assert_eq!(w.hear_packet(&sc, &to(&body[..35], group)), Err(DropReason::Short(55)));
+    assert_eq!(w.hear_packet(&sc, &to(&bad_sum, group)), Err(DropReason::Cksum));
+    assert_eq!(w.hear_packet(&sc, &to(&body, [10, 0, 0, 1])), Err(DropReason::NonMulticast));
+    let mut forged = w.ad_of_peer(&sc, 1, 0, 1)[20..].to_vec();
+    forged[20] ^= 1;
+    forged[6..8].fill(0);
+    let sum = compat::netinet::in_::in_cksum(&forged).to_be_bytes();
+    forged[6..8].copy_from_slice(&sum);
+    assert_eq!(w.hear_packet(&sc, &to(&forged, group)), Err(DropReason::Auth));
+    let said = [
+        "packet too short 55 on carp0",
+        "carp_proto_input: checksum failed on carp0",
+        "carp_proto_input: non-mcast packet on interface: carp0",
+        "carp0: incorrect hash",
+    ];
+    assert_eq!(w.kern.logged.take(), said);
+}
+
+#[test]
+fn a_master_that_is_as_slow_as_a_backup_waits_for_it_is_no_master_only_beyond_that() {
+    let (mut w, sc) = World::with_carp0(100);
+    w.setvh(&sc, CarpReq { carpr_advbase: 2, carpr_advskew: 100, ..w.keep("secret") }).unwrap();
+    w.hear(&sc, 6, 100).unwrap();
+    assert_eq!(sc.state(), State::Backup);
+    w.hear(&sc, 6, 101).unwrap();
+    assert_eq!(sc.state(), State::Master);
 }
 
 #[test]
