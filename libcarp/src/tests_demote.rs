@@ -199,3 +199,14 @@ fn reasons_of_several_interfaces_add_up_and_go_in_any_order() {
         assert_eq!(demotion(&w), (0, 0));
     }
 }
+
+#[test]
+fn the_failure_that_suppresses_already_counts_in_the_next_interval() {
+    let (mut w, sc) = master();
+    w.kern.output_error.set(Some(Errno::ENETDOWN));
+    for _ in 0..3 {
+        let next = w.timers(&sc).0.unwrap();
+        w.pass(next);
+    }
+    assert_eq!((demotion(&w).0, w.timers(&sc).0), (1, Some(SEC + crate::testutil::skew(240))));
+}

@@ -321,3 +321,11 @@ fn an_advertisement_of_another_version_is_counted_and_told() {
     assert_eq!(w.kern.logged.take(), ["carp0; invalid version 3"]);
     assert_eq!(w.carp.own(&w.n0).stats.get().carps_badver, 1);
 }
+
+#[test]
+fn a_request_for_a_state_and_a_skew_advertises_the_new_skew() {
+    let (mut w, sc) = World::with_carp0(100);
+    let req = CarpReq { carpr_state: State::Master as i32, carpr_advskew: 50, ..w.keep("secret") };
+    w.setvh(&sc, req).unwrap();
+    assert!(w.effects().contains(&Ad("carp0", 1, 1, 50)));
+}

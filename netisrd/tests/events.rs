@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Lab, SEC, VIP, VMAC, addr, del, name};
-use compat::net::ethernet::ETHERTYPE_ARP;
+use compat::net::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IP};
 use compat::net::if_::{IfMsghdr, IfReq};
+use compat::netinet::ip::Ip;
 use compat::sys::ctlsock::{MAX_PACKET, Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::sockio::SIOCIFCREATE2;
@@ -144,4 +145,36 @@ fn any_number_of_interfaces_is_listed_page_by_page() {
     }
     assert_eq!(seen.len(), 1000);
     assert!(seen.windows(2).all(|w| w[0] < w[1]));
+}
+
+#[test]
+fn a_mask_that_carp_refuses_is_put_back() {
+    let mut lab = Lab::new(20);
+    let a = lab.machine(2, 1, 0);
+    // carp1 has carp0's vhid, and an address that nothing backs.
+    lab.ok(a, Request::ioctl(SIOCIFCREATE2, &IfReq::new(name("carp1"))));
+    lab.ok(a, common::setvh(name("carp1"), 1, 0));
+    lab.ok(a, common::addr_len(name("carp1"), [10, 0, 0, 7], 25));
+    let list = |lab: &mut Lab| lab.ok(a, Request::sysctl("net.route.iflist.0", &[])).data.len();
+    let routes = |lab: &mut Lab| lab.ok(a, Request::sysctl("net.route.table.0", &[])).data;
+    let before = (list(&mut lab), routes(&mut lab));
+    let refused = lab.world.syscall(a, common::addr_len(name("carp1"), [10, 0, 0, 7], 24));
+    assert_eq!(refused.error, Some(Errno::EEXIST));
+    assert_eq!((list(&mut lab), routes(&mut lab)), before);
+    lab.world.run_for(5 * SEC);
+    assert_eq!(lab.state(a), 2);
+}
+
+#[test]
+fn an_advertisement_in_pieces_is_none() {
+    let mut lab = Lab::new(21);
+    let a = lab.machine(2, 1, 0);
+    let c = lab.client();
+    for (off, len) in [(0x2000, 16), (2, 20)] {
+        let (src, dst) = ([10, 0, 0, 9].into(), [224, 0, 0, 18].into());
+        let ip = Ip { hlen: 20, tos: 0, len: 0, id: 7, off, ttl: 255, p: 112, src, dst };
+        c.send([1, 0, 0x5e, 0, 0, 0x12], ETHERTYPE_IP, &ip.packet(&vec![0x21, 1, 0, 7][..].repeat(len / 4)));
+    }
+    lab.world.run_for(SEC / 100);
+    assert_eq!((lab.int(a, "net.inet.ip.stats.fragments"), lab.stats(a).carps_ipackets), (2, 0));
 }

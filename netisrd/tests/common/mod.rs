@@ -96,6 +96,16 @@ pub fn addr(ifname: IfName, a: [u8; 4]) -> Request {
     Request::ioctl(SIOCAIFADDR, &ifra)
 }
 
+pub fn addr_len(ifname: IfName, a: [u8; 4], len: u32) -> Request {
+    let ifra = IfAliasReq {
+        ifra_name: ifname,
+        ifra_addr: SockAddrIn::new(a.into()),
+        ifra_broadaddr: SockAddrIn::default(),
+        ifra_mask: SockAddrIn::new(compat::netinet::in_::mask_of_len(len).unwrap()),
+    };
+    Request::ioctl(SIOCAIFADDR, &ifra)
+}
+
 pub fn setvh(ifname: IfName, vhid: i32, advskew: i32) -> Request {
     let mut r = CarpReq {
         carpr_state: CARPR_STATE_KEEP,
