@@ -6,9 +6,10 @@ use crate::kernel::{Kernel, bad_answer};
 use compat::net::if_::{IfMsghdr, IfaMsghdr, Iff};
 use compat::net::if_dl::SockAddrDl;
 use compat::netinet::in_::SockAddrIn;
+use compat::netinet6::in6::{SockAddrIn6, len_of_mask6};
 use compat::sys::ctlsock::SYSCTL_IFLIST;
-use compat::sys::socket::{AF_INET, AF_LINK, rt_roundup};
-use std::net::Ipv4Addr;
+use compat::sys::socket::{AF_INET, AF_INET6, AF_LINK, rt_roundup};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// `RTM_VERSION`: messages of another are not for us.
@@ -30,7 +31,7 @@ const RTA_BRD: u32 = 0x80;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Interface {
     pub(crate) name: String,
-    index: u16,
+    pub(crate) index: u16,
     /// `IFT_*`
     pub(crate) if_type: u8,
     pub(crate) flags: Iff,
@@ -39,7 +40,22 @@ pub(crate) struct Interface {
     /// Empty where there is none.
     pub(crate) lladdr: Vec<u8>,
     /// In the machine's order.
-    pub(crate) inet: Vec<Inet>,
+    pub(crate) addrs: Vec<Ifa>,
+}
+
+/// An address of an interface.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ifa {
+    /// The virtual host whose address it is; 0 for the interface's own.
+    pub(crate) vhid: u8,
+    pub(crate) addr: Addr,
+}
+
+/// `ifa_addr`, in a family that is shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Addr {
+    Inet(Inet),
+    Inet6(Inet6),
 }
 
 /// An IPv4 address of an interface.
@@ -51,13 +67,22 @@ pub(crate) struct Inet {
     pub(crate) broadcast: Ipv4Addr,
 }
 
+/// An IPv6 address of an interface.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Inet6 {
+    pub(crate) addr: Ipv6Addr,
+    /// 0 for a mask that is none, as upstream's `prefix` has it.
+    pub(crate) prefixlen: u8,
+    /// Index of a link-local address's interface; 0 for none.
+    pub(crate) scope: u32,
+}
+
 /// Asks for all interfaces, page by page.
 pub(crate) fn read(kernel: &mut Kernel) -> Result<Vec<Interface>, Failure> {
     let mut list: Vec<Interface> = Vec::new();
     loop {
         let next = list.last().map_or(0, |last| u32::from(last.index) + 1);
-        let reply = kernel.sysctl(&format!("{SYSCTL_IFLIST}.{next}"), &[])?;
-        let page = parse(&reply.data).ok_or_else(|| bad_answer(SYSCTL_IFLIST))?;
+        let page = page(kernel, next)?;
         if page.is_empty() {
             return Ok(list);
         }
@@ -66,6 +91,16 @@ pub(crate) fn read(kernel: &mut Kernel) -> Result<Vec<Interface>, Failure> {
         }
         list.extend(page);
     }
+}
+
+/// The one interface with that index.
+pub(crate) fn at(kernel: &mut Kernel, index: u16) -> Result<Option<Interface>, Failure> {
+    Ok(page(kernel, index.into())?.into_iter().find(|i| i.index == index))
+}
+
+fn page(kernel: &mut Kernel, first: u32) -> Result<Vec<Interface>, Failure> {
+    let reply = kernel.sysctl(&format!("{SYSCTL_IFLIST}.{first}"), &[])?;
+    parse(&reply.data).ok_or_else(|| bad_answer(SYSCTL_IFLIST))
 }
 
 fn parse(mut rest: &[u8]) -> Option<Vec<Interface>> {
@@ -81,8 +116,8 @@ fn parse(mut rest: &[u8]) -> Option<Vec<Interface>> {
         match (version, kind) {
             (RTM_VERSION, RTM_IFINFO) => list.push(interface(msg)?),
             (RTM_VERSION, RTM_NEWADDR) => {
-                if let (index, Some(inet)) = address(msg)? {
-                    list.iter_mut().find(|i| i.index == index)?.inet.push(inet);
+                if let (index, Some(ifa)) = address(msg)? {
+                    list.iter_mut().find(|i| i.index == index)?.addrs.push(ifa);
                 }
             }
             _ => {}
@@ -107,21 +142,37 @@ fn interface(msg: &[u8]) -> Option<Interface> {
         metric: head.ifm_data.ifi_metric,
         mtu: head.ifm_data.ifi_mtu,
         lladdr: sdl.sdl_data.get(at..at + usize::from(sdl.sdl_alen))?.to_vec(),
-        inet: Vec::new(),
+        addrs: Vec::new(),
     })
 }
 
-/// The interface's index and the address, if it is one of IPv4.
-fn address(msg: &[u8]) -> Option<(u16, Option<Inet>)> {
+/// The interface's index and the address, if it is of a family that is shown.
+fn address(msg: &[u8]) -> Option<(u16, Option<Ifa>)> {
     let (head, rest) = IfaMsghdr::read_from_prefix(msg).ok()?;
     let sas = sockaddrs(head.ifam_addrs, rest)?;
-    let addr: SockAddrIn = padded(find(&sas, RTA_IFA)?);
-    if addr.sin_family != AF_INET {
-        return Some((head.ifam_index, None));
+    let sa = find(&sas, RTA_IFA)?;
+    let addr = match sa.get(1) {
+        Some(&AF_INET) => Addr::Inet(inet(&sas, sa)),
+        Some(&AF_INET6) => Addr::Inet6(inet6(&sas, sa)),
+        _ => return Some((head.ifam_index, None)),
+    };
+    Some((head.ifam_index, Some(Ifa { vhid: head.ifam_vhid, addr })))
+}
+
+fn inet(sas: &[(u32, &[u8])], sa: &[u8]) -> Inet {
+    let other = |bit| find(sas, bit).map_or(Ipv4Addr::UNSPECIFIED, |sa| padded::<SockAddrIn>(sa).addr());
+    let addr = padded::<SockAddrIn>(sa).addr();
+    Inet { addr, netmask: other(RTA_NETMASK), broadcast: other(RTA_BRD) }
+}
+
+fn inet6(sas: &[(u32, &[u8])], sa: &[u8]) -> Inet6 {
+    let mask = find(sas, RTA_NETMASK).map(|sa| padded::<SockAddrIn6>(sa).addr());
+    let sin6: SockAddrIn6 = padded(sa);
+    Inet6 {
+        addr: sin6.addr(),
+        prefixlen: mask.and_then(len_of_mask6).unwrap_or(0),
+        scope: sin6.sin6_scope_id,
     }
-    let other = |bit| find(&sas, bit).map_or(Ipv4Addr::UNSPECIFIED, |sa| padded::<SockAddrIn>(sa).addr());
-    let inet = Inet { addr: addr.addr(), netmask: other(RTA_NETMASK), broadcast: other(RTA_BRD) };
-    Some((head.ifam_index, Some(inet)))
 }
 
 /// The socket addresses behind a header, one for each bit of `addrs`, lowest
@@ -194,10 +245,30 @@ mod tests {
         [head.as_bytes(), &mask, addr.as_bytes(), brd.as_bytes()].concat()
     }
 
+    fn newaddr6(vhid: u8) -> Vec<u8> {
+        // Trimmed after the eighth byte of the mask.
+        let mask: [u8; 16] = [16, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+        let addr = SockAddrIn6::new("fe80::1".parse().unwrap(), 7);
+        let head = IfaMsghdr {
+            ifam_msglen: 24 + 16 + 32,
+            ifam_version: RTM_VERSION,
+            ifam_type: RTM_NEWADDR,
+            ifam_index: 7,
+            ifam_vhid: vhid,
+            ifam_pad0: 0,
+            ifam_flags: 0,
+            ifam_addrs: (RTA_NETMASK | RTA_IFA) as i32,
+            ifam_addrflags: 0,
+            ifam_metric: 0,
+        };
+        [head.as_bytes(), &mask, addr.as_bytes(), &[0; 4]].concat()
+    }
+
     #[test]
     fn a_message_each_for_interface_and_address_makes_one_interface() {
         let unknown = [8u8, 0, RTM_VERSION, 0x77, 0, 0, 0, 0];
-        let list = parse(&[&ifinfo()[..], &unknown, &newaddr(7)].concat()).unwrap();
+        let list = parse(&[&ifinfo()[..], &newaddr6(3), &unknown, &newaddr(7)].concat()).unwrap();
+        let inet6 = Inet6 { addr: "fe80::1".parse().unwrap(), prefixlen: 64, scope: 7 };
         let inet = Inet {
             addr: Ipv4Addr::new(10, 0, 0, 1),
             netmask: Ipv4Addr::new(255, 255, 255, 0),
@@ -211,7 +282,7 @@ mod tests {
             metric: 3,
             mtu: 1500,
             lladdr: vec![0, 0, 0x5e, 0, 1, 1],
-            inet: vec![inet],
+            addrs: vec![Ifa { vhid: 3, addr: Addr::Inet6(inet6) }, Ifa { vhid: 0, addr: Addr::Inet(inet) }],
         };
         assert_eq!(list, [expected]);
         assert_eq!(parse(&[]), Some(Vec::new()));
@@ -219,9 +290,10 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_changed_anywhere_never_panics() {
-        let good = [ifinfo(), newaddr(7)].concat();
+        let good = [ifinfo(), newaddr(7), newaddr6(0)].concat();
+        let (one, two) = (ifinfo().len(), ifinfo().len() + newaddr(7).len());
         for end in 0..good.len() {
-            let whole = end == 0 || end == ifinfo().len();
+            let whole = [0, one, two].contains(&end);
             assert_eq!(parse(&good[..end]).is_some(), whole, "{end}");
         }
         for at in 0..good.len() {

@@ -2,10 +2,12 @@
 
 use crate::failure::Failure;
 use crate::syscalls::Syscalls;
+use compat::netinet6::in6_var::{SIOCAIFADDR_IN6, SIOCAIFADDR_IN6_VHID, SIOCDIFADDR_IN6};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::sockio::{
-    SIOCAIFADDR, SIOCDIFADDR, SIOCGDRVSPEC, SIOCGIFADDR, SIOCGIFFLAGS, SIOCGIFINDEX, SIOCIFCREATE2,
-    SIOCIFDESTROY, SIOCSIFFLAGS,
+    SIOCAIFADDR, SIOCAIFADDR_VHID, SIOCAIFGROUP, SIOCDIFADDR, SIOCDIFGROUP, SIOCGDRVSPEC, SIOCGIFADDR,
+    SIOCGIFFLAGS, SIOCGIFGATTR, SIOCGIFGMEMB, SIOCGIFGROUP, SIOCGIFINDEX, SIOCIFCREATE2, SIOCIFDESTROY,
+    SIOCSDRVSPEC, SIOCSIFFLAGS, SIOCSIFGATTR,
 };
 use libcarp::carpreq::{SIOCGVH, SIOCSVH};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -65,16 +67,26 @@ pub(crate) fn bad_answer(call: &str) -> Failure {
 
 fn ioctl_name(cmd: u32) -> &'static str {
     match cmd {
-        SIOCAIFADDR => "SIOCAIFADDR",
+        // FreeBSD has no name of its own for those with a vhid.
+        SIOCAIFADDR | SIOCAIFADDR_VHID => "SIOCAIFADDR",
+        SIOCAIFADDR_IN6 | SIOCAIFADDR_IN6_VHID => "SIOCAIFADDR_IN6",
+        SIOCAIFGROUP => "SIOCAIFGROUP",
         SIOCDIFADDR => "SIOCDIFADDR",
+        SIOCDIFADDR_IN6 => "SIOCDIFADDR_IN6",
+        SIOCDIFGROUP => "SIOCDIFGROUP",
         SIOCGDRVSPEC => "SIOCGDRVSPEC",
         SIOCGIFADDR => "SIOCGIFADDR",
         SIOCGIFFLAGS => "SIOCGIFFLAGS",
+        SIOCGIFGATTR => "SIOCGIFGATTR",
+        SIOCGIFGMEMB => "SIOCGIFGMEMB",
+        SIOCGIFGROUP => "SIOCGIFGROUP",
         SIOCGIFINDEX => "SIOCGIFINDEX",
         SIOCGVH => "SIOCGVH",
         SIOCIFCREATE2 => "SIOCIFCREATE2",
         SIOCIFDESTROY => "SIOCIFDESTROY",
+        SIOCSDRVSPEC => "SIOCSDRVSPEC",
         SIOCSIFFLAGS => "SIOCSIFFLAGS",
+        SIOCSIFGATTR => "SIOCSIFGATTR",
         SIOCSVH => "SIOCSVH",
         _ => "ioctl",
     }

@@ -24,6 +24,7 @@ pub const CARPGVHADDR6: u64 = 2;
 pub const CARPPEERS: u64 = 3;
 /// `SIOCSDRVSPEC`: the parent's name, `char[16]`, whatever the addresses say;
 /// empty to let them choose again (OpenBSD's and NetBSD's `carpdev`).
+/// `SIOCGDRVSPEC`: what was set so, to put it back.
 pub const CARPSDEVNAME: u64 = 4;
 /// `CARP_STATES`: what `carpr_state` prints as.
 pub const CARP_STATES: [&str; 3] = ["INIT", "BACKUP", "MASTER"];
@@ -150,5 +151,6 @@ const _: () = assert!(size_of::<CarpStats>() == 128);
 
 /// A `carpr_vhid` that takes the vhid away again. `ifconfig` uses it to undo
 /// a first `SIOCSVH` when a later step of the same line fails (upstream has no
-/// such value).
+/// such value). On an interface that is no carp interface, the sum of this and
+/// the vhid takes that vhid away.
 pub const CARPR_VHID_CLEAR: i32 = i32::MIN;

@@ -1,13 +1,14 @@
 //! Carries out a line: `ifconfig.c: main` and `ifconfig`, `ifclone.c`.
 
-use super::Wanted;
-use super::carp;
 use super::cmds::{Line, Step};
+use super::target::{Target, does_not_exist};
+use super::undo::Done;
+use super::vhaddr::vhaddr;
+use super::{Wanted, group};
 use crate::failure::Failure;
 use crate::kernel::{Kernel, answer};
 use compat::net::if_::{IfName, IfReq, Iff};
-use compat::sys::errno::Errno;
-use compat::sys::sockio::{SIOCGIFFLAGS, SIOCGIFINDEX, SIOCIFCREATE2, SIOCIFDESTROY, SIOCSIFFLAGS};
+use compat::sys::sockio::{SIOCGIFFLAGS, SIOCIFCREATE2, SIOCIFDESTROY, SIOCSIFFLAGS};
 use std::ffi::OsStr;
 use std::io::Write;
 
@@ -19,12 +20,16 @@ pub(crate) fn run(
     wanted: Wanted,
 ) -> Result<(), Failure> {
     let asked = interface_name(word, line.create)?;
-    if exists(kernel, asked)? {
+    // The unit that a name without one gets is not known yet.
+    if !line.create || word.to_string_lossy().ends_with(|c: char| c.is_ascii_digit()) {
+        line.check_scope(asked)?;
+    }
+    if let Some(target) = Target::find(kernel, asked)? {
         if line.create && is_bare(line) {
             return Err(Failure::Message(format!("interface {asked} already exists")));
         }
         return match is_wanted(kernel, asked, wanted)? {
-            true => configure(kernel, out, asked, line),
+            true => configure(kernel, out, target, line),
             false => Ok(()),
         };
     }
@@ -32,7 +37,7 @@ pub(crate) fn run(
         return Err(does_not_exist(word));
     }
     let created = create(kernel, asked)?;
-    if let Err(e) = configure(kernel, out, created, line) {
+    if let Err(e) = configure(kernel, out, Target::created(created), line) {
         // The failure that is told is the line's own.
         let _ = kernel.ioctl(SIOCIFDESTROY, &IfReq::new(created));
         return Err(e);
@@ -50,22 +55,8 @@ fn interface_name(word: &OsStr, create: bool) -> Result<IfName, Failure> {
     })
 }
 
-/// A name that no interface has.
-pub(crate) fn does_not_exist(word: &OsStr) -> Failure {
-    Failure::Message(format!("interface {} does not exist", word.to_string_lossy()))
-}
-
-/// `if_nametoindex(3)`
-pub(crate) fn exists(kernel: &mut Kernel, name: IfName) -> Result<bool, Failure> {
-    match kernel.ioctl(SIOCGIFINDEX, &IfReq::new(name)) {
-        Ok(_) => Ok(true),
-        Err(e) if e.errno() == Some(Errno::ENXIO) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
 fn is_bare(line: &Line) -> bool {
-    line.steps.is_empty() && line.address == Default::default()
+    line.steps.is_empty() && line.address.is_empty()
 }
 
 fn is_wanted(kernel: &mut Kernel, name: IfName, wanted: Wanted) -> Result<bool, Failure> {
@@ -81,50 +72,38 @@ fn create(kernel: &mut Kernel, name: IfName) -> Result<IfName, Failure> {
     answer::<IfReq>("SIOCIFCREATE2", &reply.arg).map(|ifr| ifr.ifr_name)
 }
 
-fn configure(kernel: &mut Kernel, out: &mut dyn Write, name: IfName, line: &Line) -> Result<(), Failure> {
+fn configure(kernel: &mut Kernel, out: &mut dyn Write, target: Target, line: &Line) -> Result<(), Failure> {
+    let name = target.name;
     if line.destroy {
         return kernel.ioctl(SIOCIFDESTROY, &IfReq::new(name)).map(drop);
     }
+    line.check_scope(name)?;
+    let target = line.carp.resolve(kernel, target)?;
+    line.address.check_on(&target)?;
+    if !line.steps.is_empty() {
+        line.carp.foresee(kernel)?;
+        line.address.foresee(kernel, &target)?;
+    }
     let mut done = Vec::new();
-    let result = carry_out(kernel, out, name, line, &mut done);
+    let result = carry_out(kernel, out, &target, line, &mut done);
     if result.is_err() {
         for step in done.iter().rev() {
             // The failure that is told is the line's own.
-            let _ = step.undo(kernel, name);
+            let _ = step.undo(kernel, &target);
         }
     }
     result
-}
-
-/// How a step is taken back when a later one fails: a line takes effect whole
-/// or not at all. Upstream leaves the part before the failure. What a
-/// transition has said on the wire cannot be taken back; so what can be
-/// foreseen is looked at first.
-enum Done {
-    Flags(Iff),
-    Carp(carp::Before),
-}
-
-impl Done {
-    fn undo(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
-        match self {
-            Done::Flags(before) => set_flags(kernel, name, *before),
-            Done::Carp(before) => before.restore(kernel, name),
-        }
-    }
 }
 
 /// The address is the last: nothing has to take it back.
 fn carry_out(
     kernel: &mut Kernel,
     out: &mut dyn Write,
-    name: IfName,
+    target: &Target,
     line: &Line,
     done: &mut Vec<Done>,
 ) -> Result<(), Failure> {
-    if !line.steps.is_empty() {
-        line.address.foresee(kernel, name)?;
-    }
+    let name = target.name;
     for step in &line.steps {
         match step {
             Step::Flag { flag, on } => {
@@ -134,15 +113,28 @@ fn carry_out(
                 set_flags(kernel, name, after)?;
                 done.push(Done::Flags(before));
             }
-            Step::Carp => done.push(Done::Carp(line.carp.apply(kernel, name)?)),
-            Step::Vhaddr => carp::vhaddr(kernel, out, name)?,
+            // The vhid tells whose address goes; it may go with it, and is not
+            // made for it.
+            Step::Carp if target.vhid.is_some() && line.address.deletes() && line.carp.only_names() => {}
+            Step::Carp => line.carp.apply(kernel, target, done)?,
+            Step::Join(group) => {
+                if group::join(kernel, name, *group)? {
+                    done.push(Done::Joined(*group));
+                }
+            }
+            Step::Leave(group) => {
+                if group::leave(kernel, name, *group)? {
+                    done.push(Done::Left(*group));
+                }
+            }
+            Step::Vhaddr => vhaddr(kernel, out, name)?,
         }
     }
-    line.address.apply(kernel, name)
+    line.address.apply(kernel, target)
 }
 
 /// `ifconfig.c: setifflags`
-fn set_flags(kernel: &mut Kernel, name: IfName, flags: Iff) -> Result<(), Failure> {
+pub(crate) fn set_flags(kernel: &mut Kernel, name: IfName, flags: Iff) -> Result<(), Failure> {
     let mut request = IfReq::new(name);
     request.set_flags(flags);
     kernel.ioctl(SIOCSIFFLAGS, &request).map(drop)

@@ -1,18 +1,18 @@
-//! `ifcarp.c`: CARP's keywords and status.
+//! `ifcarp.c`: CARP's keywords.
 
+use super::drvspec;
 use super::number::{AdvBase, AdvSkew, Vhid};
 use super::password::Password;
+use super::peers::PeersChange;
+use super::target::Target;
+use super::undo::Done;
 use crate::failure::Failure;
-use crate::kernel::{Kernel, answer, bad_answer};
-use compat::net::if_::{IfDrv, IfName, IfReq};
-use compat::sys::sockio::SIOCGDRVSPEC;
-use libcarp::carpreq::{
-    CARP_STATES, CARPGDEVNAME, CARPGVHADDR, CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpReq, IfCarpVhaddr,
-    SIOCGVH, SIOCSVH, Vhaf,
-};
+use crate::kernel::{Kernel, bad_answer};
+use compat::net::if_::{IfName, IfReq};
+use compat::sys::errno::Errno;
+use libcarp::carpreq::{CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CARPSDEVNAME, CarpReq, SIOCGVH, SIOCSVH};
 use std::ffi::OsStr;
-use std::io::Write;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 use zeroize::Zeroize;
 
 /// The state that `state` asks for, FreeBSD's keyword.
@@ -40,14 +40,29 @@ impl State {
 /// first two have already changed the machine.
 #[derive(Default)]
 pub(crate) struct CarpChange {
+    /// The first of the words, if there is any.
+    pub(crate) word: Option<&'static str>,
     pub(crate) vhid: Option<Vhid>,
     pub(crate) advbase: Option<AdvBase>,
     pub(crate) advskew: Option<AdvSkew>,
     pub(crate) password: Option<Password>,
     pub(crate) state: Option<State>,
+    pub(crate) peers: PeersChange,
+    /// [`IfName::EMPTY`] is `-carpdev`.
+    pub(crate) carpdev: Option<IfName>,
 }
 
 impl CarpChange {
+    /// `carpdev NAME`: OpenBSD's `setcarpdev`
+    pub(crate) fn set_carpdev(&mut self, word: &OsStr) -> Result<(), Failure> {
+        let name = word.to_str().and_then(IfName::new);
+        self.carpdev = Some(name.ok_or_else(|| {
+            let word = word.to_string_lossy();
+            Failure::Message(format!("carpdev {word}: not a name for an interface"))
+        })?);
+        Ok(())
+    }
+
     /// What no interface can have, whatever its present values are.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match (self.advbase, self.advskew) {
@@ -56,11 +71,73 @@ impl CarpChange {
         }
     }
 
-    /// One SIOCGVH for what the line does not mention, one SIOCSVH. What was
-    /// there before comes back.
-    pub(crate) fn apply(&self, kernel: &mut Kernel, name: IfName) -> Result<Before, Failure> {
-        let before = Secret::get(kernel, name)?;
-        let mut request = Secret(before.0);
+    /// Whether the words are about the interface, as on a carp interface, or
+    /// about one of its virtual hosts, as FreeBSD has it.
+    pub(crate) fn resolve(&self, kernel: &mut Kernel, target: Target) -> Result<Target, Failure> {
+        let Some(word) = self.word else { return Ok(target) };
+        if target.is_carp(kernel)? {
+            return Ok(target);
+        }
+        let name = target.name;
+        match (self.carpdev, self.vhid) {
+            (Some(_), _) => Err(Failure::Message(format!("carpdev: {name} is not a carp interface"))),
+            (None, Some(vhid)) => Ok(target.of_vhid(vhid)),
+            (None, None) => {
+                Err(Failure::Message(format!("'{word}' requires vhid: {name} is not a carp interface")))
+            }
+        }
+    }
+
+    /// Whether the parent that the line names is there, as far as reading
+    /// tells.
+    pub(crate) fn foresee(&self, kernel: &mut Kernel) -> Result<(), Failure> {
+        match self.carpdev.filter(|parent| *parent != IfName::EMPTY) {
+            Some(parent) => Target::find_existing(kernel, parent).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the line only says which virtual host it is about.
+    pub(crate) fn only_names(&self) -> bool {
+        !self.sets_parameters() && self.peers == PeersChange::default()
+    }
+
+    fn sets_parameters(&self) -> bool {
+        self.advbase.is_some() || self.advskew.is_some() || self.password.is_some() || self.state.is_some()
+    }
+
+    /// One SIOCGVH for what the line does not mention, one SIOCSVH; a parent
+    /// and peers on their own.
+    pub(crate) fn apply(
+        &self,
+        kernel: &mut Kernel,
+        target: &Target,
+        done: &mut Vec<Done>,
+    ) -> Result<(), Failure> {
+        let before = match self.vhid.is_some() || self.sets_parameters() {
+            true => Some(Before::read(kernel, target)?),
+            false => None,
+        };
+        // What is wrong with it shows before anything is set.
+        let request = before.as_ref().map(|before| self.request(before)).transpose()?;
+        self.apply_carpdev(kernel, target, done)?;
+        let is_new = before.as_ref().is_some_and(|before| before.is_new);
+        if !is_new {
+            // No advertisement is to go the old way any more.
+            self.apply_peers(kernel, target, done)?;
+        }
+        if let (Some(before), Some(request)) = (before, request) {
+            kernel.ioctl_with(SIOCSVH, &IfReq::new(target.name), request.0.as_bytes())?;
+            done.push(Done::Carp(before));
+        }
+        if is_new {
+            self.apply_peers(kernel, target, done)?;
+        }
+        Ok(())
+    }
+
+    fn request(&self, before: &Before) -> Result<Secret, Failure> {
+        let mut request = Secret(before.carpr.0);
         let carpr = &mut request.0;
         // What was read is stale by the time it is written.
         carpr.carpr_state = self.state.map_or(CARPR_STATE_KEEP, |s| s as i32);
@@ -79,23 +156,71 @@ impl CarpChange {
         if let Some(password) = &self.password {
             carpr.carpr_key = *password.key();
         }
-        kernel.ioctl_with(SIOCSVH, &IfReq::new(name), carpr.as_bytes())?;
-        Ok(Before(before))
+        Ok(request)
+    }
+
+    fn apply_carpdev(
+        &self,
+        kernel: &mut Kernel,
+        target: &Target,
+        done: &mut Vec<Done>,
+    ) -> Result<(), Failure> {
+        let Some(parent) = self.carpdev else { return Ok(()) };
+        // Not CARPGDEVNAME, which also tells a parent that nobody asked for.
+        let before = drvspec::get(kernel, target.name, CARPSDEVNAME, &[])?;
+        set_carpdev(kernel, target.name, parent)?;
+        done.push(Done::Carpdev(before));
+        Ok(())
+    }
+
+    fn apply_peers(&self, kernel: &mut Kernel, target: &Target, done: &mut Vec<Done>) -> Result<(), Failure> {
+        done.extend(self.peers.apply(kernel, target)?.map(Done::Peers));
+        Ok(())
     }
 }
 
-/// What an interface had before a line.
-pub(crate) struct Before(Secret);
+/// Also puts back what was there before.
+pub(crate) fn set_carpdev(kernel: &mut Kernel, name: IfName, parent: IfName) -> Result<(), Failure> {
+    drvspec::set(kernel, name, CARPSDEVNAME, &parent)
+}
+
+/// What an interface or a virtual host had before a line.
+pub(crate) struct Before {
+    carpr: Secret,
+    /// There was no such virtual host; these are the values a new one has.
+    is_new: bool,
+}
 
 impl Before {
+    fn read(kernel: &mut Kernel, target: &Target) -> Result<Before, Failure> {
+        let carpr_vhid = target.vhid.map_or(0, i32::from);
+        let question = CarpReq { carpr_vhid, ..CarpReq::default() };
+        let question = if target.vhid.is_some() { question.as_bytes() } else { &[] };
+        match secrets(kernel, target.name, question) {
+            Ok(mut found) => {
+                let carpr = found.pop().filter(|_| found.is_empty()).ok_or_else(|| bad_answer("SIOCGVH"))?;
+                Ok(Before { carpr, is_new: false })
+            }
+            Err(e) if target.vhid.is_some() && e.errno() == Some(Errno::ENOENT) => {
+                let carpr = CarpReq { carpr_vhid, carpr_advbase: 1, ..CarpReq::default() };
+                Ok(Before { carpr: Secret(carpr), is_new: true })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     /// Puts it back; an interface that had no vhid loses the one it was given.
-    pub(crate) fn restore(&self, kernel: &mut Kernel, name: IfName) -> Result<(), Failure> {
-        let mut request = Secret(self.0.0);
+    pub(crate) fn restore(&self, kernel: &mut Kernel, target: &Target) -> Result<(), Failure> {
+        let mut request = Secret(self.carpr.0);
         request.0.carpr_state = CARPR_STATE_KEEP;
-        if request.0.carpr_vhid <= 0 {
+        if target.vhid.is_some() {
+            if self.is_new {
+                request.0.carpr_vhid += CARPR_VHID_CLEAR;
+            }
+        } else if request.0.carpr_vhid <= 0 {
             request.0.carpr_vhid = CARPR_VHID_CLEAR;
         }
-        kernel.ioctl_with(SIOCSVH, &IfReq::new(name), request.0.as_bytes()).map(drop)
+        kernel.ioctl_with(SIOCSVH, &IfReq::new(target.name), request.0.as_bytes()).map(drop)
     }
 }
 
@@ -108,16 +233,7 @@ fn nonzero_interval(advbase: i32, advskew: i32) -> Result<(), Failure> {
 }
 
 /// A `carpreq` whose key is wiped when it goes out of scope.
-struct Secret(CarpReq);
-
-impl Secret {
-    fn get(kernel: &mut Kernel, name: IfName) -> Result<Secret, Failure> {
-        let mut reply = kernel.ioctl(SIOCGVH, &IfReq::new(name))?;
-        let carpr = answer("SIOCGVH", &reply.data).map(Secret);
-        reply.data.zeroize();
-        carpr
-    }
-}
+pub(crate) struct Secret(pub(crate) CarpReq);
 
 impl Drop for Secret {
     fn drop(&mut self) {
@@ -125,99 +241,15 @@ impl Drop for Secret {
     }
 }
 
-/// `ifcarp.c: carp_status`. An interface that was destroyed meanwhile has
-/// none; `keys` is `-k`.
-pub(crate) fn status(
-    kernel: &mut Kernel,
-    out: &mut dyn Write,
-    name: IfName,
-    keys: bool,
-) -> Result<(), Failure> {
-    let request = match Secret::get(kernel, name) {
-        Err(Failure::Kernel { .. }) => return Ok(()),
-        other => other?,
-    };
-    let carpr = &request.0;
-    if carpr.carpr_vhid > 0 {
-        let state = usize::try_from(carpr.carpr_state).ok().and_then(|s| CARP_STATES.get(s));
-        writeln!(
-            out,
-            "\tcarp: {} vhid {} advbase {} advskew {}",
-            state.unwrap_or(&"<UNKNOWN>"),
-            carpr.carpr_vhid,
-            carpr.carpr_advbase,
-            carpr.carpr_advskew
-        )?;
-    }
-    if keys {
-        write_key(out, &carpr.carpr_key)?;
-    }
-    let devname = devname(kernel, name)?;
-    if !devname.is_empty() {
-        writeln!(out, "\tcarpdev: {devname}")?;
-    }
-    Ok(())
-}
-
-/// The key as one would type it. All zeros is no key, or one that only root
-/// may see.
-fn write_key(out: &mut dyn Write, key: &[u8]) -> Result<(), Failure> {
-    let end = key.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-    if end == 0 {
-        return Ok(());
-    }
-    write!(out, "\tkey \"")?;
-    for b in key.iter().take(end) {
-        match b {
-            b'"' | b'\\' => write!(out, "\\{}", char::from(*b))?,
-            b' '..=b'~' => write!(out, "{}", char::from(*b))?,
-            other => write!(out, "\\x{other:02x}")?,
-        }
-    }
-    Ok(writeln!(out, "\"")?)
-}
-
-fn devname(kernel: &mut Kernel, name: IfName) -> Result<String, Failure> {
-    let request = drvspec(name, CARPGDEVNAME, size_of::<IfName>() as u64);
-    match kernel.ioctl(SIOCGDRVSPEC, &request) {
-        Ok(reply) => Ok(answer::<IfName>("SIOCGDRVSPEC", &reply.data)?.as_str().to_owned()),
-        Err(Failure::Kernel { .. }) => Ok("none".to_owned()),
-        Err(e) => Err(e),
-    }
-}
-
-fn drvspec(name: IfName, cmd: u64, len: u64) -> IfDrv {
-    IfDrv { ifd_name: name, ifd_cmd: cmd, ifd_len: len, ifd_data: 0 }
-}
-
-/// `vhaddr`: `ifcarp.c: getcarp_vhaddr`, except that a refusal is told.
-pub(crate) fn vhaddr(kernel: &mut Kernel, out: &mut dyn Write, name: IfName) -> Result<(), Failure> {
-    let reply = kernel.ioctl(SIOCGDRVSPEC, &drvspec(name, CARPGVHADDR, 0))?;
-    let room = answer::<IfDrv>("SIOCGDRVSPEC", &reply.arg)?.ifd_len;
-    if room == 0 {
-        return Ok(());
-    }
-    let reply = kernel.ioctl(SIOCGDRVSPEC, &drvspec(name, CARPGVHADDR, room))?;
-    let used = answer::<IfDrv>("SIOCGDRVSPEC", &reply.arg)?.ifd_len;
-    let used = usize::try_from(used).ok().and_then(|used| reply.data.get(..used));
-    let (rows, rest) =
-        used.ok_or_else(|| bad_answer("SIOCGDRVSPEC"))?.as_chunks::<{ size_of::<IfCarpVhaddr>() }>();
-    if !rest.is_empty() {
-        return Err(bad_answer("SIOCGDRVSPEC"));
-    }
-    if !rows.is_empty() {
-        write_row(out, "virtual addr", "backing addr", "flags")?;
-    }
-    for row in rows {
-        let carpa: IfCarpVhaddr = zerocopy::transmute!(*row);
-        let backing = carpa.carpa_baddr.addr();
-        let backing = if backing.is_unspecified() { "*".to_owned() } else { backing.to_string() };
-        let owner = Vhaf::from_bits_retain(carpa.carpa_flags).contains(Vhaf::OWNER);
-        write_row(out, &carpa.carpa_addr.addr().to_string(), &backing, if owner { "O" } else { "*" })?;
-    }
-    Ok(())
-}
-
-fn write_row(out: &mut dyn Write, addr: &str, backing: &str, flags: &str) -> Result<(), Failure> {
-    Ok(writeln!(out, "{addr:<15} {backing:<15} {flags}")?)
+/// `SIOCGVH`. On an interface that is no carp interface `question` is a
+/// `carpreq` with the vhid, or 0 for all there are.
+pub(crate) fn secrets(kernel: &mut Kernel, name: IfName, question: &[u8]) -> Result<Vec<Secret>, Failure> {
+    let mut reply = kernel.ioctl_with(SIOCGVH, &IfReq::new(name), question)?;
+    let rows = reply.data.chunks(size_of::<CarpReq>());
+    // All the room at once: a vector that grows leaves copies behind.
+    let mut found = Vec::with_capacity(rows.len());
+    found.extend(rows.map_while(|row| CarpReq::read_from_bytes(row).ok().map(Secret)));
+    let whole = found.len() * size_of::<CarpReq>() == reply.data.len();
+    reply.data.zeroize();
+    if whole { Ok(found) } else { Err(bad_answer("SIOCGVH")) }
 }

@@ -1,12 +1,12 @@
 //! The keywords, and the line they make.
 
-use super::Family;
-use super::address::{AddressChange, Mode};
+use super::address::{AddressChange, Af, Mode};
 use super::carp::{CarpChange, State};
 use super::number::{AdvBase, AdvSkew, Vhid};
 use super::password::Password;
+use super::{Family, group};
 use crate::failure::Failure;
-use compat::net::if_::Iff;
+use compat::net::if_::{IfName, Iff};
 use std::ffi::{OsStr, OsString};
 
 /// What a line asks for, read to its end and checked.
@@ -31,6 +31,10 @@ pub(crate) enum Step {
     Flag { flag: Iff, on: bool },
     /// Where the first of CARP's keywords stands.
     Carp,
+    /// `group G`
+    Join(IfName),
+    /// `-group G`
+    Leave(IfName),
     /// `vhaddr`
     Vhaddr,
 }
@@ -56,7 +60,9 @@ const fn cmd(name: &'static str, act: Act) -> Cmd {
     Cmd { name, act }
 }
 
-/// `ifconfig.c: basic_cmds`, `ifclone.c: clone_cmds`, `ifcarp.c: carp_cmds`.
+/// `ifconfig.c: basic_cmds`, `ifclone.c: clone_cmds`, `ifgroup.c: group_cmds`,
+/// `af_inet6.c: inet6_cmds`, `ifcarp.c: carp_cmds` and FreeBSD's `carp.c`;
+/// `carpdev` is OpenBSD's.
 const CMDS: &[Cmd] = &[
     cmd("up", Flag(Iff::UP, true)),
     cmd("down", Flag(Iff::UP, false)),
@@ -81,20 +87,31 @@ const CMDS: &[Cmd] = &[
     cmd("-alias", Alias(Mode::Delete)),
     cmd("delete", Alias(Mode::Delete)),
     cmd("remove", Alias(Mode::Delete)),
-    cmd("netmask", NextArg(|line, v| line.address.set_mask(v))),
-    cmd("broadcast", NextArg(|line, v| line.address.set_broadcast(v))),
+    cmd("netmask", NextArg(|line, v| line.address.inet.set_mask(v))),
+    cmd("broadcast", NextArg(|line, v| line.address.inet.set_broadcast(v))),
+    cmd("prefixlen", NextArg(|line, v| line.address.inet6.set_prefixlen(v))),
     cmd("destroy", Bare(|line| line.destroy = true)),
     cmd("unplumb", Bare(|line| line.destroy = true)),
+    cmd("group", NextArg(|line, v| group::name("group", v).map(|g| line.steps.push(Step::Join(g))))),
+    cmd("-group", NextArg(|line, v| group::name("-group", v).map(|g| line.steps.push(Step::Leave(g))))),
     cmd("vhaddr", Bare(|line| line.steps.push(Step::Vhaddr))),
-    cmd("vhid", NextArg(|line, v| Vhid::parse(v).map(|x| line.carp().vhid = Some(x)))),
-    cmd("advbase", NextArg(|line, v| AdvBase::parse(v).map(|x| line.carp().advbase = Some(x)))),
-    cmd("advskew", NextArg(|line, v| AdvSkew::parse(v).map(|x| line.carp().advskew = Some(x)))),
-    cmd("pass", NextArg(|line, v| Password::from_word(v).map(|x| line.carp().password = Some(x)))),
+    cmd("vhid", NextArg(|line, v| Vhid::parse(v).map(|x| line.carp("vhid").vhid = Some(x)))),
+    cmd("advbase", NextArg(|line, v| AdvBase::parse(v).map(|x| line.carp("advbase").advbase = Some(x)))),
+    cmd("advskew", NextArg(|line, v| AdvSkew::parse(v).map(|x| line.carp("advskew").advskew = Some(x)))),
+    cmd("pass", NextArg(|line, v| Password::from_word(v).map(|x| line.carp("pass").password = Some(x)))),
     cmd(
         "passfile",
-        NextArg(|line, v| Password::from_file(v.as_ref()).map(|x| line.carp().password = Some(x))),
+        NextArg(|line, v| Password::from_file(v.as_ref()).map(|x| line.carp("passfile").password = Some(x))),
     ),
-    cmd("state", NextArg(|line, v| State::parse(v).map(|x| line.carp().state = Some(x)))),
+    cmd("state", NextArg(|line, v| State::parse(v).map(|x| line.carp("state").state = Some(x)))),
+    cmd("peer", NextArg(|line, v| line.carp("peer").peers.set_peer(v))),
+    cmd("-peer", Bare(|line| line.carp("-peer").peers.mcast())),
+    cmd("mcast", Bare(|line| line.carp("mcast").peers.mcast())),
+    cmd("peer6", NextArg(|line, v| line.carp("peer6").peers.set_peer6(v))),
+    cmd("-peer6", Bare(|line| line.carp("-peer6").peers.mcast6())),
+    cmd("mcast6", Bare(|line| line.carp("mcast6").peers.mcast6())),
+    cmd("carpdev", NextArg(|line, v| line.carp("carpdev").set_carpdev(v))),
+    cmd("-carpdev", Bare(|line| line.carp("-carpdev").carpdev = Some(IfName::EMPTY))),
 ];
 
 impl Line {
@@ -144,8 +161,8 @@ impl Line {
             return Err(Failure::Message(format!("'{word}' comes first after the interface")));
         }
         match Family::named(word) {
-            // The only one that has addresses to set.
-            Some(Family::Inet) => Ok(()),
+            Some(Family::Inet) => self.address.set_family(Af::Inet),
+            Some(Family::Inet6) => self.address.set_family(Af::Inet6),
             Some(Family::Link) => {
                 let word = word.to_string_lossy();
                 Err(Failure::Message(format!("'{word}' only shows: it goes with no other keyword")))
@@ -154,8 +171,15 @@ impl Line {
         }
     }
 
-    fn carp(&mut self) -> &mut CarpChange {
-        if !self.steps.contains(&Step::Carp) {
+    /// Scopes must be the name of the interface that the line is for.
+    pub(crate) fn check_scope(&self, name: IfName) -> Result<(), Failure> {
+        self.address.check_scope(name)?;
+        self.carp.peers.check_scope(name)
+    }
+
+    fn carp(&mut self, word: &'static str) -> &mut CarpChange {
+        if self.carp.word.is_none() {
+            self.carp.word = Some(word);
             self.steps.push(Step::Carp);
         }
         &mut self.carp

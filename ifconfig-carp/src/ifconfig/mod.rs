@@ -7,10 +7,19 @@
 mod address;
 mod apply;
 mod carp;
+mod carp_status;
 mod cmds;
+mod drvspec;
+mod group;
+mod inet;
+mod inet6;
 mod number;
 mod password;
+mod peers;
 mod status;
+mod target;
+mod undo;
+mod vhaddr;
 
 use crate::cli::Program;
 use crate::failure::Failure;
@@ -18,6 +27,7 @@ use crate::kernel::Kernel;
 use crate::syscalls::Syscalls;
 use clap::Parser;
 use cmds::Line;
+use group::GroupTask;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,15 +36,23 @@ const PROGRAM: Program = Program { name: "ifconfig-carp", usage: USAGE };
 
 const USAGE: &str = "\
 usage: ifconfig-carp [-S socket] [-k] interface [inet] [address[/len]] [parameters]
+       ifconfig-carp [-S socket] [-k] interface inet6 [address[/len]] [parameters]
        ifconfig-carp [-S socket] interface create [parameters]
        ifconfig-carp [-S socket] interface destroy
        ifconfig-carp [-S socket] -a [-k] [-d | -u] [address_family]
        ifconfig-carp [-S socket] -l [-d | -u] [address_family]
        ifconfig-carp [-S socket] [-k] [-d | -u]
+       ifconfig-carp [-S socket] [-v] -g group
+       ifconfig-carp [-S socket] -g group carpdemote | -carpdemote [n]
 parameters:
-       [alias | -alias] [netmask mask] [broadcast address] [up | down]
+       [alias | -alias] [netmask mask] [broadcast address] [prefixlen n]
+       [up | down] [group name | -group name]
        [vhid n] [advbase n] [advskew n] [pass password | passfile path]
-       [state master | backup] [vhaddr]
+       [state master | backup] [peer address | mcast] [peer6 address | mcast6]
+on a carp interface also:
+       [carpdev interface | -carpdev] [vhaddr]
+on any other, vhid n comes with the parameters of CARP, and with an address
+that is that virtual host's.
 ";
 
 /// The options in front of the interface.
@@ -51,9 +69,12 @@ struct Options {
     up: bool,
     #[arg(short = 'k')]
     keys: bool,
-    /// Accepted: there is nothing more to tell.
+    /// Of a group, its demotion counter too; of the rest there is no more to
+    /// tell.
     #[arg(short = 'v')]
-    _verbose: bool,
+    verbose: bool,
+    #[arg(short = 'g')]
+    group: Option<OsString>,
     #[arg(short = 'S')]
     socket: Option<PathBuf>,
     #[arg(short = 'h', long = "help")]
@@ -73,7 +94,7 @@ pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, st
 }
 
 fn dispatch(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write) -> Result<(), Failure> {
-    let options: Options = PROGRAM.options(argv)?;
+    let options = options(argv)?;
     if options.help {
         return PROGRAM.help(stdout);
     }
@@ -89,8 +110,23 @@ fn dispatch(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write) -
         Task::Names(family) => status::names(&mut kernel, stdout, options.wanted(), family),
         Task::ShowAll(family) => status::all(&mut kernel, stdout, options.view(family)),
         Task::Show(name, family) => status::one(&mut kernel, stdout, name, options.view(family)),
+        Task::Group(name, task) => task.run(&mut kernel, stdout, name, options.verbose),
         Task::Configure(name, line) => apply::run(&mut kernel, stdout, name, &line, options.wanted()),
     }
+}
+
+/// `-carpdemote` is a word, though it stands where options end.
+fn options(argv: &[OsString]) -> Result<Options, Failure> {
+    if let Some(at) = argv.iter().position(|word| word == "-carpdemote") {
+        let (front, words) = argv.split_at(at);
+        match PROGRAM.options::<Options>(front) {
+            Ok(options) if options.group.is_some() && options.words.is_empty() => {
+                return Ok(Options { words: words.to_vec(), ..options });
+            }
+            _ => {}
+        }
+    }
+    PROGRAM.options(argv)
 }
 
 /// What the command line asks for.
@@ -98,7 +134,8 @@ enum Task<'a> {
     Names(Option<Family>),
     ShowAll(Option<Family>),
     Show(&'a OsStr, Option<Family>),
-    Configure(&'a OsStr, Line),
+    Group(&'a OsStr, GroupTask),
+    Configure(&'a OsStr, Box<Line>),
 }
 
 fn task(options: &Options) -> Result<Task<'_>, Failure> {
@@ -106,6 +143,13 @@ fn task(options: &Options) -> Result<Task<'_>, Failure> {
         return Err(Failure::Usage);
     }
     let words = options.words.as_slice();
+    if let Some(group) = &options.group {
+        let alone = !(options.names || options.all || options.up || options.down || options.keys);
+        return match alone {
+            true => Ok(Task::Group(group, GroupTask::parse(words)?)),
+            false => Err(Failure::Usage),
+        };
+    }
     if options.all || options.names || words.is_empty() {
         let family = match words {
             [] => None,
@@ -118,7 +162,7 @@ fn task(options: &Options) -> Result<Task<'_>, Failure> {
         [] => Err(Failure::Usage),
         [name] => Ok(Task::Show(name, None)),
         [name, word] if Family::named(word).is_some() => Ok(Task::Show(name, Family::named(word))),
-        [name, rest @ ..] => Ok(Task::Configure(name, Line::parse(rest)?)),
+        [name, rest @ ..] => Ok(Task::Configure(name, Box::new(Line::parse(rest)?))),
     }
 }
 
@@ -164,10 +208,17 @@ struct View {
     keys: bool,
 }
 
+impl View {
+    fn shows(&self, family: Family) -> bool {
+        self.family.is_none_or(|only| only == family)
+    }
+}
+
 /// `struct afswtch`, the part that is a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     Inet,
+    Inet6,
     Link,
 }
 
@@ -176,6 +227,7 @@ impl Family {
     fn named(word: &OsStr) -> Option<Family> {
         match word.to_str()? {
             "inet" => Some(Family::Inet),
+            "inet6" => Some(Family::Inet6),
             "link" | "ether" | "lladdr" => Some(Family::Link),
             _ => None,
         }

@@ -16,6 +16,10 @@ pub(crate) struct AdvBase(u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AdvSkew(u8);
 
+/// What comes on top of a group's demotion counter, 0 to 128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Demotion(u8);
+
 impl Vhid {
     /// `ifcarp.c: setcarp_vhid`
     pub(crate) fn parse(text: &OsStr) -> Result<Vhid, Failure> {
@@ -23,6 +27,11 @@ impl Vhid {
             return Err(Failure::message("vhid must be greater than 0"));
         }
         number("vhid", text, 1, 255).map(Vhid)
+    }
+
+    /// `carpr_vhid`; `None` for none.
+    pub(crate) fn from_c_int(v: i32) -> Option<Vhid> {
+        u8::try_from(v).ok().filter(|v| *v != 0).map(Vhid)
     }
 }
 
@@ -41,6 +50,18 @@ impl AdvSkew {
     }
 }
 
+impl Demotion {
+    /// OpenBSD's `ifconfig.c: setgroupattribs`
+    pub(crate) fn parse(text: &OsStr) -> Result<Demotion, Failure> {
+        number("carpdemote", text, 0, 128).map(Demotion)
+    }
+}
+
+/// `af_inet6.c: in6_getprefix`, except for 0, of which upstream makes 128.
+pub(crate) fn prefixlen(text: &OsStr) -> Result<u8, Failure> {
+    number("prefixlen", text, 1, 128)
+}
+
 macro_rules! into_c_int {
     ($($t:ty),*) => {$(
         impl From<$t> for i32 {
@@ -50,7 +71,13 @@ macro_rules! into_c_int {
         }
     )*};
 }
-into_c_int!(Vhid, AdvBase, AdvSkew);
+impl From<Vhid> for u32 {
+    fn from(v: Vhid) -> u32 {
+        v.0.into()
+    }
+}
+
+into_c_int!(Vhid, AdvBase, AdvSkew, Demotion);
 
 fn number(keyword: &str, text: &OsStr, low: u8, high: u8) -> Result<u8, Failure> {
     digits(text).and_then(|d| d.parse().ok()).filter(|n| (low..=high).contains(n)).ok_or_else(|| {

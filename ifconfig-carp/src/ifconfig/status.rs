@@ -1,9 +1,10 @@
-//! Shows interfaces: `ifconfig.c: status`, `af_link.c`, `af_inet.c`.
+//! Shows interfaces: `ifconfig.c: status`, `af_link.c`, `af_inet.c`,
+//! `af_inet6.c`.
 
-use super::apply::{does_not_exist, exists};
-use super::{Family, View, Wanted, carp};
+use super::target::{Target, does_not_exist};
+use super::{Family, View, Wanted, carp_status, group};
 use crate::failure::Failure;
-use crate::iflist::{self, Inet, Interface};
+use crate::iflist::{self, Addr, Inet, Inet6, Interface};
 use crate::kernel::Kernel;
 use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff};
 use std::ffi::OsStr;
@@ -37,13 +38,9 @@ pub(crate) fn all(kernel: &mut Kernel, out: &mut dyn Write, view: View) -> Resul
 /// One interface, by name.
 pub(crate) fn one(kernel: &mut Kernel, out: &mut dyn Write, word: &OsStr, view: View) -> Result<(), Failure> {
     let name = word.to_str().and_then(IfName::new).ok_or_else(|| does_not_exist(word))?;
-    if !exists(kernel, name)? {
-        return Err(does_not_exist(word));
-    }
-    let list = iflist::read(kernel)?;
-    // It may have been destroyed in between.
-    let interface = list.iter().find(|i| i.name == name.as_str()).ok_or_else(|| does_not_exist(word))?;
-    status(kernel, out, interface, view)
+    let target = Target::find(kernel, name)?.ok_or_else(|| does_not_exist(word))?;
+    let interface = target.interface(kernel)?;
+    status(kernel, out, &interface, view)
 }
 
 fn status(
@@ -57,18 +54,27 @@ fn status(
     }
     let Interface { name, metric, mtu, .. } = interface;
     writeln!(out, "{name}: flags={} metric {metric} mtu {mtu}", printb(interface.flags))?;
-    if view.family != Some(Family::Inet) {
+    if view.shows(Family::Link) {
         write_link(out, interface)?;
     }
-    if view.family != Some(Family::Link) {
-        for inet in &interface.inet {
-            write_inet(out, interface.flags, inet)?;
+    for ifa in &interface.addrs {
+        match &ifa.addr {
+            Addr::Inet(inet) if view.shows(Family::Inet) => write_inet(out, interface.flags, inet)?,
+            Addr::Inet6(inet6) if view.shows(Family::Inet6) => write_inet6(out, interface, inet6)?,
+            _ => continue,
+        }
+        match ifa.vhid {
+            0 => writeln!(out)?,
+            vhid => writeln!(out, " vhid {vhid}")?,
         }
     }
-    match (view.family, interface.if_type, IfName::new(name)) {
-        (None, IFT_CARP, Some(name)) => carp::status(kernel, out, name, view.keys),
-        _ => Ok(()),
+    let (None, Some(name)) = (view.family, IfName::new(name)) else { return Ok(()) };
+    let target = Target::listed(name, interface);
+    match interface.if_type {
+        IFT_CARP => carp_status::of_carp(kernel, out, &target, view.keys)?,
+        _ => carp_status::of_vhids(kernel, out, &target, view.keys)?,
     }
+    group::status(kernel, out, name)
 }
 
 /// `ifconfig.c: printb` with `IFFBITS`. The two agree on order and names, and
@@ -90,7 +96,7 @@ fn write_link(out: &mut dyn Write, interface: &Interface) -> Result<(), Failure>
     Ok(writeln!(out, "\t{word} {}", octets.join(":"))?)
 }
 
-/// `af_inet.c: in_status`
+/// `af_inet.c: in_status`, without the line's end.
 fn write_inet(out: &mut dyn Write, flags: Iff, inet: &Inet) -> Result<(), Failure> {
     write!(out, "\tinet {}", inet.addr)?;
     if flags.contains(Iff::POINTOPOINT) {
@@ -100,5 +106,21 @@ fn write_inet(out: &mut dyn Write, flags: Iff, inet: &Inet) -> Result<(), Failur
     if flags.contains(Iff::BROADCAST) && !inet.broadcast.is_unspecified() {
         write!(out, " broadcast {}", inet.broadcast)?;
     }
-    Ok(writeln!(out)?)
+    Ok(())
+}
+
+/// `af_inet6.c: in6_status`, without the line's end.
+fn write_inet6(out: &mut dyn Write, interface: &Interface, inet6: &Inet6) -> Result<(), Failure> {
+    write!(out, "\tinet6 {}", inet6.addr)?;
+    match inet6.scope {
+        0 => {}
+        // getnameinfo(3) knows only names of interfaces there are.
+        scope if scope == interface.index.into() => write!(out, "%{}", interface.name)?,
+        other => write!(out, "%{other}")?,
+    }
+    write!(out, " prefixlen {}", inet6.prefixlen)?;
+    if inet6.scope != 0 {
+        write!(out, " scopeid {:#x}", inet6.scope)?;
+    }
+    Ok(())
 }

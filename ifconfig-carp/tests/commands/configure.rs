@@ -1,7 +1,7 @@
 //! Which requests a line sends, all of them and in order.
 
 use crate::machine::Machine;
-use crate::{failure, ifconfig, run_on, success};
+use crate::{failure, ifconfig, requests_of, run_on, success};
 use compat::net::if_::{IfAliasReq, IfName, IfReq, Iff};
 use compat::netinet::in_::SockAddrIn;
 use compat::sys::ctlsock::Request;
@@ -13,17 +13,14 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use zerocopy::IntoBytes;
 
+/// Asks what carp0 is: CARP's keywords are about it, or about a virtual host.
+const KIND: &str = "sysctl net.route.iflist.2 []";
 /// No key.
 const NO_KEY: &str = "....................";
 
 /// Runs a line that must succeed silently on a fresh machine.
 fn requests(line: &str) -> Vec<String> {
     requests_of(&mut Machine::new(), line)
-}
-
-fn requests_of(machine: &mut Machine, line: &str) -> Vec<String> {
-    assert_eq!(ifconfig(machine, line), success(""), "{line}");
-    std::mem::take(&mut machine.log)
 }
 
 #[test]
@@ -70,6 +67,7 @@ fn a_line_that_fails_at_its_end_takes_back_what_it_did() {
     let clear = i32::MIN;
     let log = [
         "SIOCGIFINDEX carp0".to_owned(),
+        KIND.into(),
         "SIOCGVH carp0".into(),
         "SIOCSVH carp0 state -1 vhid 1 advbase 1 advskew 0 key x...................".into(),
         "SIOCGIFFLAGS carp0".into(),
@@ -86,8 +84,10 @@ fn a_line_that_fails_at_its_end_takes_back_what_it_did() {
 fn create_of_what_exists_fails_alone_and_is_no_matter_with_more_behind_it() {
     let mut m = Machine::new();
     let expected = failure("ifconfig-carp: interface carp0 already exists");
-    assert_eq!(ifconfig(&mut m, "carp0 create"), expected);
-    assert_eq!(m.log, ["SIOCGIFINDEX carp0"]);
+    for line in ["carp0 create", "carp0 create inet", "carp0 create inet6"] {
+        assert_eq!(ifconfig(&mut m, line), expected);
+        assert_eq!(std::mem::take(&mut m.log), ["SIOCGIFINDEX carp0"]);
+    }
     let expected = ["SIOCGIFINDEX carp0", "SIOCGIFFLAGS carp0", "SIOCSIFFLAGS carp0 0x8803"];
     assert_eq!(requests("carp0 create up"), expected);
 }
@@ -103,6 +103,7 @@ fn destroy_is_one_request() {
 fn the_keywords_of_carp_make_one_pair_and_the_address_comes_last() {
     let expected = [
         "SIOCGIFINDEX carp0",
+        KIND,
         "SIOCGVH carp0",
         "SIOCSVH carp0 state -1 vhid 1 advbase 1 advskew 0 key mekmitasdigoat......",
         "SIOCGIFADDR carp0",
@@ -143,7 +144,7 @@ fn a_vhid_that_is_not_set_stays_so_and_an_empty_password_is_one() {
     let args = ["carp0", "pass", "", "advskew", "254"].map(Into::into);
     assert_eq!(run_on(ifconfig_carp::ifconfig::run, &mut m, &args), success(""));
     let expected = format!("SIOCSVH carp0 state -1 vhid -1 advbase 1 advskew 254 key {NO_KEY}");
-    assert_eq!(m.log, ["SIOCGIFINDEX carp0", "SIOCGVH carp0", &expected]);
+    assert_eq!(m.log, ["SIOCGIFINDEX carp0", KIND, "SIOCGVH carp0", &expected]);
 }
 
 #[test]
@@ -191,6 +192,7 @@ fn a_netmask_alone_is_for_the_address_there_is() {
 fn flags_are_got_and_set_one_by_one_in_the_order_of_the_line() {
     let expected = [
         "SIOCGIFINDEX carp0",
+        KIND,
         "SIOCGIFFLAGS carp0",
         "SIOCSIFFLAGS carp0 0x8803",
         "SIOCGVH carp0",

@@ -2,19 +2,24 @@
 //! keeps to the ABI in what it reads and answers, and logs each request as a
 //! line of text.
 
-use compat::net::if_::{
-    IFT_CARP, IFT_ETHER, IfAliasReq, IfData, IfDrv, IfMsghdr, IfName, IfReq, IfaMsghdr, Iff,
-};
-use compat::net::if_dl::SockAddrDl;
+mod carp;
+mod describe;
+mod group;
+mod lists;
+
+use compat::net::if_::{IFT_CARP, IFT_ETHER, IfAliasReq, IfAliasReqVhid, IfName, IfReq, Iff};
 use compat::netinet::in_::{SockAddrIn, class_mask};
+use compat::netinet6::in6::{SockAddrIn6, len_of_mask6};
+use compat::netinet6::in6_var::*;
 use compat::sys::ctlsock::{CtlType, Op, Reply, Request, SYSCTL_IFLIST, SYSCTL_NAMES};
 use compat::sys::errno::Errno;
 use compat::sys::ioccom::{IOC_OUT, parm_len};
 use compat::sys::sockio::*;
+use describe::{describe, ifreq};
 use ifconfig_carp::{CallError, Syscalls};
 use libcarp::carpreq::*;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -25,9 +30,21 @@ pub(crate) struct Iface {
     pub(crate) lladdr: [u8; 6],
     /// Address and netmask.
     pub(crate) addrs: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// Address and length of its prefix.
+    pub(crate) addrs6: Vec<(Ipv6Addr, u8)>,
+    /// Which virtual host's an address is, if not the interface's.
+    pub(crate) owners: BTreeMap<IpAddr, u8>,
     pub(crate) carp: CarpReq,
     pub(crate) carpdev: &'static str,
+    /// What `carpdev` set.
+    pub(crate) wanted_carpdev: IfName,
     pub(crate) vhaddrs: Vec<IfCarpVhaddr>,
+    pub(crate) vhaddrs6: Vec<IfCarpVhaddr6>,
+    /// The virtual hosts of an interface that is no carp interface.
+    pub(crate) vhosts: BTreeMap<i32, CarpReq>,
+    /// By vhid, 0 on a carp interface; where there is none, CARP's groups.
+    pub(crate) peers: BTreeMap<u32, CarpPeers>,
+    pub(crate) groups: Vec<IfName>,
 }
 
 impl Iface {
@@ -38,9 +55,16 @@ impl Iface {
             flags: Iff::from_bits_retain(0x8843),
             lladdr: [2, 0, 0, 0, 0, 0xa],
             addrs: Vec::new(),
+            addrs6: Vec::new(),
+            owners: BTreeMap::new(),
             carp: CarpReq::default(),
             carpdev: "",
+            wanted_carpdev: IfName::EMPTY,
             vhaddrs: Vec::new(),
+            vhaddrs6: Vec::new(),
+            vhosts: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            groups: vec![IfName::new("all").unwrap()],
         }
     }
 
@@ -52,6 +76,7 @@ impl Iface {
             flags: Iff::from_bits_retain(0x8802),
             lladdr: [0; 6],
             carp,
+            groups: ["all", "carp"].map(|g| IfName::new(g).unwrap()).to_vec(),
             ..Iface::ether(name)
         }
     }
@@ -60,6 +85,8 @@ impl Iface {
 #[derive(Default)]
 pub(crate) struct Machine {
     pub(crate) ifaces: Vec<Iface>,
+    /// `ifg_carp_demoted`
+    pub(crate) demoted: BTreeMap<IfName, i32>,
     pub(crate) sysctls: BTreeMap<&'static str, (CtlType, Vec<u8>)>,
     /// All requests, in order.
     pub(crate) log: Vec<String>,
@@ -73,6 +100,21 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// All that a line can change, as text.
+    pub(crate) fn snapshot(&self) -> String {
+        let iface = |i: &Iface| {
+            let vhosts: Vec<_> = i.vhosts.values().map(|v| v.as_bytes().to_vec()).collect();
+            let peers: Vec<_> =
+                i.peers.values().filter(|p| **p != carp::default_peers(p.carpp_vhid)).collect();
+            let mut groups = i.groups.clone();
+            groups.sort();
+            let carp = i.carp.as_bytes();
+            let own = (&i.name, i.flags, &i.addrs, &i.addrs6, &i.owners);
+            format!("{own:?} {carp:?} {vhosts:?} {peers:?} {groups:?} {:?}\n", i.wanted_carpdev)
+        };
+        self.ifaces.iter().map(iface).collect::<String>() + &format!("{:?}", self.demoted)
+    }
+
     /// em0 with 10.0.0.2/24 and an untouched carp0.
     pub(crate) fn new() -> Machine {
         let mut em0 = Iface::ether("em0");
@@ -82,6 +124,10 @@ impl Machine {
 
     pub(crate) fn carp0(&mut self) -> &mut Iface {
         self.ifaces.iter_mut().find(|i| i.name == "carp0").unwrap()
+    }
+
+    pub(crate) fn em0(&mut self) -> &mut Iface {
+        self.ifaces.iter_mut().find(|i| i.name == "em0").unwrap()
     }
 
     fn iface(&mut self, name: IfName) -> Result<&mut Iface, Errno> {
@@ -99,8 +145,14 @@ impl Machine {
             return Err(errno);
         }
         let (arg, data) = match request.cmd {
-            SIOCGDRVSPEC => self.drvspec(ifdrv(request))?,
-            SIOCAIFADDR => self.add_address(IfAliasReq::read_from_bytes(&request.arg).unwrap())?,
+            SIOCGDRVSPEC => self.get_drvspec(request)?,
+            SIOCSDRVSPEC => self.set_drvspec(request)?,
+            SIOCAIFADDR | SIOCAIFADDR_VHID => self.add_address(request)?,
+            SIOCAIFADDR_IN6 | SIOCAIFADDR_IN6_VHID => self.add_address6(request)?,
+            SIOCDIFADDR_IN6 => self.delete_address6(In6IfReq::read_from_bytes(&request.arg).unwrap())?,
+            SIOCAIFGROUP | SIOCDIFGROUP | SIOCGIFGROUP | SIOCGIFGMEMB | SIOCSIFGATTR | SIOCGIFGATTR => {
+                self.group_ioctl(request)?
+            }
             _ => self.interface_ioctl(request.cmd, ifreq(request), &request.data)?,
         };
         let arg = if request.cmd & IOC_OUT != 0 { arg } else { Vec::new() };
@@ -120,7 +172,11 @@ impl Machine {
                 self.iface(ifr.ifr_name)?;
                 self.ifaces.retain(|i| i.name != ifr.ifr_name.as_str());
             }
-            SIOCGIFINDEX => drop(self.iface(ifr.ifr_name)?),
+            SIOCGIFINDEX => {
+                self.iface(ifr.ifr_name)?;
+                let at = self.ifaces.iter().position(|i| i.name == ifr.ifr_name.as_str()).unwrap();
+                ifr.ifr_ifru[..2].copy_from_slice(&(at as u16 + 1).to_ne_bytes());
+            }
             SIOCGIFFLAGS => ifr.set_flags(self.iface(ifr.ifr_name)?.flags),
             SIOCSIFFLAGS => self.iface(ifr.ifr_name)?.flags = ifr.flags(),
             SIOCGIFADDR => {
@@ -128,15 +184,11 @@ impl Machine {
                 ifr.set_sin(SockAddrIn::new(first));
             }
             SIOCDIFADDR => self.iface(ifr.ifr_name)?.delete(ifr.sin())?,
-            SIOCGVH => out = self.carp(ifr.ifr_name)?.carp.as_bytes().to_vec(),
-            SIOCSVH => self.carp(ifr.ifr_name)?.carp = CarpReq::read_from_bytes(data).unwrap(),
+            SIOCGVH => out = self.iface(ifr.ifr_name)?.getvh(data)?,
+            SIOCSVH => self.iface(ifr.ifr_name)?.setvh(CarpReq::read_from_bytes(data).unwrap())?,
             other => panic!("ioctl {other:#x}"),
         }
         Ok((ifr.as_bytes().to_vec(), out))
-    }
-
-    fn carp(&mut self, name: IfName) -> Result<&mut Iface, Errno> {
-        Some(self.iface(name)?).filter(|i| i.if_type == IFT_CARP).ok_or(Errno::EINVAL)
     }
 
     fn create(&mut self, name: IfName) -> Result<IfName, Errno> {
@@ -149,28 +201,48 @@ impl Machine {
         IfName::new(&name).ok_or(Errno::EINVAL)
     }
 
-    fn add_address(&mut self, ifra: IfAliasReq) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+    fn add_address(&mut self, request: &Request) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        let (ifra, vhid) = match IfAliasReqVhid::read_from_bytes(&request.arg) {
+            Ok(r) => (r.ifra, r.ifra_vhid),
+            Err(_) => (IfAliasReq::read_from_bytes(&request.arg).unwrap(), 0),
+        };
         let addr = ifra.ifra_addr.addr();
         let mask = if ifra.ifra_mask.sin_len == 0 { class_mask(addr) } else { ifra.ifra_mask.addr() };
-        self.iface(ifra.ifra_name)?.addrs.push((addr, mask));
+        let iface = self.iface(ifra.ifra_name)?;
+        iface.own(addr.into(), vhid)?;
+        iface.addrs.push((addr, mask));
         Ok((Vec::new(), Vec::new()))
     }
 
-    fn drvspec(&mut self, mut ifd: IfDrv) -> Result<(Vec<u8>, Vec<u8>), Errno> {
-        let iface = self.carp(ifd.ifd_name)?;
-        let data = match ifd.ifd_cmd {
-            CARPGDEVNAME => {
-                let name = IfName::new(iface.carpdev).unwrap_or(IfName::EMPTY);
-                name.as_bytes().to_vec()
-            }
-            CARPGVHADDR if ifd.ifd_len == 0 => {
-                ifd.ifd_len = iface.vhaddrs.as_bytes().len() as u64;
-                Vec::new()
-            }
-            CARPGVHADDR => iface.vhaddrs.as_bytes().to_vec(),
-            other => panic!("drvspec {other}"),
+    fn add_address6(&mut self, request: &Request) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        let (ifra, vhid) = match In6AliasReqVhid::read_from_bytes(&request.arg) {
+            Ok(r) => (r.ifra, r.ifra_vhid),
+            Err(_) => (In6AliasReq::read_from_bytes(&request.arg).unwrap(), 0),
         };
-        Ok((ifd.as_bytes().to_vec(), data))
+        let addr = self.scoped(ifra.ifra_name, ifra.ifra_addr)?;
+        let iface = self.iface(ifra.ifra_name)?;
+        iface.own(addr.into(), vhid)?;
+        iface.addrs6.push((addr, len_of_mask6(ifra.ifra_prefixmask.addr()).unwrap()));
+        Ok((Vec::new(), Vec::new()))
+    }
+
+    fn delete_address6(&mut self, r: In6IfReq) -> Result<(Vec<u8>, Vec<u8>), Errno> {
+        let addr = self.scoped(r.ifr_name, r.ifr_addr)?;
+        let iface = self.iface(r.ifr_name)?;
+        let at = iface.addrs6.iter().position(|(a, _)| *a == addr).ok_or(Errno::EADDRNOTAVAIL)?;
+        iface.addrs6.remove(at);
+        iface.owners.remove(&addr.into());
+        Ok((Vec::new(), Vec::new()))
+    }
+
+    /// A scope that is given must be the interface's index.
+    fn scoped(&mut self, name: IfName, sin6: SockAddrIn6) -> Result<Ipv6Addr, Errno> {
+        let at = self.ifaces.iter().position(|i| i.name == name.as_str()).ok_or(Errno::ENXIO)?;
+        match sin6.sin6_scope_id {
+            0 => Ok(sin6.addr()),
+            scope if scope == at as u32 + 1 => Ok(sin6.addr()),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     fn sysctl(&mut self, request: &Request) -> Result<Reply, Errno> {
@@ -205,18 +277,6 @@ impl Machine {
         };
         Ok(Reply { error: None, arg: (ty as u32).to_ne_bytes().to_vec(), data: value })
     }
-
-    /// One interface a page.
-    fn iflist(&self, first: u16) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (iface, index) in self.ifaces.iter().zip(1..).filter(|(_, index)| *index >= first).take(1) {
-            out.extend(iface.ifinfo(index));
-            for (addr, mask) in &iface.addrs {
-                out.extend(newaddr(index, *addr, *mask));
-            }
-        }
-        out
-    }
 }
 
 impl Syscalls for Machine {
@@ -237,97 +297,17 @@ impl Iface {
     fn delete(&mut self, sin: SockAddrIn) -> Result<(), Errno> {
         let wanted = sin.addr();
         let at = self.addrs.iter().position(|(addr, _)| sin.sin_len == 0 || *addr == wanted);
-        self.addrs.remove(at.ok_or(Errno::EADDRNOTAVAIL)?);
+        let (addr, _) = self.addrs.remove(at.ok_or(Errno::EADDRNOTAVAIL)?);
+        self.owners.remove(&addr.into());
         Ok(())
     }
 
-    fn ifinfo(&self, index: u16) -> Vec<u8> {
-        let data = IfData { ifi_type: self.if_type, ifi_mtu: 1500, ..IfData::default() };
-        let head = IfMsghdr {
-            ifm_msglen: 176 + 56,
-            ifm_version: 7,
-            ifm_type: 0xe,
-            ifm_index: index,
-            ifm_pad0: [0; 2],
-            ifm_flags: self.flags.bits() as i32,
-            ifm_addrs: 0x10,
-            ifm_data: data,
-        };
-        let sdl = SockAddrDl::new(index, self.if_type, &self.name, self.lladdr);
-        [head.as_bytes(), sdl.as_bytes(), &[0; 2]].concat()
+    /// An address of a virtual host that there is.
+    fn own(&mut self, addr: IpAddr, vhid: i32) -> Result<(), Errno> {
+        if vhid != 0 {
+            self.vhosts.get(&vhid).ok_or(Errno::ENOENT)?;
+            self.owners.insert(addr, vhid as u8);
+        }
+        Ok(())
     }
-}
-
-fn newaddr(index: u16, addr: Ipv4Addr, mask: Ipv4Addr) -> Vec<u8> {
-    let head = IfaMsghdr {
-        ifam_msglen: 24 + 3 * 16,
-        ifam_version: 7,
-        ifam_type: 0xc,
-        ifam_index: index,
-        ifam_vhid: 0,
-        ifam_pad0: 0,
-        ifam_flags: 0,
-        ifam_addrs: 0x4 | 0x20 | 0x80,
-        ifam_addrflags: 0,
-        ifam_metric: 0,
-    };
-    let broadcast = SockAddrIn::new(addr | !mask);
-    let (addr, mask) = (SockAddrIn::new(addr), SockAddrIn::new(mask));
-    [head.as_bytes(), mask.as_bytes(), addr.as_bytes(), broadcast.as_bytes()].concat()
-}
-
-fn ifreq(request: &Request) -> IfReq {
-    IfReq::read_from_bytes(&request.arg).unwrap()
-}
-
-fn ifdrv(request: &Request) -> IfDrv {
-    IfDrv::read_from_bytes(&request.arg).unwrap()
-}
-
-/// The ioctl's name, and a line with all that the request says.
-fn describe(request: &Request) -> (&'static str, String) {
-    let named = |name| (name, format!("{name} {}", ifreq(request).ifr_name));
-    let flagged = |name| (name, format!("{name} {} {:#x}", ifreq(request).ifr_name, ifreq(request).flags()));
-    let named = match request.cmd {
-        SIOCGIFINDEX => named("SIOCGIFINDEX"),
-        SIOCIFCREATE2 => named("SIOCIFCREATE2"),
-        SIOCIFDESTROY => named("SIOCIFDESTROY"),
-        SIOCGIFADDR => named("SIOCGIFADDR"),
-        SIOCGIFFLAGS => named("SIOCGIFFLAGS"),
-        SIOCSIFFLAGS => flagged("SIOCSIFFLAGS"),
-        SIOCGVH => named("SIOCGVH"),
-        SIOCSVH => ("SIOCSVH", format!("SIOCSVH {} {}", ifreq(request).ifr_name, carpreq(&request.data))),
-        SIOCDIFADDR => {
-            let ifr = ifreq(request);
-            ("SIOCDIFADDR", format!("SIOCDIFADDR {} {}", ifr.ifr_name, sin(ifr.sin())))
-        }
-        SIOCAIFADDR => {
-            let r = IfAliasReq::read_from_bytes(&request.arg).unwrap();
-            let (addr, mask, brd) = (sin(r.ifra_addr), sin(r.ifra_mask), sin(r.ifra_broadaddr));
-            ("SIOCAIFADDR", format!("SIOCAIFADDR {} {addr} mask {mask} brd {brd}", r.ifra_name))
-        }
-        SIOCGDRVSPEC => {
-            let r = ifdrv(request);
-            ("SIOCGDRVSPEC", format!("SIOCGDRVSPEC {} {} len {}", r.ifd_name, r.ifd_cmd, r.ifd_len))
-        }
-        other => panic!("ioctl {other:#x}"),
-    };
-    assert!(request.data.is_empty() || request.cmd == SIOCSVH, "{}", named.0);
-    named
-}
-
-fn sin(sin: SockAddrIn) -> String {
-    match (sin.sin_len, sin.sin_family) {
-        (0, 0) => "-".to_owned(),
-        (16, 2) => sin.addr().to_string(),
-        (16, 0) => format!("{} (no family)", sin.addr()),
-        other => format!("{other:?}"),
-    }
-}
-
-fn carpreq(data: &[u8]) -> String {
-    let r = CarpReq::read_from_bytes(data).unwrap();
-    let key = r.carpr_key.escape_ascii().to_string().replace("\\x00", ".");
-    let CarpReq { carpr_state: state, carpr_vhid: vhid, carpr_advskew: skew, carpr_advbase: base, .. } = r;
-    format!("state {state} vhid {vhid} advbase {base} advskew {skew} key {key}")
 }

@@ -4,12 +4,16 @@
 
 mod bad_lines;
 mod configure;
+mod group;
+mod inet6;
 mod machine;
 mod netstat;
+mod peers;
 mod random;
 mod show;
 mod socket;
 mod sysctl;
+mod vhid;
 
 use ifconfig_carp::{Run, Syscalls};
 use machine::Machine;
@@ -40,6 +44,19 @@ fn run(run: Run, machine: &mut Machine, line: &str) -> Outcome {
 
 fn ifconfig(machine: &mut Machine, line: &str) -> Outcome {
     run(ifconfig_carp::ifconfig::run, machine, line)
+}
+
+/// Runs a line that must succeed silently; its requests, in order.
+fn requests_of(machine: &mut Machine, line: &str) -> Vec<String> {
+    assert_eq!(ifconfig(machine, line), success(""), "{line}");
+    std::mem::take(&mut machine.log)
+}
+
+/// Runs a line that must fail with that text and leave the machine as it was.
+fn fails_and_changes_nothing(machine: &mut Machine, line: &str, text: &str) {
+    let before = machine.snapshot();
+    assert_eq!(ifconfig(machine, line), failure(&format!("ifconfig-carp: {text}")), "{line}");
+    assert_eq!(machine.snapshot(), before, "{line}");
 }
 
 fn success(stdout: &str) -> Outcome {

@@ -4,8 +4,9 @@ use crate::machine::{Iface, Machine};
 use crate::{failure, ifconfig, success};
 use compat::net::if_::Iff;
 use compat::netinet::in_::SockAddrIn;
+use compat::netinet6::in6::SockAddrIn6;
 use compat::sys::errno::Errno;
-use libcarp::carpreq::{CarpReq, IfCarpVhaddr};
+use libcarp::carpreq::{CarpReq, IfCarpVhaddr, IfCarpVhaddr6};
 
 const EM0: &str = "\
 em0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
@@ -20,6 +21,7 @@ carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
 \tinet 10.0.0.7 netmask 0xffffffff broadcast 10.0.0.7
 \tcarp: MASTER vhid 1 advbase 1 advskew 0
 \tcarpdev: em0
+\tgroups: carp
 ";
 
 /// em0 and a carp0 that is the master.
@@ -41,19 +43,24 @@ fn one_interface_shows_link_addresses_carp_and_parent() {
     assert_eq!(ifconfig(&mut m, "carp0"), success(CARP0));
     let expected = [
         "SIOCGIFINDEX carp0",
-        "sysctl net.route.iflist.0 []",
         "sysctl net.route.iflist.2 []",
-        "sysctl net.route.iflist.3 []",
         "SIOCGVH carp0",
+        "SIOCGDRVSPEC carp0 3 len 48 vhid 0",
         "SIOCGDRVSPEC carp0 0 len 16",
+        "SIOCGIFGROUP carp0 len 0",
+        "SIOCGIFGROUP carp0 len 32",
     ];
     assert_eq!(m.log, expected);
     m.log.clear();
     assert_eq!(ifconfig(&mut m, "em0"), success(EM0));
-    assert!(
-        m.log[1..].iter().all(|l| l.starts_with("sysctl net.route.iflist.")),
-        "em0 is not asked about CARP"
-    );
+    let expected = [
+        "SIOCGIFINDEX em0",
+        "sysctl net.route.iflist.1 []",
+        "SIOCGVH em0 vhid 0",
+        "SIOCGIFGROUP em0 len 0",
+        "SIOCGIFGROUP em0 len 16",
+    ];
+    assert_eq!(m.log, expected);
 }
 
 #[test]
@@ -104,14 +111,17 @@ fn a_family_leaves_out_the_others_and_carp() {
 fn a_fresh_carp_interface_has_no_carp_line_and_no_parent() {
     let expected = "carp0: flags=8802<BROADCAST,SIMPLEX,MULTICAST> metric 0 mtu 1500\n\
                     \tether 00:00:00:00:00:00\n";
-    assert_eq!(ifconfig(&mut Machine::new(), "carp0"), success(expected));
+    let with = |line: &str| success(&format!("{expected}{line}\tgroups: carp\n"));
+    assert_eq!(ifconfig(&mut Machine::new(), "carp0"), with(""));
     let mut m = Machine::new();
     m.carp0().carp.carpr_vhid = 0;
-    assert_eq!(ifconfig(&mut m, "carp0"), success(expected), "0 is not set, as -1 is");
+    assert_eq!(ifconfig(&mut m, "carp0"), with(""), "0 is not set, as -1 is");
     m.refuse = Some(("SIOCGDRVSPEC", Errno::ENXIO));
-    assert_eq!(ifconfig(&mut m, "carp0"), success(&format!("{expected}\tcarpdev: none\n")));
+    assert_eq!(ifconfig(&mut m, "carp0"), with("\tcarpdev: none\n"));
     m.refuse = Some(("SIOCGVH", Errno::ENXIO));
-    assert_eq!(ifconfig(&mut m, "carp0"), success(expected), "it was just destroyed");
+    assert_eq!(ifconfig(&mut m, "carp0"), with(""), "it was just destroyed");
+    m.refuse = Some(("SIOCGIFGROUP", Errno::ENXIO));
+    assert_eq!(ifconfig(&mut m, "carp0"), success(expected), "so it was");
 }
 
 #[test]
@@ -165,8 +175,32 @@ fn vhaddr_asks_for_the_size_and_then_for_the_table() {
                     192.168.100.200 *               *\n\
                     10.0.0.2        10.0.0.2        O\n";
     assert_eq!(ifconfig(&mut m, "carp0 vhaddr"), success(expected));
-    let requests = ["SIOCGIFINDEX carp0", "SIOCGDRVSPEC carp0 1 len 0", "SIOCGDRVSPEC carp0 1 len 108"];
+    let requests = [
+        "SIOCGIFINDEX carp0",
+        "SIOCGDRVSPEC carp0 1 len 0",
+        "SIOCGDRVSPEC carp0 1 len 108",
+        "SIOCGDRVSPEC carp0 2 len 0",
+    ];
     assert_eq!(m.log, requests);
+    m.log.clear();
+    let vhaddr6 = |flags, addr: &str, baddr: &str| IfCarpVhaddr6 {
+        carpa_flags: flags,
+        carpa_addr: SockAddrIn6::new(addr.parse().unwrap(), 2),
+        carpa_baddr: SockAddrIn6::new(baddr.parse().unwrap(), 1),
+    };
+    m.carp0().vhaddrs6 = vec![
+        vhaddr6(2, "fe80::200:5eff:fe00:101", "fe80::1"),
+        vhaddr6(1, "2001:db8:1111:2222:3333:4444:5555:6666", "::"),
+    ];
+    let both = format!(
+        "{expected}\
+         virtual addr                            backing addr                            flags\n\
+         fe80::200:5eff:fe00:101                 fe80::1                                 *\n\
+         2001:db8:1111:2222:3333:4444:5555:6666  *                                       O\n"
+    );
+    assert_eq!(ifconfig(&mut m, "carp0 vhaddr"), success(&both));
+    assert_eq!(m.log[3..], ["SIOCGDRVSPEC carp0 2 len 0", "SIOCGDRVSPEC carp0 2 len 120"]);
+    m.carp0().vhaddrs6.clear();
     m.carp0().vhaddrs.clear();
     assert_eq!(ifconfig(&mut m, "carp0 vhaddr"), success(""));
     let expected = failure("ifconfig-carp: SIOCGDRVSPEC: Invalid argument");

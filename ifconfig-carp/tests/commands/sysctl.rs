@@ -107,6 +107,18 @@ fn the_ends_of_the_range_are_integers() {
 }
 
 #[test]
+fn a_demotion_goes_up_and_down_by_what_is_typed() {
+    let mut m = machine();
+    let name = "net.inet.carp.demotion";
+    m.sysctls.insert(name, (CtlType::Int, vec![0; 4]));
+    assert_eq!(sysctl(&mut m, &format!("{name}=240")), success(&format!("{name}: 0 -> 240\n")));
+    // The machine adds; this one stores.
+    assert_eq!(sysctl(&mut m, &format!("{name}=-240")), success(&format!("{name}: 240 -> -240\n")));
+    let sent: Vec<&[u8]> = m.changes.iter().map(|r| r.data.as_slice()).collect();
+    assert_eq!(sent, [240i32.to_ne_bytes(), (-240i32).to_ne_bytes()]);
+}
+
+#[test]
 fn what_is_wrong_with_one_word_does_not_stop_the_others() {
     let expected = Outcome {
         status: 1,

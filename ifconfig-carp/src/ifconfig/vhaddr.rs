@@ -1,0 +1,44 @@
+//! `vhaddr`: `ifcarp.c: getcarp_vhaddr`, except that a refusal is told, and
+//! with IPv6 after it.
+
+use super::drvspec;
+use crate::failure::Failure;
+use crate::kernel::Kernel;
+use compat::net::if_::IfName;
+use libcarp::carpreq::{CARPGVHADDR, CARPGVHADDR6, IfCarpVhaddr, IfCarpVhaddr6, Vhaf};
+use std::io::Write;
+use std::net::IpAddr;
+
+/// The longest address of the family.
+const WIDTH: usize = 15;
+const WIDTH6: usize = 39;
+
+/// Prints both tables, each if there is anything in it.
+pub(crate) fn vhaddr(kernel: &mut Kernel, out: &mut dyn Write, name: IfName) -> Result<(), Failure> {
+    let inet: Vec<IfCarpVhaddr> = drvspec::table(kernel, name, CARPGVHADDR)?;
+    let inet6: Vec<IfCarpVhaddr6> = drvspec::table(kernel, name, CARPGVHADDR6)?;
+    let inet = inet.iter().map(|r| row(r.carpa_flags, r.carpa_addr.addr(), r.carpa_baddr.addr()));
+    write_table(out, WIDTH, inet.collect())?;
+    let inet6 = inet6.iter().map(|r| row(r.carpa_flags, r.carpa_addr.addr(), r.carpa_baddr.addr()));
+    write_table(out, WIDTH6, inet6.collect())
+}
+
+/// Virtual address, backing address, flags.
+type Row = [String; 3];
+
+fn row(flags: u32, addr: impl Into<IpAddr>, backing: impl Into<IpAddr>) -> Row {
+    let backing = backing.into();
+    let backing = if backing.is_unspecified() { "*".to_owned() } else { backing.to_string() };
+    let owner = Vhaf::from_bits_retain(flags).contains(Vhaf::OWNER);
+    [addr.into().to_string(), backing, if owner { "O" } else { "*" }.to_owned()]
+}
+
+fn write_table(out: &mut dyn Write, width: usize, mut rows: Vec<Row>) -> Result<(), Failure> {
+    if !rows.is_empty() {
+        rows.insert(0, ["virtual addr", "backing addr", "flags"].map(str::to_owned));
+    }
+    for [addr, backing, flags] in rows {
+        writeln!(out, "{addr:<width$} {backing:<width$} {flags}")?;
+    }
+    Ok(())
+}
