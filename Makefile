@@ -3,12 +3,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint doc build clean
+.PHONY: help demo test bench coverage mutants lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
 	@echo 'make test    all tests'
 	@echo 'make bench   the figures of docs/benchmarks.md, with the peers in the same run'
+	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
+	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make lint    format and clippy, warnings denied'
 	@echo 'make doc     the documentation of the crates'
 
@@ -27,6 +29,17 @@ bench:
 	@scripts/need libpcap-dev iproute2 ucarp iputils-ping
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
+
+coverage:
+	@scripts/need libpcap-dev
+	@scripts/need-cargo cargo-llvm-cov llvm-tools
+	$(CARGO) llvm-cov --package libcarp --ignore-filename-regex '(/compat/|/tests_|/testutil)' \
+	    --fail-under-lines 95
+
+mutants:
+	@scripts/need libpcap-dev
+	@scripts/need-cargo cargo-mutants
+	scripts/mutants
 
 lint:
 	$(CARGO) fmt --all --check

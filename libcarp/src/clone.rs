@@ -74,12 +74,15 @@ pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     {
         detach(cx, &sc, true, true);
     }
+    // Nobody misses it any more, and it is no choice for anybody.
     for sc in cx.carp.softcs(cx.n0) {
-        let lost = &sc.own(cx.n0).lost_parent;
-        if lost.borrow().as_ref().is_some_and(|p| Arc::ptr_eq(p, ifp)) {
-            *lost.borrow_mut() = None;
-            demote::review(cx, &sc);
+        let own = sc.own(cx.n0);
+        for held in [&own.lost_parent, &own.bound] {
+            if held.borrow().as_ref().is_some_and(|p| Arc::ptr_eq(p, ifp)) {
+                *held.borrow_mut() = None;
+            }
         }
+        demote::review(cx, &sc);
     }
 }
 

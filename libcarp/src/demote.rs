@@ -16,6 +16,7 @@ use compat::net::if_var::IfgGroup;
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
 use core::cell::Cell;
+use triomphe::Arc;
 
 /// `CARP_MAXSKEW`: a skew of up to this is what demotion can make of one.
 const MAXSKEW: i64 = 240;
@@ -122,7 +123,11 @@ pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
         && !own.vha_list().is_empty();
     let parent_down = match sc.carpdev(cx.n0) {
         Some(parent) => parent.link_state() == LinkState::Down,
-        None => own.lost_parent.borrow().as_ref().is_some_and(|p| !p.flags().contains(Iff::UP)),
+        None => {
+            let is_down = |ifp: &Arc<Ifnet>| !ifp.flags().contains(Iff::UP);
+            let missed = own.lost_parent.borrow().clone().or_else(|| own.bound.borrow().clone());
+            missed.as_ref().is_some_and(is_down)
+        }
     };
     if wants_to_run && parent_down {
         let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();

@@ -209,6 +209,7 @@ fn configure(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVhaddr>) -> Res
 fn start_over(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     vhaddr::hmac_prepare(cx, sc);
     state::set_state(cx, sc, State::Init);
+    demote::review(cx, sc);
     state::setrun(cx, sc, None);
 }
 
@@ -302,5 +303,6 @@ pub fn set_carpdev(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ifp: Option<&Arc<Ifnet>
     clone::detach(cx, sc, true, false);
     *sc.own(cx.n0).bound.borrow_mut() = ifp.cloned();
     update_addrs(cx, sc, None);
+    demote::review(cx, sc);
     Ok(())
 }

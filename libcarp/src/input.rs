@@ -190,6 +190,7 @@ impl fmt::Display for Sentence<'_> {
 struct Received<'a> {
     af: Af,
     ttl: u8,
+    src: IpAddr,
     dst: IpAddr,
     /// Bytes of the packet, for the log.
     len: usize,
@@ -202,7 +203,11 @@ struct Received<'a> {
 pub fn proto_input(cx: &Cx<'_>, ifp: &Arc<Ifnet>, ip: &Ip, packet: &[u8]) -> Result<(), DropReason> {
     cx.carp.own(cx.n0).count(|s| s.carps_ipackets += 1);
     let body = packet.get(ip.hlen..ip.len).unwrap_or(&[]);
-    input_either(cx, ifp, &Received { af: Af::Inet, ttl: ip.ttl, dst: ip.dst.into(), len: ip.len, body })
+    input_either(
+        cx,
+        ifp,
+        &Received { af: Af::Inet, ttl: ip.ttl, src: ip.src.into(), dst: ip.dst.into(), len: ip.len, body },
+    )
 }
 
 /// `carp6_proto_input`: the same over IPv6.
@@ -210,7 +215,11 @@ pub fn proto_input(cx: &Cx<'_>, ifp: &Arc<Ifnet>, ip: &Ip, packet: &[u8]) -> Res
 pub fn proto_input6(cx: &Cx<'_>, ifp: &Arc<Ifnet>, ip6: &Ip6, packet: &[u8]) -> Result<(), DropReason> {
     cx.carp.own(cx.n0).count(|s| s.carps_ipackets6 += 1);
     let (body, len) = (ip6.payload(packet), IP6_HDR_LEN + ip6.plen);
-    input_either(cx, ifp, &Received { af: Af::Inet6, ttl: ip6.hlim, dst: ip6.dst.into(), len, body })
+    input_either(
+        cx,
+        ifp,
+        &Received { af: Af::Inet6, ttl: ip6.hlim, src: ip6.src.into(), dst: ip6.dst.into(), len, body },
+    )
 }
 
 fn input_either(cx: &Cx<'_>, ifp: &Arc<Ifnet>, r: &Received<'_>) -> Result<(), DropReason> {
@@ -220,7 +229,7 @@ fn input_either(cx: &Cx<'_>, ifp: &Arc<Ifnet>, r: &Received<'_>) -> Result<(), D
     });
     match accepted {
         Ok((sc, ch)) => {
-            heard(cx, &sc, &ch, r.af);
+            heard(cx, &sc, &ch, r);
             Ok(())
         }
         Err(reason) => {
@@ -290,7 +299,7 @@ fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), Drop
 
 /// The rest of `carp_proto_input_c`: what a good advertisement does.
 #[doc(alias = "carp_proto_input_c")]
-fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, af: Af) {
+fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, r: &Received<'_>) {
     let own = sc.own(cx.n0);
     own.init_counter.set(false);
     own.counter.set(ch.counter);
@@ -301,8 +310,8 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, af: Af) {
     let theirs = Interval::new(ch.advbase.into(), ch.advskew);
     match sc.state() {
         State::Init => {}
-        // Whoever advertises as often or more often is better.
-        State::Master if ours >= theirs => {
+        // Whoever advertises more often is better.
+        State::Master if ours > theirs || (ours == theirs && loses_tie(cx, sc, r)) => {
             log::debug(
                 cx,
                 format_args!("{}: MASTER -> BACKUP (more frequent advertisement received)", sc.xname()),
@@ -323,6 +332,14 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, af: Af) {
             log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
             state::master_down(cx, sc);
         }
-        State::Backup => state::setrun(cx, sc, Some(af)),
+        State::Backup => state::setrun(cx, sc, Some(r.af)),
     }
+}
+
+/// Of two masters that advertise equally often, the one with the lower address
+/// stays, as ucarp has it. (Upstream lets both yield: machines that keep step
+/// then take turns at having no master at all.)
+fn loses_tie(cx: &Cx<'_>, sc: &CarpSoftc, r: &Received<'_>) -> bool {
+    let mine = sc.own(cx.n0).af(r.af).ia.borrow().as_ref().map(|ia| ia.ifa_addr);
+    mine.is_none_or(|mine| r.src <= mine)
 }

@@ -61,8 +61,9 @@ fn check(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<Checked, Err
         ..=0 => None,
         v => Some(u8::try_from(v).ok().and_then(Vhid::new).ok_or(Errno::EINVAL)?),
     };
-    if let (Some(vhid), Some(ifp)) = (vhid, sc.carpdev(cx.n0))
-        && carp_if::vhid_taken(cx.n0, ifp, sc, vhid)
+    let parent = sc.carpdev(cx.n0).cloned().or_else(|| sc.own(cx.n0).bound.borrow().clone());
+    if let (Some(vhid), Some(ifp)) = (vhid, parent)
+        && carp_if::vhid_taken(cx.n0, &ifp, sc, vhid)
     {
         return Err(Errno::EEXIST);
     }
@@ -144,6 +145,12 @@ pub fn getvh(cx: &Cx<'_>, sc: &CarpSoftc, privileged: bool) -> CarpReq {
 #[doc(alias = "carp_ioctl_getdevname")]
 pub fn getdevname(cx: &Cx<'_>, sc: &CarpSoftc) -> [u8; IFNAMSIZ] {
     sc.carpdev(cx.n0).map_or([0; IFNAMSIZ], |ifp| ifp.if_xname.0)
+}
+
+/// `SIOCGDRVSPEC`, `CARPSDEVNAME`: the name of the parent that was chosen by
+/// name, all NULs without one.
+pub fn getbound(cx: &Cx<'_>, sc: &CarpSoftc) -> [u8; IFNAMSIZ] {
+    sc.own(cx.n0).bound.borrow().as_ref().map_or([0; IFNAMSIZ], |ifp| ifp.if_xname.0)
 }
 
 /// `SIOCGDRVSPEC`, `CARPGVHADDR`: the IPv4 virtual addresses, ascending.

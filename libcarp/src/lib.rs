@@ -49,6 +49,8 @@ mod tests_parent;
 #[cfg(test)]
 mod tests_state;
 #[cfg(test)]
+mod tests_table;
+#[cfg(test)]
 mod testutil;
 
 pub use carp_if::CarpIf;

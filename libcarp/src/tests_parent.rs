@@ -73,6 +73,22 @@ fn a_parent_chosen_by_name_without_an_address_goes_down_and_up() {
 }
 
 #[test]
+fn a_parent_chosen_by_name_that_is_down_is_a_reason_and_one_that_leaves_is_none() {
+    let mut w = World::new();
+    let em0 = w.ether("em0");
+    em0.clear_flags(&w.n0, Iff::UP);
+    let sc = w.carp_if("carp0");
+    set_carpdev(&mut w, &sc, Some(&em0)).unwrap();
+    w.up(&sc);
+    w.setvh(&sc, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
+    w.add_addr(&sc.sc_if, [10, 0, 0, 1]).unwrap();
+    assert_eq!((sc.state(), w.carp.own(&w.n0).suppress_preempt.get()), (State::Init, 1));
+    w.cx(|cx| crate::clone::ifdetach(cx, &em0));
+    assert_eq!(w.carp.own(&w.n0).suppress_preempt.get(), 0);
+    assert!(sc.own(&w.n0).bound.borrow().is_none());
+}
+
+#[test]
 fn a_parent_chosen_by_name_is_kept_where_addresses_would_choose_another() {
     let (mut w, sc) = World::with_carp0(0);
     let em1 = w.ether("em1");

@@ -60,11 +60,19 @@ fn the_packet_is_that_of_the_protocol_and_an_independent_decoder_agrees() {
 }
 
 #[test]
-fn equal_interval_makes_master_yield() {
+fn equal_intervals_make_the_master_with_the_higher_address_yield() {
     let (mut w, sc) = master();
     assert_eq!(w.hear(&sc, 1, 101), Ok(()));
     assert_eq!((sc.state(), w.effects()), (State::Master, vec![Arp("carp0", VIP)]));
+    // From 10.0.0.3, to 10.0.0.2.
     assert_eq!(w.hear(&sc, 1, 100), Ok(()));
+    assert_eq!((sc.state(), w.effects()), (State::Master, vec![]));
+    let mut lower = w.ad_of_peer(&sc, 1, 100, 7779);
+    lower[15] = 1;
+    lower[10..12].fill(0);
+    let sum = compat::netinet::in_::in_cksum(&lower[..20]).to_be_bytes();
+    lower[10..12].copy_from_slice(&sum);
+    assert_eq!(w.hear_packet(&sc, &lower), Ok(()));
     assert_eq!(sc.state(), State::Backup);
     assert_eq!(w.effects(), [IfMsg("carp0", State::Backup), Route(NET, "carp0", "em0")]);
     assert_eq!(w.timers(&sc), (None, Some(3 * SEC + skew(100))));
@@ -81,7 +89,7 @@ fn a_master_that_hears_a_worse_one_announces_at_once_and_two_advertisements_late
     let ad = || Ad("carp0", 1, 1, 100);
     assert_eq!(w.effects(), [ad(), ad(), Arp("carp0", VIP), ad(), ad()]);
     w.hear(&sc, 1, 200).unwrap();
-    w.hear(&sc, 1, 100).unwrap();
+    w.hear(&sc, 1, 99).unwrap();
     assert_eq!(sc.state(), State::Backup);
     w.effects();
     w.pass(4 * SEC);

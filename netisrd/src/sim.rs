@@ -9,6 +9,7 @@ use crate::dev::{Device, RxQueue};
 use crate::kern::carp_kernel::softclock;
 use crate::machine::{Booted, Config, Ctx, Machine, PerCpu};
 use crate::net::netisr::{self, Cred, Flow, Netmsg0};
+use compat::net::if_::LinkState;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
@@ -76,6 +77,23 @@ impl World {
     /// that is no more, `EEXIST` for a name that is taken.
     pub fn attach(&mut self, id: MachineId, dev: Device) -> Result<u16, Errno> {
         self.call(id, |reply| Netmsg0::Attach(Box::new(dev), reply)).unwrap_or(Err(Errno::ENXIO))
+    }
+
+    /// The link of an interface of the machine came or went, as its device says.
+    pub fn link_state(&mut self, id: MachineId, if_index: u16, state: LinkState) {
+        self.send(id, Netmsg0::LinkState(if_index, state));
+    }
+
+    /// An interface of the machine leaves: its device died.
+    pub fn detach(&mut self, id: MachineId, if_index: u16) {
+        self.send(id, Netmsg0::IfDetach(if_index));
+    }
+
+    /// A message that nobody waits for, before whatever else is under way.
+    fn send(&mut self, id: MachineId, msg: Netmsg0) {
+        if let Some(Some(host)) = self.machines.get(id.0) {
+            host.m.port0.sendmsg(Priority::Priority, msg);
+        }
     }
 
     /// One system call, by root.

@@ -25,12 +25,22 @@ const MTU: u32 = 1500;
 /// Sees each frame with the index of the port that sent it.
 pub type Observer = Box<dyn Fn(usize, &[u8]) + Send + Sync>;
 
+/// Says of each frame, with the index of the port that sent it, whether it
+/// arrives anywhere.
+pub type Filter = Box<dyn Fn(usize, &[u8]) -> bool + Send + Sync>;
+
+#[derive(Default)]
+struct Wire {
+    observers: Vec<Observer>,
+    filter: Option<Filter>,
+}
+
 /// A hub. Ports are counted from 0 in the order they were attached, and an
 /// index is not used again.
 #[derive(Default)]
 pub struct Lan {
     /// Held while a frame is on the cable, so that it also is the order of frames.
-    wire: Mutex<Vec<Observer>>,
+    wire: Mutex<Wire>,
     /// Held for moments only, never while foreign code runs.
     state: Mutex<State>,
 }
@@ -92,7 +102,13 @@ impl Lan {
     /// Shows `observer` each frame before any port hears it. The observer may
     /// cut and mend links and look at drops; it must not transmit or tap.
     pub fn tap(&self, observer: Observer) {
-        lock(&self.wire).push(observer);
+        lock(&self.wire).observers.push(observer);
+    }
+
+    /// From now on a frame arrives only if `filter` says so; observers see
+    /// those too that do not. `None`: all arrive.
+    pub fn set_filter(&self, filter: Option<Filter>) {
+        lock(&self.wire).filter = filter;
     }
 
     /// Cuts or mends the links of all cards called `name`, and says how many
@@ -114,13 +130,14 @@ impl Lan {
 
     fn transmit(&self, from: usize, frame: &[u8]) -> Result<(), Errno> {
         check_len(frame, MTU)?;
-        let observers = lock(&self.wire);
+        let wire = lock(&self.wire);
         if !self.state().ports.get(from).is_some_and(|p| p.up) {
             return Err(Errno::ENETDOWN);
         }
-        observers.iter().for_each(|observe| observe(from, frame));
-        let wakers = self.state().deliver(from, frame);
-        drop(observers);
+        wire.observers.iter().for_each(|observe| observe(from, frame));
+        let arrives = wire.filter.as_ref().is_none_or(|f| f(from, frame));
+        let wakers = if arrives { self.state().deliver(from, frame) } else { Vec::new() };
+        drop(wire);
         wakers.iter().for_each(|wake| wake());
         Ok(())
     }

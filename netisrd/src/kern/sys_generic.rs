@@ -263,6 +263,7 @@ fn carp_ioctl(cx: &mut Ctx0<'_>, cred: Cred, req: &Request, sc: &Arc<CarpSoftc>)
             let data = match ifd.ifd_cmd {
                 CARPGDEVNAME if ifd.ifd_len != IFNAMSIZ as u64 => return Err(Errno::EINVAL),
                 CARPGDEVNAME => cx.carp(|cx| ioctl::getdevname(cx, sc)).to_vec(),
+                CARPSDEVNAME => cx.carp(|cx| ioctl::getbound(cx, sc)).to_vec(),
                 CARPPEERS => cx.carp(|cx| ioctl::getpeers(cx, sc)).as_bytes().to_vec(),
                 CARPGVHADDR => return Ok(vhaddrs(ifd, &cx.carp(|cx| ioctl::getvhaddr(cx, sc)))),
                 CARPGVHADDR6 => return Ok(vhaddrs(ifd, &cx.carp(|cx| ioctl::getvhaddr6(cx, sc)))),

@@ -12,7 +12,7 @@ use compat::net::if_::{IFT_CARP, IfName};
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
 use ipnet::IpNet;
-use libcarp::carpreq::CarpReq;
+use libcarp::carpreq::{CARPR_VHID_CLEAR, CarpReq};
 use libcarp::types::Vhid;
 use libcarp::{CarpSoftc, Ifnet, ioctl};
 use triomphe::Arc;
@@ -54,8 +54,12 @@ pub fn all(cx: &Ctx0<'_>, ifp: &Ifnet) -> Vec<(IfEntry, Arc<CarpSoftc>)> {
 }
 
 /// `SIOCSVH` on an interface: makes the vhid if there is none. What libcarp
-/// refuses makes none.
+/// refuses makes none. `CARPR_VHID_CLEAR` and a vhid takes that one away.
 pub fn setvh(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &CarpReq) -> Result<(), Errno> {
+    if let Some(vhid @ 1..=255) = req.carpr_vhid.checked_sub(CARPR_VHID_CLEAR) {
+        let (e, _) = find(cx, entry, vhid)?;
+        return if_clone::destroy_entry(cx, &e);
+    }
     match find(cx, entry, req.carpr_vhid) {
         Ok((_, sc)) => cx.carp(|cx| ioctl::setvh(cx, &sc, req)),
         Err(Errno::ENOENT) => create(cx, entry, req),

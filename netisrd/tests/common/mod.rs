@@ -1,16 +1,21 @@
 //! A LAN with machines on it, for the tests.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
-use compat::net::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IP, EtherHeader};
+use compat::net::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use compat::net::if_::{IfAliasReq, IfName, IfReq, Iff};
 use compat::netinet::in_::{SockAddrIn, in_cksum};
 use compat::netinet::ip::Ip;
+use compat::netinet6::icmp6::{ICMP6_ECHO_REQUEST, Nd};
+use compat::netinet6::in6::{IPPROTO_ICMPV6, SockAddrIn6, map_ipv6_multicast, mask_of_len6, solicited_node};
+use compat::netinet6::in6_var::*;
+use compat::netinet6::ip6::{Ip6, in6_cksum};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::sockio::*;
 use libcarp::carpreq::{CARPR_STATE_KEEP, CarpReq, CarpStats, SIOCGVH, SIOCSVH};
 use netisrd::dev::Device;
 use netisrd::dev::lan::Lan;
 use netisrd::sim::{MachineId, World};
+use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
@@ -169,5 +174,88 @@ impl Lab {
         let arp = heard.iter().any(|f| from(f) && f[12..14] == [8, 6]);
         let echo = heard.iter().any(|f| from(f) && f[12..14] == [8, 0] && f[34] == 0);
         arp && echo
+    }
+}
+
+pub fn parse6(s: &str) -> Ipv6Addr {
+    s.parse().unwrap()
+}
+
+pub fn addr6(ifname: IfName, a: &str, prefixlen: u32) -> Request {
+    let ifra = In6AliasReq {
+        ifra_name: ifname,
+        ifra_addr: SockAddrIn6::new(parse6(a), 0),
+        ifra_dstaddr: SockAddrIn6::default(),
+        ifra_prefixmask: SockAddrIn6::new(mask_of_len6(prefixlen).unwrap(), 0),
+        ifra_flags: 0,
+        ifra_lifetime: In6Addrlifetime::INFINITE,
+    };
+    Request::ioctl(SIOCAIFADDR_IN6, &ifra)
+}
+
+pub fn del6(ifname: IfName, a: &str) -> Request {
+    Request::ioctl(SIOCDIFADDR_IN6, &In6IfReq::new(ifname, SockAddrIn6::new(parse6(a), 0)))
+}
+
+impl Lab {
+    pub fn addr6(&mut self, id: MachineId, ifname: IfName, a: &str) {
+        self.ok(id, addr6(ifname, a, 64));
+    }
+
+    pub fn sysctl(&mut self, id: MachineId, leaf: &str, value: i32) {
+        self.ok(id, Request::sysctl(leaf, &value.to_ne_bytes()));
+    }
+
+    pub fn int(&mut self, id: MachineId, leaf: &str) -> i32 {
+        i32::from_ne_bytes(self.ok(id, Request::sysctl(leaf, &[])).data.try_into().unwrap())
+    }
+}
+
+impl Client {
+    /// Everything that came, groups and broadcasts too.
+    pub fn all_heard(&mut self) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        for q in &mut self.dev.rx {
+            while q.receive(16, &mut |f| all.push(f.to_vec())).unwrap() > 0 {}
+        }
+        all
+    }
+
+    fn addr6(&self) -> Ipv6Addr {
+        parse6("2001:db8::9")
+    }
+
+    pub fn send_nd(&self, src: Ipv6Addr, dst: Ipv6Addr, nd: &Nd) {
+        let ip6 = Ip6 { plen: 0, nxt: IPPROTO_ICMPV6, hlim: 255, src, dst };
+        let dhost = if dst.is_multicast() { map_ipv6_multicast(dst) } else { [0xff; 6] };
+        self.send(dhost, ETHERTYPE_IPV6, &ip6.packet(&nd.emit(src, dst)));
+    }
+
+    pub fn solicit(&self, target: Ipv6Addr) {
+        let nd = Nd::Solicit { target, lladdr: Some(self.dev.lladdr) };
+        self.send_nd(self.addr6(), solicited_node(target), &nd);
+    }
+
+    pub fn ping6(&self, dhost: [u8; 6], dst: Ipv6Addr) {
+        let src = self.addr6();
+        let mut m = vec![ICMP6_ECHO_REQUEST, 0, 0, 0, 0, 7, 0, 1, b'h', b'i'];
+        let sum = in6_cksum(src, dst, IPPROTO_ICMPV6, &m).to_be_bytes();
+        m[2..4].copy_from_slice(&sum);
+        let ip6 = Ip6 { plen: 0, nxt: IPPROTO_ICMPV6, hlim: 64, src, dst };
+        self.send(dhost, ETHERTYPE_IPV6, &ip6.packet(&m));
+    }
+
+    /// A general listener query.
+    pub fn query(&self) {
+        let (src, dst) = (parse6("fe80::9"), parse6("ff02::1"));
+        let mut m = vec![130, 0, 0, 0, 0, 10, 0, 0];
+        m.extend([0; 16]);
+        m.extend([2, 125, 0, 0]);
+        let sum = in6_cksum(src, dst, IPPROTO_ICMPV6, &m).to_be_bytes();
+        m[2..4].copy_from_slice(&sum);
+        let mut payload = vec![IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0];
+        payload.extend(m);
+        let ip6 = Ip6 { plen: 0, nxt: 0, hlim: 1, src, dst };
+        self.send(map_ipv6_multicast(dst), ETHERTYPE_IPV6, &ip6.packet(&payload));
     }
 }
