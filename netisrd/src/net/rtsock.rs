@@ -43,12 +43,12 @@ pub fn sysctl_iflist(cx: &Ctx0<'_>, first: u16) -> Result<Vec<u8>, Errno> {
         let before = out.len();
         push_if(&mut out, ifp);
         for ia in ifaddr::addresses_of(cx.m, cx.n0, ifp) {
-            push_ifa(&mut out, cx, &ia, 0);
+            push_ifa(&mut out, cx, ifp, &ia, 0);
         }
         for (e, sc) in carp_vhid::all(cx, ifp) {
             let vhid = sc.own(cx.n0).vhid.get().map_or(0, |v| v.get());
             for ia in ifaddr::addresses_of(cx.m, cx.n0, &e.ifp) {
-                push_ifa(&mut out, cx, &ia, vhid);
+                push_ifa(&mut out, cx, ifp, &ia, vhid);
             }
         }
         if out.len() > PAGE {
@@ -95,8 +95,10 @@ fn if_data(ifp: &Ifnet) -> IfData {
     }
 }
 
-fn push_ifa(out: &mut Vec<u8>, cx: &Ctx0<'_>, ia: &Arc<Ifaddr>, vhid: u8) {
-    let scope = u32::from(ia.ifa_ifp.if_index);
+/// An address of `ifp`, or of one of its vhids, which nobody sees as an
+/// interface.
+fn push_ifa(out: &mut Vec<u8>, cx: &Ctx0<'_>, ifp: &Ifnet, ia: &Arc<Ifaddr>, vhid: u8) {
+    let scope = u32::from(ifp.if_index);
     let net = ia.net(cx.n0);
     let mut body = Vec::new();
     push_addr(&mut body, net.netmask(), 0);
@@ -104,7 +106,7 @@ fn push_ifa(out: &mut Vec<u8>, cx: &Ctx0<'_>, ia: &Arc<Ifaddr>, vhid: u8) {
     let mut hdr = IfaMsghdr::new_zeroed();
     hdr.ifam_version = RTM_VERSION;
     hdr.ifam_type = RTM_NEWADDR;
-    hdr.ifam_index = ia.ifa_ifp.if_index;
+    hdr.ifam_index = ifp.if_index;
     hdr.ifam_vhid = vhid;
     hdr.ifam_addrs = RTA_NETMASK | RTA_IFA;
     if matches!(net, IpNet::V4(_)) {
