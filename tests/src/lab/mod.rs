@@ -23,7 +23,7 @@ mod wire;
 
 pub use control::Control;
 pub use events::Events;
-pub use forge::{Forge, checksum, digest, ethernet, ipv4, seal};
+pub use forge::{Forge, checksum, digest, echo_request, ethernet, ipv4, seal};
 pub use frame::{Advert, Arp, BROADCAST, Frame, Mac, Packet, arp_request, show_mac, virtual_mac};
 pub use frame6::{Nd, Packet6, echo_request6, solicitation, solicited_node};
 pub use neighbours::{Learnt, Neighbours};
