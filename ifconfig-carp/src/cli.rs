@@ -1,4 +1,4 @@
-//! What the three programs share: arguments in, status out.
+//! What the four programs share: arguments in, status out.
 
 use crate::failure::Failure;
 use crate::socket::UnixSocket;

@@ -97,13 +97,25 @@ impl Syscalls for UnixSocket {
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
         let (fd, path) = self.connection()?;
         let reply = exchange(fd, request).map_err(|e| lost(path, e))?;
-        if reply.is_empty() {
-            return Err(CallError::new(format!("netisrd on {} hung up", path.display())));
-        }
-        Reply::from_bytes(&reply).map_err(|e| {
-            CallError::new(format!("what listens on {} speaks another protocol ({e})", path.display()))
-        })
+        decode(path, &reply)
     }
+
+    fn hear(&mut self) -> Result<Reply, CallError> {
+        let (fd, path) = self.connection()?;
+        // Nothing may happen for as long as it likes.
+        setsockopt(fd, ReceiveTimeout, &TimeVal::new(0, 0)).map_err(|e| lost(path, e))?;
+        let packet = receive(fd).map_err(|e| lost(path, e))?;
+        decode(path, &packet)
+    }
+}
+
+fn decode(path: &Path, packet: &[u8]) -> Result<Reply, CallError> {
+    if packet.is_empty() {
+        return Err(CallError::new(format!("netisrd on {} hung up", path.display())));
+    }
+    Reply::from_bytes(packet).map_err(|e| {
+        CallError::new(format!("what listens on {} speaks another protocol ({e})", path.display()))
+    })
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Errno> {
@@ -121,6 +133,11 @@ fn open(path: &Path) -> Result<OwnedFd, Errno> {
 fn exchange(fd: &OwnedFd, request: &Request) -> Result<Zeroizing<Vec<u8>>, Errno> {
     let packet = Zeroizing::new(request.to_bytes());
     retry(|| send(fd.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL))?;
+    receive(fd)
+}
+
+/// One packet.
+fn receive(fd: &OwnedFd) -> Result<Zeroizing<Vec<u8>>, Errno> {
     let mut reply = Zeroizing::new(vec![0; MAX_PACKET]);
     let got = retry(|| recv(fd.as_raw_fd(), &mut reply, MsgFlags::MSG_TRUNC))?;
     if got > MAX_PACKET {

@@ -10,6 +10,11 @@ pub trait Syscalls {
     /// error is for a call that got no answer.
     fn call(&mut self, request: &Request) -> Result<Reply, CallError>;
 
+    /// Waits for what the machine tells a routing socket. An error is the end.
+    fn hear(&mut self) -> Result<Reply, CallError> {
+        Err(CallError::new("this machine tells nothing"))
+    }
+
     /// `-S PATH`: the user names the machine by its socket. Comes before the
     /// first call, if at all; a machine in the same process has no use for it.
     fn select(&mut self, path: &Path) {

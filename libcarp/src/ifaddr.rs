@@ -52,23 +52,20 @@ pub fn ifaddr(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
 
 /// The part of `carp_ifaddr` about addresses of other interfaces.
 fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
-    let had_parent = sc.carpdev(cx.n0).is_some();
     let backed = backed_by(cx, sc, ia);
-    let all = backed > 0 && backed == sc.own(cx.n0).naddrs();
-    if all || (backed > 0 && event == IfaddrEvent::Change) {
+    if backed == sc.own(cx.n0).naddrs() || (backed > 0 && event == IfaddrEvent::Change) {
         // What ends or begins anew, while advertisements have a source.
         leave_mastership(cx, sc);
     }
     match event {
         IfaddrEvent::Add => link_addrs(cx, sc, ia),
-        IfaddrEvent::Delete if had_parent => {
+        IfaddrEvent::Delete => {
             unlink_addrs(cx, sc, ia);
             if sc.carpdev(cx.n0).is_none() || is_bound(cx, sc) {
                 update_addrs(cx, sc, Some(ia));
             }
         }
-        IfaddrEvent::Delete => {}
-        IfaddrEvent::Change if had_parent => {
+        IfaddrEvent::Change => {
             // In this order: leave the old prefix, find the new one here,
             // and only then anywhere.
             unlink_addrs(cx, sc, ia);
@@ -77,7 +74,6 @@ fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, ev
                 update_addrs(cx, sc, None);
             }
         }
-        IfaddrEvent::Change => link_addrs(cx, sc, ia),
     }
 }
 
@@ -247,7 +243,7 @@ fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) {
     }
     // It may be a better source: the link-local address, or the first at all.
     let af = ia_if.af();
-    if sc.own(cx.n0).af(af).naddrs.get() > 0 && (af == Af::Inet6 || bound) {
+    if af == Af::Inet6 || bound {
         vhaddr::choose_source(cx, sc, af, None);
     }
 }

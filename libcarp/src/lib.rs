@@ -41,7 +41,11 @@ pub mod vhaddr;
 #[cfg(test)]
 mod tests_demote;
 #[cfg(test)]
+mod tests_ifaddr;
+#[cfg(test)]
 mod tests_inet6;
+#[cfg(test)]
+mod tests_ioctl;
 #[cfg(test)]
 mod tests_leave;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `struct carp_softc`, and what `ip_carp.c` keeps in globals.
 
-use crate::carpreq::{CarpStats, Vhaf};
+use crate::carpreq::CarpStats;
 use crate::header::{Counter, Digest};
 use crate::hmac::CarpHmac;
 use crate::log::LogLimit;
@@ -249,11 +249,6 @@ impl SoftcOwn {
     /// How long it waits for a master: three times advbase, and the skew.
     pub fn master_down_interval(&self) -> Interval {
         Interval::new(3 * u16::from(self.advbase.get()), self.advskew.get())
-    }
-
-    /// Whether some virtual address is also the parent's own.
-    pub fn is_owner(&self, n0: &Netisr0) -> bool {
-        self.vha_list.borrow().iter().any(|v| v.flags(n0).contains(Vhaf::OWNER))
     }
 }
 

@@ -100,6 +100,9 @@ fn a_parent_chosen_by_name_is_kept_where_addresses_would_choose_another() {
     assert!(sc.carpdev(&w.n0).is_some_and(|p| Arc::ptr_eq(p, &em1)));
     set_carpdev(&mut w, &sc, None).unwrap();
     assert!(sc.carpdev(&w.n0).is_some_and(|p| Arc::ptr_eq(p, &em0)));
+    w.effects();
+    set_carpdev(&mut w, &sc, None).unwrap();
+    assert_eq!(w.effects(), [], "as it was");
     // What cannot be: another carp interface, and a vhid that is taken there.
     assert_eq!(set_carpdev(&mut w, &sc, Some(&sc.sc_if.clone())), Err(Errno::EINVAL));
     let sc1 = w.carp_if("carp1");

@@ -6,6 +6,7 @@ use crate::net::if_llatbl::LlTable;
 use crate::net::ifaddr::AddrTable;
 use crate::net::netisr::{Netmsg, Netmsg0};
 use crate::net::route::RouteTable;
+use crate::net::rtsock::Listeners;
 use crate::netinet::ip_input::IpStats;
 use crate::netinet6::ip6_input::Ip6Stats;
 use crate::netinet6::mld6::Reported;
@@ -60,6 +61,8 @@ pub struct Machine {
     pub ipstat: IpStats,
     /// `ip6stat`
     pub ip6stat: Ip6Stats,
+    /// Whoever listens to routing messages.
+    pub listeners: Listeners,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
     clock: StdArc<dyn Clock>,
@@ -119,6 +122,7 @@ impl Machine {
             carp: Carp::new(&brand),
             ipstat: IpStats::default(),
             ip6stat: Ip6Stats::default(),
+            listeners: Listeners::default(),
             other_vhid: Counter::default(),
             clock: config.clock,
             hz: config.hz,

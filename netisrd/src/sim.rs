@@ -9,6 +9,7 @@ use crate::dev::{Device, RxQueue};
 use crate::kern::carp_kernel::softclock;
 use crate::machine::{Booted, Config, Ctx, Machine, PerCpu};
 use crate::net::netisr::{self, Cred, Flow, Netmsg0};
+use crate::net::rtsock::Listener;
 use compat::net::if_::LinkState;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
@@ -94,6 +95,11 @@ impl World {
         if let Some(Some(host)) = self.machines.get(id.0) {
             host.m.port0.sendmsg(Priority::Priority, msg);
         }
+    }
+
+    /// Listens to the machine's routing messages.
+    pub fn listen(&self, id: MachineId) -> Option<Listener> {
+        Some(self.machines.get(id.0)?.as_ref()?.m.listeners.listen(Box::new(|| ())))
     }
 
     /// One system call, by root.

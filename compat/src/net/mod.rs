@@ -5,3 +5,4 @@ pub mod if_;
 pub mod if_dl;
 pub mod if_var;
 pub mod netisr;
+pub mod route;

@@ -35,6 +35,11 @@ pub enum Op {
     Ioctl = 1,
     /// `sysctlbyname(3)`.
     Sysctl = 2,
+    /// A routing socket: after its answer the connection carries only what the
+    /// machine tells, each packet a reply. Its `data` is one routing message,
+    /// or its `arg` a `u32`, how many were lost here. Whatever the listener
+    /// sends ends the connection.
+    Route = 3,
 }
 
 /// `CTLTYPE_*`: what a sysctl's value is, the `u32` in a reply's `arg`.
@@ -72,6 +77,12 @@ pub const SYSCTL_NAMES: &str = "sysctl.names";
 /// The name goes on with `.INDEX`: the interfaces from that index on, as many
 /// as fit in a packet, none at the end.
 pub const SYSCTL_IFLIST: &str = "net.route.iflist";
+
+/// The sysctl that lists the routing table (`NET_RT_DUMP`): an `rt_msghdr` with
+/// destination, gateway (the interface) and netmask for each route. The name
+/// goes on with `.NUMBER`: the routes from that one on, as many as fit in a
+/// packet, none at the end.
+pub const SYSCTL_RTTABLE: &str = "net.route.table";
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -161,6 +172,11 @@ impl Request {
         Request { op: Op::Sysctl, cmd: 0, arg: name.as_bytes().to_vec(), data: new.to_vec() }
     }
 
+    /// Listens to routing messages.
+    pub fn route() -> Request {
+        Request { op: Op::Route, cmd: 0, arg: Vec::new(), data: Vec::new() }
+    }
+
     /// The packet.
     pub fn to_bytes(&self) -> Vec<u8> {
         encode(self.op as u16, self.cmd, &self.arg, &self.data)
@@ -172,6 +188,7 @@ impl Request {
         let op = match head.op {
             1 => Op::Ioctl,
             2 => Op::Sysctl,
+            3 => Op::Route,
             _ => return Err(Errno::EINVAL),
         };
         Ok(Request { op, cmd: head.word, arg: arg.to_vec(), data: data.to_vec() })

@@ -1,4 +1,4 @@
-//! The three commands against a little machine that writes down what it is
+//! The four commands against a little machine that writes down what it is
 //! asked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,6 +10,7 @@ mod machine;
 mod netstat;
 mod peers;
 mod random;
+mod route;
 mod show;
 mod socket;
 mod sysctl;

@@ -2,9 +2,11 @@
 
 use super::runtime::Runtime;
 use crate::net::netisr::Cred;
-use compat::sys::ctlsock::{self, Reply, Request};
+use crate::net::rtsock::{Heard, Listener};
+use compat::sys::ctlsock::{self, Op, Reply, Request};
+use compat::sys::errno::Errno;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use nix::errno::Errno as LinuxErrno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
@@ -19,6 +21,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroize;
 
@@ -29,6 +32,8 @@ const MAX_PER_USER: usize = 32;
 /// When to accept again after a failure.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: Token = Token(0);
+/// Some routing socket has something to send.
+const ROUTE: Token = Token(2);
 /// The first token that a caller of [`ControlSocket::serve`] may not use.
 const FIRST_CLIENT: usize = 16;
 
@@ -53,6 +58,8 @@ pub struct ControlSocket {
     /// Requests so far, to tell who is idle.
     serial: u64,
     packet: Vec<u8>,
+    /// What netisr0 wakes for a routing socket.
+    waker: Option<Arc<Waker>>,
 }
 
 struct Client {
@@ -61,6 +68,15 @@ struct Client {
     cred: Cred,
     /// The number of its last request.
     served: u64,
+    /// Of a routing socket.
+    route: Option<RouteSocket>,
+}
+
+/// A client that is told, and asks no more.
+struct RouteSocket {
+    listener: Listener,
+    /// A packet that its socket had no room for.
+    held: Option<Vec<u8>>,
 }
 
 impl ControlSocket {
@@ -89,11 +105,13 @@ impl ControlSocket {
             accept_again: false,
             serial: 0,
             packet: vec![0; ctlsock::MAX_PACKET + 1],
+            waker: None,
         })
     }
 
     /// Has `poll` watch the listener.
-    pub fn register(&self, registry: &Registry) -> io::Result<()> {
+    pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        self.waker = Some(Arc::new(Waker::new(registry, ROUTE)?));
         registry.register(&mut SourceFd(&self.listener.as_raw_fd()), LISTENER, Interest::READABLE)
     }
 
@@ -116,6 +134,10 @@ impl ControlSocket {
         for event in events {
             match event.token() {
                 LISTENER => accept = true,
+                ROUTE => {
+                    let told = self.clients.iter().filter(|(_, c)| c.route.is_some());
+                    self.ready.extend(told.map(|(t, _)| *t));
+                }
                 Token(t) => {
                     self.ready.insert(t);
                 }
@@ -125,7 +147,7 @@ impl ControlSocket {
             self.accept(poll.registry());
         }
         for t in core::mem::take(&mut self.ready) {
-            match self.answer(t, machine) {
+            match self.turn(t, poll.registry(), machine) {
                 Turn::More => {
                     self.ready.insert(t);
                 }
@@ -174,14 +196,45 @@ impl ControlSocket {
         self.next += 1;
         registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(t), Interest::READABLE)?;
         let cred = Cred { privileged };
-        self.clients.insert(t, Client { fd, uid: peer.uid(), cred, served: self.serial });
+        self.clients.insert(t, Client { fd, uid: peer.uid(), cred, served: self.serial, route: None });
         // What came before it was registered may make no event.
         self.ready.insert(t);
         Ok(())
     }
 
+    /// Answers one request, or tells one routing socket what there is to tell.
+    fn turn(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Turn {
+        match self.clients.get_mut(&t) {
+            None => Turn::Drained,
+            Some(Client { fd, route: Some(route), .. }) => {
+                // It asks no more. What it sends, and its end, end it.
+                match recv(fd.as_raw_fd(), &mut self.packet, MsgFlags::empty()) {
+                    Err(LinuxErrno::EAGAIN | LinuxErrno::EINTR) => route.tell(fd),
+                    _ => Turn::Gone,
+                }
+            }
+            Some(_) => self.answer(t, registry, machine),
+        }
+    }
+
+    /// The client listens from now on.
+    fn listen(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Reply {
+        let (Some(client), Some(waker)) = (self.clients.get_mut(&t), &self.waker) else {
+            return Reply::error(Errno::ENXIO);
+        };
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if registry.reregister(&mut SourceFd(&client.fd.as_raw_fd()), Token(t), both).is_err() {
+            return Reply::error(Errno::ENOBUFS);
+        }
+        let waker = waker.clone();
+        // A poll that cannot be woken has ended, and with it the machine.
+        let listener = machine.listen(Box::new(move || drop(waker.wake())));
+        client.route = Some(RouteSocket { listener, held: None });
+        Reply { error: None, arg: Vec::new(), data: Vec::new() }
+    }
+
     /// Answers one request. Who does not read its answers is gone.
-    fn answer(&mut self, t: usize, machine: &Runtime) -> Turn {
+    fn answer(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Turn {
         let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
         let n = match recv(client.fd.as_raw_fd(), &mut self.packet, MsgFlags::empty()) {
             Ok(0) => return Turn::Gone,
@@ -192,10 +245,13 @@ impl ControlSocket {
         };
         self.serial += 1;
         client.served = self.serial;
+        let cred = client.cred;
         let mut reply = match Request::from_bytes(&self.packet[..n]) {
-            Ok(req) => machine.syscall(client.cred, req),
+            Ok(Request { op: Op::Route, .. }) => self.listen(t, registry, machine),
+            Ok(req) => machine.syscall(cred, req),
             Err(e) => Reply::error(e),
         };
+        let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
         let mut bytes = reply.to_bytes();
         let sent = send(client.fd.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
         // A key may have been in any of them.
@@ -210,6 +266,35 @@ impl ControlSocket {
         self.clients.remove(&t);
         self.ready.remove(&t);
     }
+}
+
+impl RouteSocket {
+    /// Sends what there is and what the socket has room for. When it has none
+    /// the poll tells when it has again.
+    fn tell(&mut self, fd: &OwnedFd) -> Turn {
+        loop {
+            let Some(packet) = self.held.take().or_else(|| self.listener.next().map(packet_of)) else {
+                return Turn::Drained;
+            };
+            match send(fd.as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL) {
+                Ok(_) => {}
+                Err(LinuxErrno::EINTR) => self.held = Some(packet),
+                Err(LinuxErrno::EAGAIN) => {
+                    self.held = Some(packet);
+                    return Turn::Drained;
+                }
+                Err(_) => return Turn::Gone,
+            }
+        }
+    }
+}
+
+fn packet_of(heard: Heard) -> Vec<u8> {
+    let reply = match heard {
+        Heard::Message(m) => Reply { error: None, arg: Vec::new(), data: m.to_vec() },
+        Heard::Lost(n) => Reply { error: None, arg: n.to_ne_bytes().to_vec(), data: Vec::new() },
+    };
+    reply.to_bytes()
 }
 
 /// What a client's turn left.

@@ -4,6 +4,7 @@ use super::thread::NetisrThread;
 use crate::dev::Device;
 use crate::machine::{Booted, Config, Machine};
 use crate::net::netisr::{Cred, Netmsg0};
+use crate::net::rtsock::{Listener, Wake};
 use compat::net::netisr::{Proc, domsg};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
@@ -42,6 +43,11 @@ impl Runtime {
     pub fn syscall(&self, cred: Cred, req: Request) -> Reply {
         domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Syscall(cred, req, reply))
             .unwrap_or_else(|| Reply::error(Errno::ENXIO))
+    }
+
+    /// Listens to the machine's routing messages.
+    pub fn listen(&self, wake: Wake) -> Listener {
+        self.machine.listeners.listen(wake)
     }
 
     /// Halts: every MASTER bows out, every thread ends.

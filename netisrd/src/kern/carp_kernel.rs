@@ -3,7 +3,7 @@
 use crate::machine::{Ctx, Ctx0, Machine, PerCpu};
 use crate::net::if_ethersubr::ether_output;
 use crate::net::netisr::Netmsg0;
-use crate::net::{if_, if_llatbl, ifaddr, route};
+use crate::net::{if_, if_llatbl, ifaddr, route, rtsock};
 use compat::net::ethernet::{ETHERTYPE_IP, ETHERTYPE_IPV6, map_ip_multicast};
 use compat::netinet::ip::Ip;
 use compat::netinet6::in6::map_ipv6_multicast;
@@ -131,6 +131,7 @@ impl Kernel for CarpKernel<'_> {
 
     fn rt_ifmsg(&self, _: &Netisr0, ifp: &Arc<Ifnet>) {
         tracing::debug!("{}: link state changed to {:?}", ifp.if_xname, ifp.link_state());
+        rtsock::rt_ifmsg(self.m, ifp);
     }
 
     fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {

@@ -1,9 +1,9 @@
 //! `kern_sysctl.c`: the machine's own leaves, beside CARP's.
 
 use crate::machine::{Ctx, Ctx0, Machine};
-use crate::net::rtsock;
+use crate::net::rt_sysctl;
 use compat::net::if_var::Counter;
-use compat::sys::ctlsock::{CtlType, SYSCTL_IFLIST, SYSCTL_NAMES};
+use compat::sys::ctlsock::{CtlType, SYSCTL_IFLIST, SYSCTL_NAMES, SYSCTL_RTTABLE};
 use compat::sys::errno::Errno;
 use compat::sys::sysctl::{self, Context, Oid, Read, Value, int_out};
 
@@ -65,8 +65,13 @@ pub fn sysctl(cx: &mut Ctx0<'_>, name: &str, new: &[u8], privileged: bool) -> Re
         read_only?;
         let first: u32 = first.parse().map_err(|_| Errno::ENOENT)?;
         // Beyond the last index there is none.
-        let list = u16::try_from(first).map_or(Ok(Vec::new()), |first| rtsock::sysctl_iflist(cx, first));
+        let list = u16::try_from(first).map_or(Ok(Vec::new()), |first| rt_sysctl::iflist(cx, first));
         return list.map(|list| (CtlType::Opaque, list));
+    }
+    if let Some(first) = name.strip_prefix(SYSCTL_RTTABLE).and_then(|rest| rest.strip_prefix('.')) {
+        read_only?;
+        let first: u32 = first.parse().map_err(|_| Errno::ENOENT)?;
+        return Ok((CtlType::Opaque, rt_sysctl::table(cx, first)));
     }
     if let Some(r) = cx.carp(|cx| sysctl::sysctl(libcarp::sysctl::OIDS, cx, name, new, privileged)) {
         return r;

@@ -2,10 +2,11 @@
 
 use crate::dev::{Device, Transmit};
 use crate::machine::{Ctx0, Machine};
-use crate::net::{if_group, ifaddr as addrs, route};
+use crate::net::{if_group, ifaddr as addrs, route, rtsock};
 use crate::netinet::carp_vhid;
 use compat::net::if_::{IFG_ALL, IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
 use compat::net::if_var::IfAttach;
+use compat::net::route::{IFAN_ARRIVAL, IFAN_DEPARTURE};
 use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
@@ -97,6 +98,7 @@ pub fn if_attach(
         }
         t.slots[usize::from(index)] = Some(entry.clone());
     });
+    announce(cx.m, &entry.ifp, IFAN_ARRIVAL);
     Ok(entry)
 }
 
@@ -147,6 +149,14 @@ pub fn if_detach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
             *slot = None;
         }
     });
+    announce(cx.m, ifp, IFAN_DEPARTURE);
+}
+
+/// A vhid of FreeBSD's model is no interface to tell of.
+fn announce(m: &Machine, ifp: &Ifnet, what: u16) {
+    if !carp_vhid::is_vhid(ifp) {
+        rtsock::rt_ifannouncemsg(m, ifp, what);
+    }
 }
 
 /// A device died under its interface.
@@ -179,6 +189,7 @@ pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), 
 pub fn if_up(cx: &mut Ctx0<'_>, entry: &IfEntry) {
     let ifp = &entry.ifp;
     ifp.set_flags(cx.n0, Iff::UP);
+    rtsock::rt_ifmsg(cx.m, ifp);
     match &entry.softc {
         Softc::Nic(_) => {
             ifp.set_flags(cx.n0, Iff::RUNNING);
@@ -203,6 +214,7 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
         Softc::Nic(_) => {
             cx.carp(|cx| ifaddr::parent_going_down(cx, ifp));
             ifp.clear_flags(cx.n0, Iff::UP);
+            rtsock::rt_ifmsg(cx.m, ifp);
             ctlinput(cx, ifp, false);
             cx.carp(|cx| ifaddr::parent_is_down(cx, ifp));
             for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
@@ -212,6 +224,7 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
         Softc::Carp(sc) => {
             let sc = sc.clone();
             ifp.clear_flags(cx.n0, Iff::UP);
+            rtsock::rt_ifmsg(cx.m, ifp);
             cx.carp(|cx| ioctl::sifflags(cx, &sc));
         }
     }

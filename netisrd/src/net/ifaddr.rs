@@ -3,10 +3,11 @@
 
 use crate::machine::{Ctx, Ctx0, Machine};
 use crate::net::if_::{self, IfEntry, Softc};
-use crate::net::{if_llatbl, route};
+use crate::net::{if_llatbl, route, rtsock};
 use crate::netinet::if_ether;
 use crate::netinet6::in6;
 use compat::net::if_::Iff;
+use compat::net::route::{RTM_DELADDR, RTM_NEWADDR};
 use compat::netinet::in_::INADDR_ALLHOSTS_GROUP;
 use compat::netinet6::in6::solicited_node;
 use compat::qsbr::{Netisr0, service_sync};
@@ -103,6 +104,9 @@ pub fn add_address(
         // arp_ifinit: who else has it is told, and tells.
         announce(cx.any(), ifp, ia.ifa_addr);
     }
+    if added.is_ok() {
+        rtsock::rt_newaddrmsg(cx.m, cx.n0, &ia, RTM_NEWADDR);
+    }
     added
 }
 
@@ -141,7 +145,9 @@ pub fn change_address(
         publish(cx);
         return Ok(());
     }
+    rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
     set_prefix(cx, ia, prefixlen, broad);
+    rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_NEWADDR);
     let changed = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
     if changed.is_err() {
         set_prefix(cx, ia, before.0, Some(before.1));
@@ -177,6 +183,7 @@ pub fn delete_address(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
     // A deletion is never refused.
     let _ = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Delete));
     forget(cx, ia);
+    rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
 }
 
 /// Deletes all addresses of `ifp`: it leaves.

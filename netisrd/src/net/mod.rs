@@ -8,4 +8,5 @@ pub mod if_llatbl;
 pub mod ifaddr;
 pub mod netisr;
 pub mod route;
+pub mod rt_sysctl;
 pub mod rtsock;

@@ -7,7 +7,9 @@
 use crate::machine::{Ctx, Machine, PerCpu};
 use crate::net::if_::is_carp;
 use crate::net::netisr::Netmsg;
+use crate::net::rtsock;
 use compat::net::if_::Iff;
+use compat::net::route::{RTM_ADD, RTM_CHANGE, RTM_DELETE};
 use compat::qsbr::Netisr0;
 use compat::sys::msgport::Priority;
 use core::net::IpAddr;
@@ -85,9 +87,27 @@ fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
         m.own(n0).ifaddrs.borrow().iter().filter(|ia| ia.has_route(n0)).map(|ia| route_of(n0, ia)).collect();
     routes.sort_by_key(|r| core::cmp::Reverse(r.net.prefix_len()));
     let table: RouteTable = routes.into();
-    *cpu.routes.borrow_mut() = table.clone();
+    let before = cpu.routes.replace(table.clone());
+    tell(m, &before, &table);
     for port in &m.ports {
         port.sendmsg(Priority::Normal, Netmsg::Routes(table.clone()));
+    }
+}
+
+/// Tells whoever listens what has changed.
+fn tell(m: &Machine, before: &[Route], after: &[Route]) {
+    // A link-local prefix has a route for each link.
+    let scoped = |r: &Route| matches!(r.src, IpAddr::V6(a) if a.is_unicast_link_local());
+    let same = |a: &Route, b: &Route| a.net == b.net && (!scoped(a) || Arc::ptr_eq(&a.ifp, &b.ifp));
+    for old in before.iter().filter(|old| !after.iter().any(|new| same(old, new))) {
+        rtsock::rt_rtmsg(m, old, RTM_DELETE);
+    }
+    for new in after {
+        match before.iter().find(|old| same(old, new)) {
+            None => rtsock::rt_rtmsg(m, new, RTM_ADD),
+            Some(old) if !Arc::ptr_eq(&old.ifp, &new.ifp) => rtsock::rt_rtmsg(m, new, RTM_CHANGE),
+            Some(_) => {}
+        }
     }
 }
 

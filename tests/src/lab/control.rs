@@ -69,4 +69,41 @@ impl Control {
         assert_eq!(word(12) as usize + word(16) as usize + 20, n, "lengths of a reply");
         Some(word(8))
     }
+
+    /// A request to listen to routing messages.
+    pub fn route() -> Vec<u8> {
+        Control::request(1, 3, 0, b"", b"")
+    }
+
+    /// The next thing that a routing socket is told: a message, or how many
+    /// were lost. `None` if there is nothing now.
+    ///
+    /// # Panics
+    /// At the end of the connection.
+    pub fn told(&self) -> Option<Result<Vec<u8>, u32>> {
+        let mut buffer = vec![0; 256 * 1024];
+        let n = match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EAGAIN) => return None,
+            other => other.unwrap(),
+        };
+        assert!(n >= 20, "the connection has ended");
+        let word = |at: usize| u32::from_ne_bytes(buffer[at..at + 4].try_into().unwrap());
+        Some(match word(12) {
+            0 => Ok(buffer[20..n].to_vec()),
+            _ => Err(word(20)),
+        })
+    }
+
+    /// Waits until there is something to be told.
+    ///
+    /// # Panics
+    /// If there is nothing within [`PATIENCE`].
+    pub fn wait_told(&self) -> Result<Vec<u8>, u32> {
+        loop {
+            assert!(wait_readable(self.0.as_fd(), PATIENCE), "nothing told within {PATIENCE:?}");
+            if let Some(told) = self.told() {
+                return told;
+            }
+        }
+    }
 }
