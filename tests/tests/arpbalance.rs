@@ -88,9 +88,9 @@ fn stage(address: &str, body: impl FnOnce(&Stage<'_>)) {
         let wire = lab.wire("br0");
         let machines = [0, 1].map(|n| machine(lab, n, address));
         let said = TAPS.map(|tap| lab.wire_in(tap));
-        for n in 0..2 {
-            machines[n].wait_master(&format!("carp{}", n + 1));
-            machines[n].wait_backup(&format!("carp{}", 2 - n));
+        for (n, machine) in machines.iter().enumerate() {
+            machine.wait_master(&format!("carp{}", n + 1));
+            machine.wait_backup(&format!("carp{}", 2 - n));
         }
         body(&Stage { lab, wire, machines, said });
     });
@@ -145,8 +145,8 @@ impl Stage<'_> {
         let is_reply = |f: &Frame| f.is_echo_reply_of(q.virtual_address);
         self.wire.wait_count(mark, told.len(), "replies", is_reply);
         self.fence();
-        for n in 0..2 {
-            let frames = self.said[n].since(marks[n]);
+        for (n, mark) in marks.into_iter().enumerate() {
+            let frames = self.said[n].since(mark);
             let mut replies: Vec<_> =
                 frames.iter().filter(|f| is_reply(f)).map(|f| (f.dst(), f.src())).collect();
             replies.sort_unstable();
