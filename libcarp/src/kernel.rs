@@ -95,6 +95,10 @@ pub trait Kernel {
     /// `rtchange`: the prefix route of `old` becomes `new`'s.
     fn rtchange(&self, n0: &Netisr0, old: &Arc<Ifaddr>, new: &Arc<Ifaddr>);
 
+    /// `rtinit(RTM_ADD)`: `ia` gets its prefix route, unless another address
+    /// has that already.
+    fn rtadd(&self, n0: &Netisr0, ia: &Arc<Ifaddr>);
+
     /// `rtinit(RTM_DELETE)`: `ia`'s prefix route goes.
     fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>);
 

@@ -163,6 +163,17 @@ impl Kernel for FakeKernel {
         }
     }
 
+    fn rtadd(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
+        if !self.ifaddrs.borrow().iter().any(|o| o.has_route(n0) && o.same_prefix(n0, ia)) {
+            ia.set_route(n0, true);
+            let to = name_of(&ia.ifa_ifp);
+            self.did(match ia.prefix(n0) {
+                IpNet::V4(net) => Effect::Route(net.addr(), "", to),
+                IpNet::V6(net) => Effect::Route6(net.addr(), "", to),
+            });
+        }
+    }
+
     fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
         if ia.has_route(n0) {
             ia.set_route(n0, false);

@@ -297,13 +297,16 @@ pub fn deactivate_vhaddr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVha
 }
 
 /// `carp_addroute_vhaddr`: a MASTER's prefix route leaves by the carp
-/// interface.
+/// interface. On a parent that was chosen by name, and has no address of that
+/// prefix, it begins there: how else would an answer get out?
 #[doc(alias = "carp_addroute_vhaddr")]
 pub fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) {
-    if sc.state() == State::Master
-        && let Some(iaback) = backing_route(cx, vha)
-    {
-        cx.kern.rtchange(cx.n0, &iaback, &vha.vha_ia);
+    if sc.state() != State::Master || !vha.is_active(cx.n0) {
+        return;
+    }
+    match backing_route(cx, vha) {
+        Some(iaback) => cx.kern.rtchange(cx.n0, &iaback, &vha.vha_ia),
+        None => cx.kern.rtadd(cx.n0, &vha.vha_ia),
     }
 }
 
@@ -311,11 +314,11 @@ pub fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) {
 /// or away with it.
 #[doc(alias = "carp_delroute_vhaddr")]
 pub fn delroute_vhaddr(cx: &Cx<'_>, vha: &CarpVhaddr, del_iaback: bool) {
-    let Some(iaback) = backing_route(cx, vha) else { return };
-    if !del_iaback && iaback.ifa_ifp.flags().contains(Iff::UP) {
-        cx.kern.rtchange(cx.n0, &vha.vha_ia, &iaback);
-    } else {
-        cx.kern.rtdelete(cx.n0, &vha.vha_ia);
+    match backing_route(cx, vha) {
+        Some(iaback) if !del_iaback && iaback.ifa_ifp.flags().contains(Iff::UP) => {
+            cx.kern.rtchange(cx.n0, &vha.vha_ia, &iaback);
+        }
+        _ => cx.kern.rtdelete(cx.n0, &vha.vha_ia),
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tests::lab::{self, Needs, PATIENCE, Pinger, Ucarp, UcarpSetup, show_mac, virtual_mac};
+use tests::lab::{self, Frame, Needs, PATIENCE, Pinger, Ucarp, UcarpSetup, show_mac, virtual_mac};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 /// Makes [`a_test_that_only_hangs`] hang, holding a lock on this file.
@@ -73,6 +73,42 @@ fn ucarp_yields_to_a_forged_better_advertisement_and_counts_a_bad_one() {
         wire.inject(&forge.frame());
         ucarp.wait_state("BACKUP");
         assert!(wire.since(mark).iter().any(|f| f.src() == virtual_mac(1)), "the wire sees what it sends");
+    });
+}
+
+/// Were `tshark` to find fault with nothing, no laboratory's capture would tell
+/// anything.
+#[test]
+fn tshark_finds_fault_with_what_is_damaged_and_with_nothing_else() {
+    lab::run(Needs::namespaces().programs(&["tshark"]), |lab| {
+        let (a, b) = ("fd77::1".parse().unwrap(), "fd77::2".parse().unwrap());
+        let advert = lab::Forge::worse(Ipv4Addr::new(10, 77, 0, 3), "secret", VIP).frame();
+        let solicit = lab::solicitation([2, 0, 0, 0, 0, 1], a, b);
+        let echo = lab::echo_request6([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1], a, b);
+        let good = [advert, solicit, echo, lab::arp_request([2, 0, 0, 0, 0, 1], VIP, VIP)];
+        let faults = |all: &[Vec<u8>]| {
+            let frame = |bytes: &Vec<u8>| Frame {
+                at: std::time::Instant::now(),
+                stamp: Duration::from_secs(1),
+                bytes: bytes.clone(),
+            };
+            lab::faults(&all.iter().map(frame).collect::<Vec<_>>(), lab.dir(), "selftest").unwrap()
+        };
+        assert_eq!(faults(&good), "");
+        // an IP header's, an advertisement's, a solicitation's and an echo's sum
+        for (which, at) in [(0, 24), (0, 40), (1, 56), (2, 56)] {
+            let mut bad = good.clone();
+            bad[which][at] ^= 1;
+            let said = faults(&bad);
+            assert_eq!(said.lines().count(), 1, "{which} {at}: {said}");
+            assert!(said.starts_with(&format!("{}\t", which + 1)), "{which} {at}: {said}");
+        }
+        for which in 0..good.len() {
+            let mut bad = good.clone();
+            let len = bad[which].len();
+            bad[which].truncate(len - 3);
+            assert_eq!(faults(&bad).lines().count(), 1, "{which} cut short");
+        }
     });
 }
 

@@ -77,6 +77,7 @@ fn stage(body: impl FnOnce(Target)) {
     lab::run(Needs::namespaces().taps(), |lab| {
         let machine = on_tap(lab, "m1", "em0", N1);
         let (wire, said) = (lab.wire("em0"), lab.wire_in("em0"));
+        wire.may_have_bad_frames("what is sent is wrong on purpose; what the machine says is not");
         machine.sysctl("net.inet.carp.preempt=1");
         machine.carp("carp0", &virtual_host(0));
         machine.wait_master("carp0");

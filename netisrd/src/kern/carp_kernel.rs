@@ -121,6 +121,10 @@ impl Kernel for CarpKernel<'_> {
         route::rtchange(self.m, self.cpu, n0, old, new);
     }
 
+    fn rtadd(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
+        route::in_addprefix(self.m, self.cpu, n0, ia);
+    }
+
     fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
         route::in_scrubprefix(self.m, self.cpu, n0, ia);
     }

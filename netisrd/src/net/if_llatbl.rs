@@ -36,6 +36,8 @@ pub struct LlUpdate {
     pub lladdr: LlAddr,
     /// When it was heard.
     pub heard: Time,
+    /// Whether it is news for those too who have not asked.
+    pub create: bool,
 }
 
 /// `struct llentry`
@@ -141,18 +143,16 @@ pub fn resolve_output(
     Ok(())
 }
 
-/// Whoever speaks to us is remembered (`create`); whoever is remembered is
-/// brought up to date. All netisrs get the news.
+/// Whoever speaks to us is remembered (`create`); whoever is remembered, or
+/// was asked, is brought up to date. All netisrs get the news: the one that
+/// asked need not be the one that hears the answer.
 pub fn learn(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, addr: IpAddr, lladdr: LlAddr, create: bool) {
     let Some(if_index) = real_ifp(cx.any(), rcvif).map(|ifp| ifp.if_index) else { return };
     let broadcast = addr == IpAddr::from([255; 4]);
     if addr.is_unspecified() || addr.is_multicast() || broadcast || lladdr[0] & 1 != 0 {
         return;
     }
-    if !(create || cx.cpu.lltable.borrow().concerns(&(if_index, addr))) {
-        return;
-    }
-    let update = LlUpdate { if_index, addr, lladdr, heard: cx.m.clock().now() };
+    let update = LlUpdate { if_index, addr, lladdr, heard: cx.m.clock().now(), create };
     update_oncpu(cx.any(), update);
     for port in &cx.m.ports {
         // A netisr that is that far behind asks again when it needs to know.
@@ -162,6 +162,9 @@ pub fn learn(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, addr: IpAddr, lladdr: LlAddr
 
 /// `arp_update_oncpu`: one netisr learns, and sends what was held.
 pub fn update_oncpu(cx: Ctx<'_>, u: LlUpdate) {
+    if !(u.create || cx.cpu.lltable.borrow().concerns(&(u.if_index, u.addr))) {
+        return;
+    }
     let held = cx.cpu.lltable.borrow_mut().learn(u);
     if let Some(h) = held
         && let Err(e) = ether_output(cx, &h.ifp, u.lladdr, ether_type(u.addr), &h.packet)
@@ -224,7 +227,7 @@ mod tests {
     }
 
     fn update(n: u32, heard: u64) -> LlUpdate {
-        LlUpdate { if_index: 1, addr: addr(n), lladdr: [2; 6], heard: Time(heard) }
+        LlUpdate { if_index: 1, addr: addr(n), lladdr: [2; 6], heard: Time(heard), create: true }
     }
 
     #[test]

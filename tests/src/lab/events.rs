@@ -9,8 +9,8 @@ use nix::sys::socket::{
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// `RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR`.
-const GROUPS: u32 = 0x1 | 0x4 | 0x10;
+/// `RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`.
+const GROUPS: u32 = 0x1 | 0x4 | 0x10 | 0x100;
 
 /// A subscription to a namespace's route messages. What a message says is not
 /// read: it only tells that it is time to look again.

@@ -86,6 +86,14 @@ pub fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, ttl: u8, payload: &[u8])
     ip
 }
 
+/// An echo request of a station, to an Ethernet address.
+pub fn echo_request(to: Mac, mac: Mac, source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+    let mut icmp = [8, 0, 0, 0, b'n', b'l', 0, 1, b'h', b'i'];
+    let sum = checksum(&icmp);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    ethernet(to, mac, 0x0800, &ipv4(source, target, 1, 64, &icmp))
+}
+
 /// Makes the advertisement's own checksum right again.
 pub fn seal(frame: &mut [u8]) {
     frame[CARP + 6..CARP + 8].fill(0);

@@ -1,7 +1,8 @@
 //! Ethernet frames, read just far enough to say what a test wants to know.
 
+use super::frame6::Packet6;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 /// An Ethernet address.
@@ -75,11 +76,13 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
 }
 
-/// A CARP advertisement over IPv4.
+/// A CARP advertisement over IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advert {
     /// The advertiser's own address.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
+    /// Where it is sent.
+    pub dst: IpAddr,
     /// The virtual host.
     pub vhid: u8,
     /// Seconds between advertisements.
@@ -143,10 +146,12 @@ impl Frame {
 
     /// Its advertisement.
     pub fn advert(&self) -> Option<Advert> {
-        let ip = self.ipv4().filter(|ip| ip.protocol == 112)?;
-        let b = ip.payload;
+        let v4 = self.ipv4().map(|ip| (ip.protocol, IpAddr::from(ip.src), IpAddr::from(ip.dst), ip.payload));
+        let v6 = || self.ipv6().map(|ip| (ip.next, ip.src.into(), ip.dst.into(), ip.payload));
+        let (_, src, dst, b) = v4.or_else(v6).filter(|(protocol, ..)| *protocol == 112)?;
         Some(Advert {
-            src: ip.src,
+            src,
+            dst,
             vhid: *b.get(1)?,
             advskew: *b.get(2)?,
             advbase: *b.get(5)?,
@@ -156,14 +161,18 @@ impl Frame {
     }
 
     /// Whether it is an advertisement of the host with that own address.
-    pub fn is_advert_of(&self, src: Ipv4Addr) -> bool {
+    pub fn is_advert_of(&self, src: impl Into<IpAddr>) -> bool {
+        let src = src.into();
         self.advert().is_some_and(|a| a.src == src)
     }
 
     /// Whether it is an answer to a ping, from that address.
-    pub fn is_echo_reply_of(&self, src: Ipv4Addr) -> bool {
-        let ip = self.ipv4().filter(|ip| ip.protocol == 1 && ip.src == src);
-        ip.is_some_and(|ip| ip.payload.first() == Some(&0))
+    pub fn is_echo_reply_of(&self, src: impl Into<IpAddr>) -> bool {
+        let src = src.into();
+        let v4 =
+            self.ipv4().is_some_and(|ip| (ip.protocol, ip.payload.first()) == (1, Some(&0)) && ip.src == src);
+        let of6 = |ip: Packet6<'_>| (ip.next, ip.payload.first()) == (58, Some(&129)) && ip.src == src;
+        v4 || self.ipv6().is_some_and(of6)
     }
 }
 
@@ -176,12 +185,16 @@ impl fmt::Debug for Frame {
             write!(f, "carp {} vhid {} {}/{} #{:x}", a.src, a.vhid, a.advbase, a.advskew, a.counter)
         } else if let Some(ip) = self.ipv4() {
             write!(f, "ip {} > {} proto {}", ip.src, ip.dst, ip.protocol)
+        } else if let Some(nd) = self.nd() {
+            write!(f, "{nd:?}")
+        } else if let Some(ip) = self.ipv6() {
+            write!(f, "ip6 {} > {} next {}", ip.src, ip.dst, ip.next)
         } else {
             write!(f, "type {:04x}, {} bytes", self.ethertype(), self.bytes.len())
         }
     }
 }
 
-fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
     from.get(at..at + N)?.try_into().ok()
 }

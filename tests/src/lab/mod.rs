@@ -8,31 +8,40 @@ mod control;
 mod events;
 mod forge;
 mod frame;
+mod frame6;
+mod neighbours;
 mod netisrd;
 mod pinger;
 mod proc;
+mod roles;
 mod run;
 mod scene;
 mod tools;
 mod ucarp;
+mod verify;
 mod wire;
 
 pub use control::Control;
 pub use events::Events;
-pub use forge::{Forge, checksum, digest, ethernet, ipv4, seal};
+pub use forge::{Forge, checksum, digest, echo_request, ethernet, ipv4, seal};
 pub use frame::{Advert, Arp, BROADCAST, Frame, Mac, Packet, arp_request, show_mac, virtual_mac};
+pub use frame6::{Nd, Packet6, echo_request6, solicitation, solicited_node};
+pub use neighbours::{Learnt, Neighbours};
 pub use netisrd::{Netisrd, Setup};
 pub use pinger::{Pinger, Probe};
 pub use proc::{Log, Proc, Said, command};
+pub use roles::{adverts, settle, settled};
 pub use run::{Needs, binary, find_program, in_ci, profile_dir, run, skip, target_dir};
 pub use scene::{N1, N2, VIP, on_tap, on_veth, virtual_host};
 pub use tools::{Stats, Tools};
 pub use ucarp::{Ucarp, UcarpSetup};
+pub use verify::faults;
 pub use wire::{Wire, write_pcap};
 
 use nix::sched::{CloneFlags, setns};
+use std::fmt::Display;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -118,6 +127,17 @@ impl Lab {
         self.ip(&format!("link set dev {name} up"));
     }
 
+    /// A bridge that passes a group's frames only to ports that have asked for
+    /// them, and asks who does.
+    pub fn snooping_bridge(&self, name: &str) {
+        self.ip(&format!("link add name {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 1"));
+        // to ask over IPv6 it needs an address of its own
+        inet6(None, name);
+        self.ip(&format!("link set dev {name} up"));
+        let fast = "mcast_query_response_interval 50 mcast_startup_query_interval 100 mcast_mld_version 2";
+        self.ip(&format!("link set dev {name} type bridge {fast} mcast_querier 1"));
+    }
+
     /// An empty network namespace.
     pub fn netns(&self, name: &str) {
         self.ip(&format!("netns add {name}"));
@@ -152,6 +172,14 @@ impl Lab {
         let mac = link.split("link/ether ").nth(1).and_then(|s| s.split_whitespace().next());
         let ip = cidr.split('/').next().unwrap_or_default().parse().unwrap();
         Host { ns: ns.to_owned(), ip, mac: frame::parse_mac(mac.unwrap()) }
+    }
+
+    /// As [`Lab::host`], with an IPv6 address too.
+    pub fn host6(&self, ns: &str, bridge: &str, cidr: &str, cidr6: &str) -> Host {
+        let host = self.host(ns, bridge, cidr);
+        inet6(Some(ns), "v0");
+        self.ip_in(Some(ns), &format!("addr add {cidr6} dev v0 nodad"));
+        host
     }
 
     /// Waits until an interface is up and has carrier.
@@ -205,19 +233,29 @@ impl Host {
     }
 
     /// `ip neigh` of an address: the Ethernet address, if there is one.
-    pub fn neighbour(&self, of: Ipv4Addr) -> Option<Mac> {
+    pub fn neighbour(&self, of: impl Into<IpAddr>) -> Option<Mac> {
+        let of = of.into();
         let said = self.run(&format!("ip neigh show to {of} dev v0")).ok();
         said.split("lladdr ").nth(1).and_then(|s| s.split_whitespace().next()).map(frame::parse_mac)
     }
 
     /// Waits until this host's neighbour entry of an address is `mac`.
-    pub fn wait_neighbour(&self, of: Ipv4Addr, mac: Mac) {
+    pub fn wait_neighbour(&self, of: impl Into<IpAddr>, mac: Mac) {
+        let of = of.into();
         let what = format!("{of} at {}", show_mac(mac));
         Events::open(Some(&self.ns)).wait_until(&what, || self.neighbour(of) == Some(mac));
     }
 
-    /// Sends `count` echo requests; how many were answered.
-    pub fn ping(&self, to: Ipv4Addr, count: u32) -> u32 {
+    /// The link-local address of `v0`.
+    pub fn link_local(&self) -> Ipv6Addr {
+        let shown = self.run("ip -6 -o addr show dev v0 scope link").ok();
+        let cidr = shown.split("inet6 ").nth(1).unwrap_or_else(|| panic!("no link-local address: {shown}"));
+        cidr.split('/').next().unwrap_or_default().parse().unwrap()
+    }
+
+    /// Sends `count` echo requests to an IPv4 or IPv6 address, which may have
+    /// a scope; how many were answered.
+    pub fn ping(&self, to: impl Display, count: u32) -> u32 {
         let said = self.run(&format!("ping -n -c {count} -i 0.2 -W 2 {to}"));
         let received = said.stdout.split(" received").next().and_then(|s| s.split_whitespace().last());
         received.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{said:?}"))
@@ -226,6 +264,16 @@ impl Host {
 
 fn in_netns(ns: Option<&str>) -> String {
     ns.map_or_else(String::new, |n| format!(" netns {n}"))
+}
+
+/// IPv6 for one interface, without the delay of looking for duplicates.
+fn inet6(ns: Option<&str>, dev: &str) {
+    within(ns, || {
+        for (what, value) in [("accept_dad", "0"), ("router_solicitations", "0"), ("disable_ipv6", "0")] {
+            let path = format!("/proc/sys/net/ipv6/conf/{dev}/{what}");
+            fs::write(&path, value).unwrap_or_else(|e| panic!("{path}: {e}"));
+        }
+    });
 }
 
 /// No IPv6, so that a capture has only what the test is about.

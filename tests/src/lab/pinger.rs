@@ -5,9 +5,9 @@ use super::forge::checksum;
 use super::proc::Watched;
 use super::{Host, PATIENCE, within};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recv, sendto, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recv, sendto, socket,
 };
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -42,9 +42,14 @@ pub struct Pinger {
 
 impl Pinger {
     /// Starts to ping.
-    pub fn start(host: &Host, to: Ipv4Addr, interval: Duration) -> Pinger {
+    pub fn start(host: &Host, to: impl Into<IpAddr>, interval: Duration) -> Pinger {
+        let to = to.into();
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let open = || socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp);
+        let (family, protocol) = match to {
+            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+        };
+        let open = || socket(family, SockType::Raw, flags, protocol);
         let fd = within(Some(&host.ns), open).unwrap();
         let state = Arc::new(Watched::<State>::default());
         let shared = Arc::clone(&state);
@@ -84,8 +89,9 @@ impl Drop for Pinger {
     }
 }
 
-fn ping(fd: &OwnedFd, to: Ipv4Addr, interval: Duration, state: &Watched<State>) {
-    let to = SockaddrIn::from(SocketAddrV4::new(to, 0));
+fn ping(fd: &OwnedFd, to: IpAddr, interval: Duration, state: &Watched<State>) {
+    let v6 = to.is_ipv6();
+    let to = SockaddrStorage::from(SocketAddr::new(to, 0));
     let mut due = Instant::now();
     for seq in 0.. {
         if state.lock().stop {
@@ -94,13 +100,13 @@ fn ping(fd: &OwnedFd, to: Ipv4Addr, interval: Duration, state: &Watched<State>) 
         let probe = Probe { seq, sent: Instant::now(), answered: None };
         state.change(|s| s.probes.push(probe));
         // unreachable is the same as not answered
-        let _ = sendto(fd.as_raw_fd(), &request(seq), &to, MsgFlags::empty());
+        let _ = sendto(fd.as_raw_fd(), &request(seq, v6), &to, MsgFlags::empty());
         due = (due + interval).max(Instant::now());
         while wait_readable(fd.as_fd(), due.saturating_duration_since(Instant::now())) {
             let mut buffer = [0; 2048];
             let Ok(n) = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) else { continue };
             let now = Instant::now();
-            if let Some(seq) = answered(&buffer[..n]) {
+            if let Some(seq) = answered(&buffer[..n], v6) {
                 state.change(|s| {
                     s.probes.get_mut(seq).map(|p| p.answered.get_or_insert(now));
                 });
@@ -109,9 +115,10 @@ fn ping(fd: &OwnedFd, to: Ipv4Addr, interval: Duration, state: &Watched<State>) 
     }
 }
 
-fn request(seq: u32) -> [u8; 16] {
+/// The kernel sums up what is sent over IPv6 itself.
+fn request(seq: u32, v6: bool) -> [u8; 16] {
     let mut p = [0; 16];
-    p[0] = 8;
+    p[0] = if v6 { 128 } else { 8 };
     p[4..6].copy_from_slice(&IDENT);
     p[6..8].copy_from_slice(&(seq as u16).to_be_bytes());
     p[8..12].copy_from_slice(&seq.to_be_bytes());
@@ -120,10 +127,13 @@ fn request(seq: u32) -> [u8; 16] {
     p
 }
 
-/// The number of the probe that an IPv4 packet answers.
-fn answered(packet: &[u8]) -> Option<usize> {
-    let icmp = packet.get(usize::from(packet.first()? & 15) * 4..)?;
-    if icmp.first() != Some(&0) || icmp.get(4..6)? != IDENT {
+/// The number of the probe that a packet answers. Over IPv4 it comes with its
+/// header.
+fn answered(packet: &[u8], v6: bool) -> Option<usize> {
+    let header = if v6 { 0 } else { usize::from(packet.first()? & 15) * 4 };
+    let icmp = packet.get(header..)?;
+    let reply = if v6 { 129 } else { 0 };
+    if icmp.first() != Some(&reply) || icmp.get(4..6)? != IDENT {
         return None;
     }
     let seq: [u8; 4] = icmp.get(8..12)?.try_into().ok()?;

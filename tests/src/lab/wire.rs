@@ -3,6 +3,7 @@
 use super::events::wait_readable;
 use super::frame::Frame;
 use super::proc::Watched;
+use super::verify::faults;
 use super::{Lab, PATIENCE, target_dir, within};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pcap::{Active, Capture, Direction};
@@ -10,15 +11,21 @@ use pcap_file::pcap::{PcapPacket, PcapWriter};
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, pipe};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Records every frame on an interface from [`Wire::open`] on. If the test
-/// fails, the frames are left in `target/lab/`.
+/// fails, the frames are left in `target/lab/`. If it does not, `tshark` reads
+/// them when the recorder is dropped, and what it finds fault with fails the
+/// test after all.
 pub struct Wire {
     name: String,
+    dir: PathBuf,
+    /// Whether it is no fault of ours if frames are wrong.
+    lenient: AtomicBool,
     frames: Arc<Watched<Vec<Frame>>>,
     injector: Mutex<Capture<Active>>,
     /// Closing it stops the recorder.
@@ -46,7 +53,15 @@ impl Wire {
         let recorder = thread::Builder::new().name("wire".into()).spawn(record).unwrap();
         let test = lab.name().replace("::", "-");
         let name = format!("{test}-{}{dev}{}", ns.unwrap_or(""), if only_in { "-in" } else { "" });
-        Wire { name, frames, injector: Mutex::new(injector), stop: Some(writer), recorder: Some(recorder) }
+        Wire {
+            name,
+            dir: lab.dir().to_owned(),
+            lenient: AtomicBool::new(false),
+            frames,
+            injector: Mutex::new(injector),
+            stop: Some(writer),
+            recorder: Some(recorder),
+        }
     }
 
     /// How many frames there are: a mark from which to look or wait.
@@ -120,6 +135,13 @@ impl Wire {
         }
     }
 
+    /// The test itself puts frames on this wire that are wrong, or the frames
+    /// are nobody's concern: no fault that a decoder finds fails the test.
+    pub fn may_have_bad_frames(&self, why: &str) {
+        println!("{} is not read by tshark: {why}", self.name);
+        self.lenient.store(true, Ordering::Relaxed);
+    }
+
     /// Writes all frames so far as an Ethernet pcap.
     pub fn write_pcap(&self, path: &Path) {
         write_pcap(path, &self.frames());
@@ -180,12 +202,26 @@ impl Drop for Wire {
             let _ = recorder.join();
         }
         if thread::panicking() {
-            let dir = target_dir().join("lab");
-            let path = dir.join(format!("{}.pcap", self.name));
-            if fs::create_dir_all(&dir).is_ok() {
-                write_pcap(&path, &self.frames());
-                println!("the frames are in {}", path.display());
-            }
+            return self.keep();
+        }
+        if self.lenient.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(faults) = faults(&self.frames(), &self.dir, &self.name).filter(|f| !f.is_empty()) {
+            self.keep();
+            panic!("tshark finds fault with frames of {}:\n{faults}", self.name);
+        }
+    }
+}
+
+impl Wire {
+    /// Leaves the frames where a person can read them.
+    fn keep(&self) {
+        let dir = target_dir().join("lab");
+        let path = dir.join(format!("{}.pcap", self.name));
+        if fs::create_dir_all(&dir).is_ok() {
+            write_pcap(&path, &self.frames());
+            println!("the frames are in {}", path.display());
         }
     }
 }
