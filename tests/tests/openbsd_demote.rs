@@ -3,19 +3,20 @@
 //! the roles swap within a tenth of a second.
 //!
 //! The scripts look 0.1 s after the command. A machine that runs other things
-//! meanwhile may take longer, so here the capture is read: the successor must
-//! speak long before it could for any other reason than that it was told.
+//! meanwhile may take longer, so here the capture is read: the successor speaks
+//! after it is told, and before it could for any other reason. The tenth of a
+//! second itself is held to in virtual time, by `netisrd/tests/demote.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the real world")]
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 use tests::lab::{self, Frame, Needs, Netisrd, PATIENCE, Wire, on_tap, settled};
 
 const IP1: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
 const IP2: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 3);
-/// An advertisement interval; the successor's own timer takes three.
-const ADVBASE: Duration = Duration::from_secs(1);
+/// The successor's own timer takes as many intervals, counted here in what the
+/// old master says: on a busy machine that slows down as all else does.
+const MASTER_DOWN: usize = 3;
 
 struct Stage {
     wire: Wire,
@@ -37,10 +38,9 @@ impl Stage {
         assert!(told < first, "the successor did not wait to be told");
         let frames = self.wire.frames();
         let between = frames[told..first].iter().filter(|f| f.is_advert_of(old)).count();
-        assert_eq!(between, 1, "the old master said it once, and was heard");
         let took = frames[first].stamp.saturating_sub(frames[told].stamp);
-        println!("{command}: the roles swapped in {took:?}");
-        assert!(took < ADVBASE, "that was a timer, not the advertisement: {took:?}");
+        println!("{command}: the roles swapped in {took:?}, {between} advertisements");
+        assert!(between < MASTER_DOWN, "that was a timer, not what it heard: {took:?}");
         to.wait_master("carp0");
         from.wait_backup("carp0");
         let (master, _) = settled(&self.wire, 251, ["carp0"; 2], [&self.m1, &self.m2]);

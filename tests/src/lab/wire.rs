@@ -12,10 +12,13 @@ use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, pipe};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+/// Bytes of a frame that are recorded: more than any link here carries.
+const LONGEST: i32 = 2048;
 
 /// Records every frame on an interface from [`Wire::open`] on. If the test
 /// fails, the frames are left in `target/lab/`. If it does not, `tshark` reads
@@ -27,6 +30,8 @@ pub struct Wire {
     /// Whether it is no fault of ours if frames are wrong.
     lenient: AtomicBool,
     frames: Arc<Watched<Vec<Frame>>>,
+    /// Frames that found no room before the recorder read them.
+    lost: Arc<AtomicU32>,
     injector: Mutex<Capture<Active>>,
     /// Closing it stops the recorder.
     stop: Option<PipeWriter>,
@@ -39,7 +44,9 @@ impl Wire {
     pub fn open(lab: &Lab, ns: Option<&str>, dev: &str, only_in: bool) -> Wire {
         let open = || {
             let c = Capture::from_device(dev).unwrap().immediate_mode(true).promisc(true);
-            let c = c.snaplen(65_535).buffer_size(8 << 20).open();
+            // Ring slots are as long as the longest frame, and all of a burst
+            // must find one before the recorder gets its turn.
+            let c = c.snaplen(LONGEST).buffer_size(16 << 20).open();
             c.unwrap_or_else(|e| panic!("capture on {dev}: {e}")).setnonblock().unwrap()
         };
         let (capture, injector) = within(ns, || (open(), open()));
@@ -49,7 +56,9 @@ impl Wire {
         let frames = Arc::new(Watched::default());
         let (reader, writer) = pipe().unwrap();
         let sink = Arc::clone(&frames);
-        let record = move || record(capture, &reader, &sink);
+        let lost = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&lost);
+        let record = move || record(capture, &reader, &sink, &count);
         let recorder = thread::Builder::new().name("wire".into()).spawn(record).unwrap();
         let test = lab.name().replace("::", "-");
         let name = format!("{test}-{}{dev}{}", ns.unwrap_or(""), if only_in { "-in" } else { "" });
@@ -58,6 +67,7 @@ impl Wire {
             dir: lab.dir().to_owned(),
             lenient: AtomicBool::new(false),
             frames,
+            lost,
             injector: Mutex::new(injector),
             stop: Some(writer),
             recorder: Some(recorder),
@@ -104,7 +114,8 @@ impl Wire {
         found.unwrap_or_else(|| {
             let frames = self.since(mark);
             let last = &frames[frames.len().saturating_sub(30)..];
-            panic!("no {what} within {within:?} on {}, but {} frames: {last:#?}", self.name, frames.len())
+            let (name, count, lost) = (&self.name, frames.len(), self.lost.load(Ordering::Relaxed));
+            panic!("no {what} within {within:?} on {name}, but {count} frames, {lost} lost: {last:#?}")
         })
     }
 
@@ -157,7 +168,7 @@ pub fn write_pcap(path: &Path, frames: &[Frame]) {
     }
 }
 
-fn record(mut capture: Capture<Active>, stop: &PipeReader, sink: &Watched<Vec<Frame>>) {
+fn record(mut capture: Capture<Active>, stop: &PipeReader, sink: &Watched<Vec<Frame>>, lost: &AtomicU32) {
     loop {
         let mut fds =
             [PollFd::new(capture.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
@@ -183,6 +194,9 @@ fn record(mut capture: Capture<Active>, stop: &PipeReader, sink: &Watched<Vec<Fr
                 }
             }
         }
+        if let Ok(stat) = capture.stats() {
+            lost.store(stat.dropped, Ordering::Relaxed);
+        }
         if stopped {
             return;
         }
@@ -200,6 +214,10 @@ impl Drop for Wire {
         drop(self.stop.take());
         if let Some(recorder) = self.recorder.take() {
             let _ = recorder.join();
+        }
+        let lost = self.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            println!("{}: the recorder lost {lost} frames", self.name);
         }
         if thread::panicking() {
             return self.keep();
