@@ -187,8 +187,9 @@ impl ControlSocket {
             return Err(io::Error::other(format!("uid {} has too many connections", peer.uid())));
         }
         if self.clients.len() >= MAX_CLIENTS {
-            let others = self.clients.iter().filter(|(_, c)| !c.cred.privileged);
-            let idlest = others.min_by_key(|(_, c)| c.served).or(self.clients.iter().next()).map(|(t, _)| *t);
+            // One who listens is not idle.
+            let worth = |c: &Client| (c.cred.privileged, c.route.is_some(), c.served);
+            let idlest = self.clients.iter().min_by_key(|(_, c)| worth(c)).map(|(t, _)| *t);
             idlest.into_iter().for_each(|t| self.drop_client(t));
         }
         UnixStream::from(fd.try_clone()?).set_nonblocking(true)?;
