@@ -75,6 +75,10 @@ fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, ev
             }
         }
     }
+    if sc.state() == State::Init {
+        // Some address may have stayed that it can run with.
+        state::setrun(cx, sc, None);
+    }
 }
 
 fn is_bound(cx: &Cx<'_>, sc: &CarpSoftc) -> bool {
@@ -115,6 +119,7 @@ pub fn parent_is_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
         if sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)) {
             clone::detach(cx, &sc, true, false);
         }
+        demote::review(cx, &sc);
     }
 }
 
@@ -128,8 +133,8 @@ pub fn parent_is_up(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
         let lost = sc.own(cx.n0).lost_parent.borrow().as_ref().is_some_and(|p| Arc::ptr_eq(p, ifp));
         if lost {
             *sc.own(cx.n0).lost_parent.borrow_mut() = None;
-            demote::review(cx, &sc);
         }
+        demote::review(cx, &sc);
     }
 }
 
@@ -146,7 +151,6 @@ pub fn carpdev_state(cx: &Cx<'_>, ifp: &Arc<Ifnet>) {
             sc.own(cx.n0).reannounce.set(0);
             state::set_state(cx, &sc, State::Init);
             state::setrun(cx, &sc, None);
-            demote::forgive_sendad_errors(cx, &sc);
             demote::review(cx, &sc);
         } else if sc.state() == State::Init {
             demote::review(cx, &sc);
@@ -163,7 +167,6 @@ pub(crate) fn leave_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
         output::bow_out(cx, sc);
         sc.own(cx.n0).reannounce.set(0);
         state::set_state(cx, sc, State::Init);
-        demote::forgive_sendad_errors(cx, sc);
     }
 }
 
@@ -222,9 +225,13 @@ fn del_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) {
     demote::review(cx, sc);
 }
 
-/// `carp_link_addrs`: a new address may back what was inactive.
+/// `carp_link_addrs`: a new address may back what was inactive. On an interface
+/// that is down it waits until that comes up.
 #[doc(alias = "carp_link_addrs")]
 fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) {
+    if !ia_if.ifa_ifp.flags().contains(Iff::UP) {
+        return;
+    }
     let bound = is_bound(cx, sc);
     for vha in sc.own(cx.n0).vha_list().iter() {
         let backs = vha.vha_ia.same_prefix(cx.n0, ia_if);

@@ -51,6 +51,8 @@ mod tests_leave;
 #[cfg(test)]
 mod tests_parent;
 #[cfg(test)]
+mod tests_random;
+#[cfg(test)]
 mod tests_state;
 #[cfg(test)]
 mod tests_table;

@@ -92,6 +92,8 @@ fn advertise(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, advbase: u8, advskew: u8) {
         sent = Some(sent.unwrap_or(Ok(())).and(one));
     }
     match sent {
+        // Who bows out is not there to be suppressed.
+        _ if advbase == BOW_OUT && advskew == BOW_OUT => {}
         Some(Ok(())) => sendad_succeeded(cx, sc),
         Some(Err(_)) => sendad_failed(cx, sc),
         None => {}

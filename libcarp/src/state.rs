@@ -25,6 +25,11 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
     };
     sc.sc_if.set_link_state(cx.n0, link);
     cx.kern.rt_ifmsg(cx.n0, &sc.sc_if);
+    if state != State::Master {
+        // Who is no MASTER sends nothing that could show the wire to be good
+        // again.
+        demote::forgive_sendad_errors(cx, sc);
+    }
 }
 
 /// `carp_setrun`: what the state asks for: in INIT, leave it; in BACKUP, wait
@@ -40,6 +45,7 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
     let runnable = sc.sc_if.flags().contains(Iff::RUNNING)
         && own.vhid.get().is_some()
         && own.naddrs() > 0
+        && parent.flags().contains(Iff::UP)
         && parent.link_state() != LinkState::Down;
     if !runnable {
         vhaddr::delroutes(cx, sc);
@@ -119,8 +125,6 @@ pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.own(cx.n0).reannounce.set(0);
     callout_stop(cx, sc, Timer::Ad);
     set_state(cx, sc, State::Backup);
-    // A BACKUP sends nothing that could show the wire to be good again.
-    demote::forgive_sendad_errors(cx, sc);
     setrun(cx, sc, None);
     vhaddr::delroutes(cx, sc);
 }

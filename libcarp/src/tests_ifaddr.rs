@@ -189,7 +189,7 @@ fn a_master_leaves_for_the_change_of_an_address_that_backs_it_and_for_no_other()
     // One of two: the other goes on, but the digest's addresses start anew.
     change(&mut w, [10, 0, 5, 2], 16);
     assert_eq!(w.effects().first(), Some(&Ad("carp0", 1, 255, 255)));
-    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Init, 1));
+    assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Backup, 1));
 }
 
 #[test]

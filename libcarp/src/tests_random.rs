@@ -1,0 +1,352 @@
+//! Random sequences of everything that can happen to two carp interfaces on
+//! two parents. After each step what is counted, joined, listed and armed is
+//! what its causes add up to.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::carpreq::{CARPR_VHID_CLEAR, CarpPeers, CarpReq};
+use crate::ifaddr::{self, IfaddrEvent};
+use crate::kernel::{CarpCallout, Timer};
+use crate::softc::{CarpSoftc, State};
+use crate::testutil::World;
+use crate::{Ifaddr, Ifnet, ioctl};
+use compat::net::if_::{Iff, LinkState};
+use compat::netinet::in_::SockAddrIn;
+use compat::sys::errno::Errno;
+use compat::sys::socket::Af;
+use std::time::Duration;
+use triomphe::Arc;
+
+struct Chaos {
+    w: World,
+    ems: [Arc<Ifnet>; 2],
+    scs: [Arc<CarpSoftc>; 2],
+    state: u64,
+}
+
+const ADDRS: [&str; 12] = [
+    "10.0.0.1/24",
+    "10.0.0.2/24",
+    "10.0.0.3/24",
+    "10.0.0.9/25",
+    "10.0.1.1/24",
+    "10.0.1.2/24",
+    "2001:db8::1/64",
+    "2001:db8::2/64",
+    "2001:db8::3/64",
+    "2001:db8:1::1/64",
+    "fe80::1/64",
+    "fe80::2/64",
+];
+
+impl Chaos {
+    fn new(seed: u64) -> Chaos {
+        let mut w = World::new();
+        let ems = [w.ether("em0"), w.ether("em1")];
+        let scs = [w.carp_if("carp0"), w.carp_if("carp1")];
+        Chaos { w, ems, scs, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.state >> 33) as usize % below
+    }
+
+    fn sc(&mut self) -> Arc<CarpSoftc> {
+        let n = self.random(2);
+        self.scs[n].clone()
+    }
+
+    fn em(&mut self) -> Arc<Ifnet> {
+        let n = self.random(2);
+        self.ems[n].clone()
+    }
+
+    fn addresses(&self, ifp: &Arc<Ifnet>) -> Vec<Arc<Ifaddr>> {
+        let all = self.w.kern.ifaddrs.borrow();
+        all.iter().filter(|ia| Arc::ptr_eq(&ia.ifa_ifp, ifp)).cloned().collect()
+    }
+
+    fn add(&mut self, ifp: &Arc<Ifnet>) -> String {
+        let net = ADDRS[self.random(ADDRS.len())];
+        let addr: core::net::IpAddr = net.split('/').next().unwrap().parse().unwrap();
+        if self.addresses(ifp).iter().any(|ia| ia.ifa_addr == addr) {
+            return "nothing".into();
+        }
+        let r = self.w.add(ifp, net);
+        format!("add {net} to {}: {r:?}", ifp.if_xname)
+    }
+
+    fn del(&mut self, ifp: &Arc<Ifnet>) -> String {
+        let mine = self.addresses(ifp);
+        if mine.is_empty() {
+            return "nothing".into();
+        }
+        let ia = mine[self.random(mine.len())].clone();
+        self.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
+        self.w.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
+        format!("delete {} of {}", ia.ifa_addr, ifp.if_xname)
+    }
+
+    fn change(&mut self, ifp: &Arc<Ifnet>) -> String {
+        let mine = self.addresses(ifp);
+        if mine.is_empty() {
+            return "nothing".into();
+        }
+        let ia = mine[self.random(mine.len())].clone();
+        let before = ia.net(&self.w.n0).prefix_len();
+        let len = if ia.ifa_addr.is_ipv4() { [24, 25][self.random(2)] } else { [64, 48][self.random(2)] };
+        ia.set_prefixlen(&self.w.n0, len);
+        let r = self.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Change));
+        if r.is_err() {
+            ia.set_prefixlen(&self.w.n0, before);
+            let _ = self.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Change));
+        }
+        format!("{} of {} to /{len}: {r:?}", ia.ifa_addr, ifp.if_xname)
+    }
+
+    fn parent(&mut self, up: bool) -> String {
+        let ifp = self.em();
+        if ifp.flags().contains(Iff::UP) == up {
+            return "nothing".into();
+        }
+        let addrs = self.addresses(&ifp);
+        self.w.cx(|cx| {
+            if !up {
+                ifaddr::parent_going_down(cx, &ifp);
+                ifp.clear_flags(cx.n0, Iff::UP);
+            } else {
+                ifp.set_flags(cx.n0, Iff::UP);
+            }
+            addrs.iter().for_each(|ia| ifaddr::proto_ctlinput(cx, ia, up));
+            if up { ifaddr::parent_is_up(cx, &ifp) } else { ifaddr::parent_is_down(cx, &ifp) }
+        });
+        format!("{} up {up}", ifp.if_xname)
+    }
+
+    fn setvh(&mut self) -> String {
+        let sc = self.sc();
+        let vhid = [1, 2, 3, CARPR_VHID_CLEAR, 0][self.random(5)];
+        let skew = [0, 50, 100, 254][self.random(4)];
+        let state = [-1, -1, -1, 1, 2][self.random(5)];
+        let req =
+            CarpReq { carpr_state: state, carpr_vhid: vhid, carpr_advskew: skew, ..self.w.keep("secret") };
+        let r = self.w.setvh(&sc, req);
+        format!("{} vhid {vhid} advskew {skew} state {state}: {r:?}", sc.xname())
+    }
+
+    fn step(&mut self) -> String {
+        match self.random(20) {
+            0..=2 => {
+                let ifp = self.em();
+                self.add(&ifp)
+            }
+            3..=5 => {
+                let ifp = self.sc().sc_if.clone();
+                self.add(&ifp)
+            }
+            6 => {
+                let ifp = self.em();
+                self.del(&ifp)
+            }
+            7 => {
+                let ifp = self.sc().sc_if.clone();
+                self.del(&ifp)
+            }
+            8 => {
+                let ifp = if self.random(2) == 0 { self.em() } else { self.sc().sc_if.clone() };
+                self.change(&ifp)
+            }
+            9 => self.parent(false),
+            10 | 11 => self.parent(true),
+            12 | 13 => self.setvh(),
+            14 => {
+                let (sc, up) = (self.sc(), self.random(4) > 0);
+                if up {
+                    self.w.up(&sc)
+                } else {
+                    self.w.down(&sc)
+                }
+                format!("{} up {up}", sc.xname())
+            }
+            15 => {
+                let (sc, n) = (self.sc(), self.random(3));
+                let ifp = self.ems.get(n).cloned();
+                let r = self.w.cx(|cx| ifaddr::set_carpdev(cx, &sc, ifp.as_ref()));
+                format!("{} carpdev {:?}: {r:?}", sc.xname(), ifp.map(|i| i.if_xname))
+            }
+            16 => {
+                let (ifp, up) = (self.em(), self.random(3) > 0);
+                ifp.set_link_state(&self.w.n0, if up { LinkState::Up } else { LinkState::Down });
+                self.w.cx(|cx| ifaddr::carpdev_state(cx, &ifp));
+                format!("{} link {up}", ifp.if_xname)
+            }
+            17 => {
+                let sc = self.sc();
+                let (base, skew) = [(1, 0), (1, 100), (1, 254), (255, 255)][self.random(4)];
+                let inet6 = self.random(2) == 0;
+                if sc.own(&self.w.n0).vhid.get().is_some() {
+                    let _ = if inet6 { self.w.hear6(&sc, base, skew) } else { self.w.hear(&sc, base, skew) };
+                }
+                format!("{} hears {base}/{skew} over IPv6 {inet6}", sc.xname())
+            }
+            18 => {
+                let sc = self.sc();
+                let to = [[0, 0, 0, 0], [10, 0, 0, 77], [224, 0, 0, 99]][self.random(3)];
+                let p = CarpPeers { carpp_addr: SockAddrIn::new(to.into()), ..CarpPeers::default() };
+                self.w.cx(|cx| ioctl::setpeers(cx, &sc, &p)).unwrap();
+                format!("{} peer {to:?}", sc.xname())
+            }
+            _ => {
+                let broken = self.random(4) == 0;
+                self.w.kern.output_error.set(broken.then_some(Errno::ENETDOWN));
+                let preempt = self.random(2) as i32;
+                self.w.carp.own(&self.w.n0).opts.preempt.set(preempt);
+                let ms = self.random(6000) as u64;
+                self.w.pass(Duration::from_millis(ms));
+                format!("{ms} ms, sending fails {broken}")
+            }
+        }
+    }
+
+    fn armed(&self, sc: &CarpSoftc, timer: Timer) -> bool {
+        let c = CarpCallout { if_index: sc.sc_if.if_index, timer };
+        self.w.kern.callouts.borrow().deadline(c).is_some()
+    }
+
+    fn check(&self) {
+        let n0 = &self.w.n0;
+        for ifp in &self.ems {
+            let backed: Vec<_> =
+                self.scs.iter().filter(|sc| sc.carpdev(n0).is_some_and(|p| Arc::ptr_eq(p, ifp))).collect();
+            assert_eq!(ifp.own(n0).if_pcount.get(), u32::from(!backed.is_empty()), "promiscuous");
+            let listed: Vec<_> = ifp.if_carp.load(n0).map_or(vec![], |cif| cif.iter().collect());
+            assert_eq!(listed.len(), backed.len(), "listed");
+            assert!(listed.windows(2).all(|w| w[0].scc_vhid <= w[1].scc_vhid), "sorted");
+            for scc in listed {
+                assert_eq!(scc.scc_vhid, scc.scc_softc.own(n0).vhid.get(), "the list's vhid");
+                if let Some(v) = scc.scc_vhid {
+                    let found = ifp.if_carp.load(n0).and_then(|cif| cif.by_vhid(v.get()));
+                    assert!(
+                        found.is_some_and(|f| Arc::ptr_eq(&f.scc_softc, &scc.scc_softc)),
+                        "found by vhid"
+                    );
+                }
+            }
+            assert!(
+                !ifp.flags().contains(Iff::UP) <= backed.is_empty(),
+                "a parent that is down backs nobody"
+            );
+        }
+        let mut reasons = 0;
+        for sc in &self.scs {
+            self.check_softc(sc);
+            let own = sc.own(n0);
+            reasons +=
+                i32::from(own.suppress.get().is_some()) + i32::from(own.sendad_demotes.get().is_some());
+        }
+        let own = self.w.carp.own(n0);
+        assert_eq!((own.suppress_preempt.get(), own.demotion.get()), (reasons, 240 * i64::from(reasons)));
+    }
+
+    fn check_softc(&self, sc: &Arc<CarpSoftc>) {
+        let n0 = &self.w.n0;
+        let own = sc.own(n0);
+        let list = own.vha_list();
+        assert!(list.windows(2).all(|w| w[0].addr() < w[1].addr()), "ascending");
+        let mine = self.addresses(&sc.sc_if);
+        assert_eq!(list.len(), mine.len(), "every address of a carp interface is virtual");
+        for af in Af::ALL {
+            let active = list.iter().filter(|v| v.is_active(n0) && v.vha_ia.af() == af).count();
+            assert_eq!(own.af(af).naddrs.get(), active, "naddrs");
+            let group = own.af(af).dst.get();
+            let wanted = (active > 0 && group.is_multicast()).then_some(group);
+            assert_eq!(own.af(af).joined.get(), wanted, "joined");
+            let name = if sc.xname() == "carp0" { "carp0" } else { "carp1" };
+            let joined =
+                self.w.kern.groups.borrow().iter().filter(|(n, g)| *n == name && Af::of(*g) == af).count();
+            assert_eq!(joined, usize::from(wanted.is_some()), "as the kernel knows it");
+            let source = own.af(af).ia.borrow().clone();
+            let all = self.w.kern.ifaddrs.borrow().clone();
+            if let Some(ia) = source {
+                assert!(all.iter().any(|i| Arc::ptr_eq(i, &ia)), "the source exists");
+                assert!(sc.carpdev(n0).is_some_and(|p| Arc::ptr_eq(p, &ia.ifa_ifp)), "on the parent");
+            } else {
+                assert!(active == 0 || own.bound.borrow().is_some(), "a source");
+            }
+        }
+        for vha in list.iter().filter(|v| v.is_active(n0)) {
+            if let Some(back) = vha.iaback(n0) {
+                assert!(
+                    sc.carpdev(n0).is_some_and(|p| Arc::ptr_eq(p, &back.ifa_ifp)),
+                    "backed by the parent"
+                );
+                let bound = own.bound.borrow().is_some();
+                assert!(bound || vha.vha_ia.same_prefix(n0, &back), "of the same prefix");
+            }
+        }
+        let parent = sc.carpdev(n0);
+        assert_eq!(parent.is_some(), own.naddrs() > 0, "a parent as long as there is an active address");
+        if let (Some(p), Some(b)) = (parent, &*own.bound.borrow()) {
+            assert!(Arc::ptr_eq(p, b), "the parent that was chosen");
+        }
+        let runnable = sc.sc_if.is_up_and_running()
+            && own.vhid.get().is_some()
+            && parent.is_some_and(|p| p.link_state() != LinkState::Down);
+        assert_eq!(sc.state() != State::Init, runnable, "runs if it can");
+        let [ad, md, md6] = Timer::ALL.map(|t| self.armed(sc, t));
+        match sc.state() {
+            State::Init => assert!(!ad && !md && !md6, "nothing armed in INIT"),
+            State::Master => assert!(ad && !md && !md6, "a MASTER advertises"),
+            State::Backup => {
+                assert!(!ad && (md || md6), "a BACKUP waits for its master");
+                let used = |af| own.af(af).naddrs.get() > 0;
+                assert!(md <= used(Af::Inet) && md6 <= used(Af::Inet6), "where it has addresses");
+            }
+        }
+        assert!(own.sendad_demotes.get().is_none() || sc.state() == State::Master, "only who sends can fail");
+        let down = match parent {
+            Some(p) => p.link_state() == LinkState::Down,
+            None => {
+                let missed = own.lost_parent.borrow().clone().or_else(|| own.bound.borrow().clone());
+                missed.is_some_and(|p| !p.flags().contains(Iff::UP))
+            }
+        };
+        let wants = sc.sc_if.flags().contains(Iff::UP) && own.vhid.get().is_some() && !list.is_empty();
+        assert_eq!(own.suppress.get().is_some(), wants && down, "suppressed while the parent is missed");
+    }
+}
+
+#[test]
+fn whatever_happens_everything_adds_up() {
+    let seeds = std::env::var("CARP_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
+    for seed in 0..seeds {
+        let mut c = Chaos::new(seed);
+        let mut story = Vec::new();
+        for _ in 0..300 {
+            let what = c.step();
+            if what == "nothing" {
+                continue;
+            }
+            story.push(what);
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| c.check()));
+            if checked.is_err() {
+                let from = story.len().saturating_sub(25);
+                panic!("seed {seed}, after\n{}", story[from..].join("\n"));
+            }
+        }
+        // All goes: nothing is left.
+        for sc in &c.scs {
+            c.w.cx(|cx| crate::clone::destroy(cx, sc));
+        }
+        for sc in c.scs.clone() {
+            for ia in c.addresses(&sc.sc_if) {
+                c.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
+            }
+            c.w.cx(|cx| crate::clone::destroyed(cx, &sc));
+        }
+        let own = c.w.carp.own(&c.w.n0);
+        assert_eq!((own.suppress_preempt.get(), own.demotion.get()), (0, 0), "seed {seed}");
+        assert!(c.w.kern.groups.borrow().is_empty() && c.w.kern.callouts.borrow().next().is_none());
+        assert!(c.ems.iter().all(|e| e.own(&c.w.n0).if_pcount.get() == 0));
+    }
+}
