@@ -18,6 +18,5 @@
     reason = "it measures the real world: clocks, threads and processes are its subject"
 )]
 
-pub mod bench;
 pub mod demo;
 pub mod lab;

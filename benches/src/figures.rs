@@ -1,23 +1,23 @@
 //! Samples by name, and their way out of a laboratory.
 
-use super::stats::Summary;
+use crate::stats::Summary;
 use std::collections::BTreeMap;
 
 /// What a line with a sample starts with.
 const MARK: &str = "@ ";
 
 /// Prints one sample for the process that started this section.
-pub(super) fn emit(key: &str, value: f64) {
+pub(crate) fn emit(key: &str, value: f64) {
     println!("{MARK}{key} {value}");
 }
 
 /// What was measured: `section.key`, and its samples in the order they came.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Figures(BTreeMap<String, Vec<f64>>);
+pub(crate) struct Figures(BTreeMap<String, Vec<f64>>);
 
 impl Figures {
     /// Takes a line if it is a sample.
-    pub(super) fn take(&mut self, section: &str, line: &str) -> bool {
+    pub(crate) fn take(&mut self, section: &str, line: &str) -> bool {
         let Some((key, value)) = line.strip_prefix(MARK).and_then(|l| l.split_once(' ')) else {
             return false;
         };
@@ -26,21 +26,29 @@ impl Figures {
         true
     }
 
-    pub(super) fn push(&mut self, section: &str, key: &str, value: f64) {
+    pub(crate) fn push(&mut self, section: &str, key: &str, value: f64) {
         self.0.entry(format!("{section}.{key}")).or_default().push(value);
     }
 
     /// Whether that section said anything.
-    pub(super) fn has(&self, section: &str) -> bool {
+    pub(crate) fn has(&self, section: &str) -> bool {
         self.0.keys().any(|k| k.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
     }
 
-    pub(super) fn summary(&self, section: &str, key: &str) -> Option<Summary> {
+    pub(crate) fn summary(&self, section: &str, key: &str) -> Option<Summary> {
         Summary::of(self.0.get(&format!("{section}.{key}"))?)
     }
 
+    /// The median of how many times as large each sample of one is as the
+    /// other's of the same round.
+    pub(crate) fn ratio(&self, section: &str, [of, over]: [&str; 2]) -> Option<f64> {
+        let [of, over] = [of, over].map(|key| self.0.get(&format!("{section}.{key}")));
+        let ratios: Vec<_> = of?.iter().zip(over?).map(|(of, over)| of / over).collect();
+        Summary::of(&ratios).map(|s| s.median)
+    }
+
     /// The median.
-    pub(super) fn value(&self, section: &str, key: &str) -> Option<f64> {
+    pub(crate) fn value(&self, section: &str, key: &str) -> Option<f64> {
         self.summary(section, key).map(|s| s.median)
     }
 }
@@ -56,6 +64,7 @@ mod tests {
         assert_eq!(taken.map(|l| f.take("t", l)), [true, false, false, false, true]);
         assert_eq!(f.summary("t", "answer"), Summary::of(&[3391.5, 3392.0]));
         assert_eq!((f.value("t", "answer"), f.value("t", "other")), (Some(3391.75), None));
+        assert_eq!(f.take("t", "@ ping 1130.5").then(|| f.ratio("t", ["answer", "ping"])), Some(Some(3.0)));
         assert_eq!([f.has("t"), f.has("t.answer"), f.has("other")], [true, false, false]);
     }
 }

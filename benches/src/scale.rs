@@ -1,10 +1,10 @@
 //! 255 vhids on one segment, all of them MASTER on one node and BACKUP on the
 //! other.
 
-use super::figures::emit;
-use super::section::progress;
-use super::usage::Usage;
+use crate::figures::emit;
 use crate::lab::{Host, Lab, N1, N2, PATIENCE, Wire, within};
+use crate::section::progress;
+use crate::usage::Usage;
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const BATCH: u8 = 32;
 
 /// netisrd: one process per node.
-pub(super) fn ours(lab: &Lab, quick: bool) {
+pub(crate) fn ours(lab: &Lab, quick: bool) {
     lab.bridge("br0");
     let wire = lab.wire("br0");
     let [first, second] = [("m1", "em0", N1, 0), ("m2", "em1", N2, 100)].map(|(name, dev, ip, advskew)| {
@@ -36,7 +36,7 @@ pub(super) fn ours(lab: &Lab, quick: bool) {
 }
 
 /// ucarp: 255 processes per node.
-pub(super) fn theirs(lab: &Lab, quick: bool) {
+pub(crate) fn theirs(lab: &Lab, quick: bool) {
     lab.bridge("br0");
     let wire = lab.wire("br0");
     let first = Herd::start(&lab.host("u1", "br0", &format!("{N1}/16")), 0, &wire);

@@ -1,13 +1,13 @@
 //! The master goes in order.
 
-use super::figures::emit;
-use super::pair::{Ours, Pair, Theirs, Timing, change, ms_between, stamp_now};
-use super::section::progress;
+use crate::figures::emit;
 use crate::lab::{Lab, Probe};
+use crate::pair::{Ours, Pair, Theirs, Timing, change, ms_between, stamp_now};
+use crate::section::progress;
 use nix::sys::signal::Signal;
 
 /// `carp0 down` and SIGTERM, `runs` times each.
-pub(super) fn ours(pair: &mut Ours<'_>, runs: u32) {
+pub(crate) fn ours(pair: &mut Ours<'_>, runs: u32) {
     for run in 1..=runs {
         once(pair, "down", run, |pair| {
             pair.first.as_ref().unwrap().ifconfig("carp0 down").ok();
@@ -48,7 +48,7 @@ fn lost(probes: &[Probe]) -> usize {
 }
 
 /// SIGTERM, and SIGUSR2, which makes a ucarp BACKUP.
-pub(super) fn theirs(lab: &Lab, runs: u32) {
+pub(crate) fn theirs(lab: &Lab, runs: u32) {
     let mut pair = Theirs::new(lab, Timing::SECOND);
     for run in 1..=runs {
         signalled(&mut pair, "term", Signal::SIGTERM, run);

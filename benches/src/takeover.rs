@@ -1,12 +1,12 @@
 //! The master dies without a word.
 
-use super::figures::emit;
-use super::pair::{Pair, change, ms_between};
-use super::section::progress;
+use crate::figures::emit;
+use crate::pair::{Pair, change, ms_between};
+use crate::section::progress;
 use std::thread;
 
 /// Kills the master `runs` times, at moments spread over its interval.
-pub(super) fn measure(pair: &mut dyn Pair, runs: u32) {
+pub(crate) fn measure(pair: &mut dyn Pair, runs: u32) {
     let (interval, formula) = (pair.timing().interval(), pair.timing().formula_ms());
     emit("formula", formula);
     for run in 0..runs {

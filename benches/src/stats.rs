@@ -2,17 +2,17 @@
 
 /// The smallest, the middle and the largest of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Summary {
-    pub(super) n: usize,
-    pub(super) min: f64,
+pub(crate) struct Summary {
+    pub(crate) n: usize,
+    pub(crate) min: f64,
     /// Of an even number of samples, the mean of the middle two.
-    pub(super) median: f64,
-    pub(super) max: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
 }
 
 impl Summary {
     /// `None` without samples, or if one is not a number.
-    pub(super) fn of(samples: &[f64]) -> Option<Summary> {
+    pub(crate) fn of(samples: &[f64]) -> Option<Summary> {
         if samples.iter().any(|s| s.is_nan()) {
             return None;
         }
@@ -25,14 +25,14 @@ impl Summary {
     }
 
     /// `min / median / max`.
-    pub(super) fn show(&self, decimals: usize) -> String {
+    pub(crate) fn show(&self, decimals: usize) -> String {
         let Summary { min, median, max, .. } = self;
         format!("{min:.decimals$} / {median:.decimals$} / {max:.decimals$}")
     }
 }
 
 /// The seconds that `advbase` and `advskew` stand for, `times` advbase.
-pub(super) fn interval_ms(times: u32, advbase: u8, advskew: u8) -> f64 {
+pub(crate) fn interval_ms(times: u32, advbase: u8, advskew: u8) -> f64 {
     f64::from(times * u32::from(advbase)) * 1e3 + f64::from(advskew) * 1e3 / 256.0
 }
 

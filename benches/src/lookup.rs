@@ -1,9 +1,9 @@
 //! From a frame to its softc: what that costs with 1, 16 and 255 vhids.
 
-use super::callgrind;
-use super::figures::Figures;
-use super::rig::Rig;
+use crate::callgrind;
+use crate::figures::Figures;
 use crate::lab::{Forge, Mac, ethernet, ipv4, virtual_mac};
+use crate::rig::Rig;
 use clap::ValueEnum;
 use netisrd::net::if_ethersubr::{Isr, ether_input};
 use std::hint::black_box;
@@ -11,9 +11,9 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 
 /// The section's name.
-pub(super) const NAME: &str = "lookup";
+pub(crate) const NAME: &str = "lookup";
 /// How many vhids.
-pub(super) const VHIDS: [u8; 3] = [1, 16, 255];
+pub(crate) const VHIDS: [u8; 3] = [1, 16, 255];
 /// Calls between two looks at the clock.
 const CALLS: u32 = 20_000;
 /// No machine has this vhid, whatever it has.
@@ -23,7 +23,7 @@ const CLIENT: Mac = [2, 0, 0, 0, 0, 0xcc];
 
 /// What frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// To the virtual MAC of the last vhid.
     Unicast,
     /// An advertisement of the last vhid.
@@ -33,9 +33,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 3] = [Kind::Unicast, Kind::Advert, Kind::Stranger];
+    pub(crate) const ALL: [Kind; 3] = [Kind::Unicast, Kind::Advert, Kind::Stranger];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Unicast => "unicast",
             Kind::Advert => "advert",
@@ -77,7 +77,7 @@ fn check(rig: &Rig, kind: Kind, last: u8) {
 }
 
 /// What callgrind counts.
-pub(super) fn once(vhids: u8, frames: u32, kind: Kind) {
+pub(crate) fn once(vhids: u8, frames: u32, kind: Kind) {
     let rig = Rig::new(vhids);
     check(&rig, kind, vhids);
     let frame = kind.frame(vhids);
@@ -95,7 +95,7 @@ fn time(rounds: u32, mut call: impl FnMut()) -> Vec<f64> {
 }
 
 /// Measures all kinds and numbers, in this process.
-pub(super) fn measure(quick: bool, figures: &mut Figures) -> Result<(), String> {
+pub(crate) fn measure(quick: bool, figures: &mut Figures) -> Result<(), String> {
     println!("{NAME}: ...");
     let rounds = if quick { 20 } else { 200 };
     for vhids in VHIDS {
@@ -112,7 +112,13 @@ pub(super) fn measure(quick: bool, figures: &mut Figures) -> Result<(), String> 
         let dhost = virtual_mac(vhids);
         push("walk", time(rounds, || assert!(black_box(walk(&rig, black_box(dhost))))));
     }
-    callgrind::measure(figures)
+    if callgrind::is_here(NAME) {
+        for (vhids, kind) in VHIDS.iter().flat_map(|n| Kind::ALL.map(|kind| (n.to_string(), kind))) {
+            let args = ["lookup-once", "--kind", kind.name(), "--vhids", &vhids, "--frames"];
+            figures.push(NAME, &format!("ir.{}.{vhids}", kind.name()), callgrind::per_call(&args)?);
+        }
+    }
+    Ok(())
 }
 
 /// The lookup alone, as it is: the vhid in the address is the index.

@@ -4,20 +4,42 @@
 //! ```text
 //! bench ── one process per section ── a laboratory (lab::run) ── netisrd, ucarp, a client
 //!   ▲              │ lines "@ key value"        │
-//!   └──────────────┴────────────────────────────┘       lookup: in this process
+//!   │              ├────────────────────────────┘
+//!   └──────────────┴─ lockless ── machines in memory    lookup: in this process
 //! ```
 //!
 //! A section measures one thing about one program and knows nothing of aims;
 //! `report` puts the figures side by side. A missed aim is a figure like any
 //! other: only a measurement that failed fails the program.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a measurement that fails ends its process"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it measures the real world: clocks, threads and processes are its subject"
+)]
+
 mod callgrind;
+mod change;
+mod cpus;
 mod figures;
+mod flood;
+mod forward;
 mod handover;
 mod host;
+mod lockless;
 mod lookup;
+mod paced;
 mod pair;
+mod plot;
+mod read;
 mod report;
+mod report_lockless;
 mod rig;
 mod scale;
 mod section;
@@ -28,11 +50,14 @@ mod usage;
 
 use clap::{Parser, Subcommand};
 use figures::Figures;
+use lockless::Part;
 use lookup::Kind;
+use read::{Order, Way};
 use section::Section;
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tests::lab;
 
 /// Measures netisrd, and ucarp beside it.
 #[derive(Debug, Parser)]
@@ -68,10 +93,27 @@ enum Command {
         #[arg(long, value_enum)]
         kind: Kind,
     },
+    /// Reads a pointer: what callgrind looks at
+    ReadOnce {
+        /// Which way
+        #[arg(long, value_enum)]
+        way: Way,
+        /// In what order
+        #[arg(long, value_enum)]
+        order: Order,
+        /// How many times
+        #[arg(long)]
+        reads: u32,
+    },
+    /// Measures one part of the lockless design, and prints samples
+    Lockless {
+        /// Which part
+        #[arg(value_enum)]
+        part: Part,
+    },
 }
 
-/// The program.
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     // A laboratory runs this executable as if it were a test.
     let mut args = env::args().skip(1);
     if args.next().as_deref() == Some(section::IN_A_LABORATORY) {
@@ -83,6 +125,11 @@ pub fn main() -> ExitCode {
             lookup::once(*vhids, *frames, *kind);
             Ok(())
         }
+        Some(Command::ReadOnce { way, order, reads }) => {
+            read::once(*way, *order, *reads);
+            Ok(())
+        }
+        Some(Command::Lockless { part }) => part.run(section::is_quick()),
         None => measure(&args),
     };
     match done {
@@ -96,7 +143,8 @@ pub fn main() -> ExitCode {
 
 /// Measures what was asked for, and tells.
 fn measure(args: &Args) -> Result<(), String> {
-    let names: Vec<_> = Section::ALL.map(Section::name).into_iter().chain([lookup::NAME]).collect();
+    let names = Section::ALL.map(Section::name).into_iter().chain([lookup::NAME]);
+    let names: Vec<_> = names.chain(Part::ALL.map(Part::name)).collect();
     if let Some(unknown) = args.only.iter().find(|o| !names.contains(&o.as_str())) {
         return Err(format!("no section {unknown}; there are {}", names.join(", ")));
     }
@@ -108,11 +156,20 @@ fn measure(args: &Args) -> Result<(), String> {
     if wanted(lookup::NAME) {
         lookup::measure(args.quick, &mut figures)?;
     }
+    for part in Part::ALL.into_iter().filter(|p| wanted(p.name())) {
+        part.measure(args.quick, &mut figures)?;
+    }
     let text = report::report(&figures, args.quick);
     println!("\n{text}");
     let default = (!args.quick && args.only.is_empty()).then(|| PathBuf::from("docs/benchmarks.md"));
     match args.out.clone().or(default) {
-        Some(path) => report::write(&path, &text).map_err(|e| format!("{}: {e}", path.display())),
+        Some(path) => {
+            let failed = |e| format!("{}: {e}", path.display());
+            if let Some(svg) = plot::reads(&figures) {
+                std::fs::write(path.with_file_name(plot::READS), svg).map_err(failed)?;
+            }
+            report::write(&path, &text).map_err(failed)
+        }
         None => Ok(()),
     }
 }

@@ -5,18 +5,18 @@ use std::io;
 
 /// What some processes use together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Seconds on a CPU, by the scheduler's account.
-    pub(super) cpu: f64,
+    pub(crate) cpu: f64,
     /// Megabytes (10^6) resident: what is shared counts for each.
-    pub(super) rss: f64,
+    pub(crate) rss: f64,
     /// Megabytes resident, what is shared divided among those who share it.
-    pub(super) pss: f64,
+    pub(crate) pss: f64,
 }
 
 impl Usage {
     /// Of all of them.
-    pub(super) fn of(pids: &[i32]) -> io::Result<Usage> {
+    pub(crate) fn of(pids: &[i32]) -> io::Result<Usage> {
         let mut sum = Usage::default();
         for pid in pids {
             let maps = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;

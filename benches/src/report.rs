@@ -1,11 +1,12 @@
 //! The figures side by side, and into the document.
 
-use super::figures::Figures;
-use super::host;
-use super::lookup::{self, Kind, VHIDS};
-use super::section::Section;
-use super::stats::Summary;
-use super::table::Table;
+use crate::figures::Figures;
+use crate::host;
+use crate::lookup::{self, Kind, VHIDS};
+use crate::report_lockless;
+use crate::section::Section;
+use crate::stats::Summary;
+use crate::table::Table;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -46,12 +47,12 @@ alone: by index, and along the list as upstream's `carp_forus` goes.";
 
 /// What was aimed at and missed.
 #[derive(Default)]
-struct Aims {
+pub(crate) struct Aims {
     missed: Vec<String>,
 }
 
 impl Aims {
-    fn judge(&mut self, what: &str, aim: &str, met: bool) -> String {
+    pub(crate) fn judge(&mut self, what: &str, aim: &str, met: bool) -> String {
         if met {
             return format!("{aim}: met");
         }
@@ -60,14 +61,14 @@ impl Aims {
     }
 
     /// That the largest sample is at most `most`.
-    fn at_most(&mut self, what: &str, samples: Option<Summary>, most: f64) -> String {
+    pub(crate) fn at_most(&mut self, what: &str, samples: Option<Summary>, most: f64) -> String {
         let aim = format!("max ≤ {most:.0}");
         samples.map_or(aim.clone(), |s| self.judge(what, &aim, s.max <= most))
     }
 }
 
 /// All of it, in Markdown.
-pub(super) fn report(figures: &Figures, quick: bool) -> String {
+pub(crate) fn report(figures: &Figures, quick: bool) -> String {
     let mut aims = Aims::default();
     let mut text = format!("Machine: {}.\n", host::describe());
     if quick {
@@ -86,6 +87,7 @@ pub(super) fn report(figures: &Figures, quick: bool) -> String {
     if figures.has(lookup::NAME) {
         chapter(&mut text, "From a frame to its softc", LOOKUP_HOW, &look(figures, &mut aims));
     }
+    report_lockless::chapters(&mut text, figures, &mut aims);
     match aims.missed.as_slice() {
         [] => text.push_str("\nEvery aim was met in this run.\n"),
         missed => text.push_str(&format!("\nMissed in this run:\n\n{}\n", missed.join("\n"))),
@@ -93,7 +95,7 @@ pub(super) fn report(figures: &Figures, quick: bool) -> String {
     text
 }
 
-fn chapter(text: &mut String, title: &str, how: &str, table: &str) {
+pub(crate) fn chapter(text: &mut String, title: &str, how: &str, table: &str) {
     text.push_str(&format!("\n## {title}\n\n{how}\n\n{table}"));
 }
 
@@ -210,7 +212,7 @@ fn cells(what: &str, values: [Option<f64>; 3], decimals: usize, aim: String) -> 
 
 /// Puts the figures between the markers of a document; what is around them
 /// stays. A document that is not there yet has nothing around them.
-pub(super) fn write(path: &Path, figures: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, figures: &str) -> io::Result<()> {
     let old = match fs::read_to_string(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => format!("# Benchmarks\n\n{BEGIN}\n{END}\n"),
         old => old?,

@@ -11,43 +11,43 @@
 //! as they leave. An answer of the first node never comes by, since the bridge
 //! knows where the client is.
 
-use super::stats::interval_ms;
 use crate::lab::{
     Frame, Host, Lab, N1, N2, Netisrd, PATIENCE, Pinger, Ucarp, UcarpSetup, VIP, Wire, on_tap, show_mac,
     virtual_mac,
 };
+use crate::stats::interval_ms;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two echo requests.
-pub(super) const PING_EVERY: Duration = Duration::from_millis(1);
+pub(crate) const PING_EVERY: Duration = Duration::from_millis(1);
 
 /// How often the nodes advertise.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timing {
-    pub(super) advbase: u8,
-    pub(super) first: u8,
-    pub(super) second: u8,
+pub(crate) struct Timing {
+    pub(crate) advbase: u8,
+    pub(crate) first: u8,
+    pub(crate) second: u8,
 }
 
 impl Timing {
     /// The usual: 1/0 and 1/100.
-    pub(super) const SECOND: Timing = Timing { advbase: 1, first: 0, second: 100 };
+    pub(crate) const SECOND: Timing = Timing { advbase: 1, first: 0, second: 100 };
     /// 0/10 and 0/25.
-    pub(super) const FAST: Timing = Timing { advbase: 0, first: 10, second: 25 };
+    pub(crate) const FAST: Timing = Timing { advbase: 0, first: 10, second: 25 };
 
     /// The first node's advertisement interval.
-    pub(super) fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         Duration::from_secs_f64(interval_ms(1, self.advbase, self.first) / 1e3)
     }
 
     /// `3 * advbase + advskew / 256` of the second node: how long it waits.
-    pub(super) fn formula_ms(&self) -> f64 {
+    pub(crate) fn formula_ms(&self) -> f64 {
         interval_ms(3, self.advbase, self.second)
     }
 }
 
 /// What takeovers are measured on.
-pub(super) trait Pair {
+pub(crate) trait Pair {
     /// How often they advertise.
     fn timing(&self) -> Timing;
     /// The recorder on the second node's port.
@@ -76,17 +76,17 @@ pub(super) trait Pair {
 
 /// What the recorder saw of a change of master.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// The first node's last advertisement.
-    pub(super) last: Frame,
+    pub(crate) last: Frame,
     /// The second node's first advertisement after it.
-    pub(super) advert: Duration,
+    pub(crate) advert: Duration,
     /// The second node's first answer after it.
-    pub(super) answer: Duration,
+    pub(crate) answer: Duration,
 }
 
 /// Waits for the second node's answer and looks back from there.
-pub(super) fn change(wire: &Wire, mark: usize) -> Change {
+pub(crate) fn change(wire: &Wire, mark: usize) -> Change {
     let answered = wire.wait_for(mark, "answer of the second node", PATIENCE, |f| f.is_echo_reply_of(VIP));
     let answer = wire.since(answered)[0].stamp;
     let advert = wire.next(mark, "advertisement of the second node", |f| f.is_advert_of(N2)).stamp;
@@ -96,20 +96,20 @@ pub(super) fn change(wire: &Wire, mark: usize) -> Change {
 }
 
 /// From one stamp to a later one.
-pub(super) fn ms_between(from: Duration, to: Duration) -> f64 {
+pub(crate) fn ms_between(from: Duration, to: Duration) -> f64 {
     (to.as_secs_f64() - from.as_secs_f64()) * 1e3
 }
 
 /// Now, on the clock of the stamps.
-pub(super) fn stamp_now() -> Duration {
+pub(crate) fn stamp_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
 /// Two machines of ours on taps.
-pub(super) struct Ours<'a> {
+pub(crate) struct Ours<'a> {
     lab: &'a Lab,
     timing: Timing,
-    pub(super) first: Option<Netisrd>,
+    pub(crate) first: Option<Netisrd>,
     second: Netisrd,
     wire: Wire,
     client: Host,
@@ -117,7 +117,7 @@ pub(super) struct Ours<'a> {
 
 impl<'a> Ours<'a> {
     /// The second machine and the client; no first yet.
-    pub(super) fn new(lab: &'a Lab, timing: Timing) -> Ours<'a> {
+    pub(crate) fn new(lab: &'a Lab, timing: Timing) -> Ours<'a> {
         lab.bridge("br0");
         let second = on_tap(lab, "m2", "em1@br0", N2);
         second.carp("carp0", &words(timing, timing.second));
@@ -163,13 +163,13 @@ impl Pair for Ours<'_> {
 }
 
 /// Two hosts with ucarp.
-pub(super) struct Theirs<'a> {
+pub(crate) struct Theirs<'a> {
     lab: &'a Lab,
     timing: Timing,
     hosts: [Host; 2],
     /// Whether the first takes over from a second that it is better than.
-    pub(super) preempt: bool,
-    pub(super) first: Option<Ucarp>,
+    pub(crate) preempt: bool,
+    pub(crate) first: Option<Ucarp>,
     second: Option<Ucarp>,
     wire: Wire,
     client: Host,
@@ -177,7 +177,7 @@ pub(super) struct Theirs<'a> {
 
 impl<'a> Theirs<'a> {
     /// Two hosts and the client; no ucarp yet.
-    pub(super) fn new(lab: &'a Lab, timing: Timing) -> Theirs<'a> {
+    pub(crate) fn new(lab: &'a Lab, timing: Timing) -> Theirs<'a> {
         lab.bridge("br0");
         let hosts = [("u1", N1), ("u2", N2)].map(|(ns, ip)| lab.host(ns, "br0", &format!("{ip}/24")));
         let client = lab.host("c1", "br0", "10.77.0.9/24");
@@ -193,12 +193,12 @@ impl<'a> Theirs<'a> {
     }
 
     /// From now on the second is the better one.
-    pub(super) fn swap_skews(&mut self) {
+    pub(crate) fn swap_skews(&mut self) {
         std::mem::swap(&mut self.timing.first, &mut self.timing.second);
     }
 
     /// Ends both, so that the next pair starts anew.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.first = None;
         self.second = None;
         for host in &self.hosts {

@@ -1,9 +1,9 @@
 //! One measurement in a laboratory of its own, and its figures back.
 
-use super::figures::Figures;
-use super::pair::{Ours, Theirs, Timing};
-use super::{handover, scale, takeover};
+use crate::figures::Figures;
 use crate::lab::{self, Lab, Needs};
+use crate::pair::{Ours, Theirs, Timing};
+use crate::{handover, scale, takeover};
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -11,20 +11,25 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 /// How [`lab::run`] calls an executable of tests, and so this one.
-pub(super) const IN_A_LABORATORY: &str = "--exact";
+pub(crate) const IN_A_LABORATORY: &str = "--exact";
 /// What a line meant for whoever waits starts with.
 const PROGRESS: &str = "bench: ";
 /// Set for the processes of a section if there is to be less of everything.
 const QUICK: &str = "NETISRD_BENCH_QUICK";
 
+/// Whether this is the process of a section that is to do less.
+pub(crate) fn is_quick() -> bool {
+    env::var_os(QUICK).is_some()
+}
+
 /// Tells whoever waits how far it is.
-pub(super) fn progress(what: &str) {
+pub(crate) fn progress(what: &str) {
     println!("{PROGRESS}{what}");
 }
 
 /// What can be measured in a laboratory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
+pub(crate) enum Section {
     /// The master dies, advertisements each second.
     Takeover,
     /// The same, less than a second apart.
@@ -42,7 +47,7 @@ pub(super) enum Section {
 }
 
 impl Section {
-    pub(super) const ALL: [Section; 7] = [
+    pub(crate) const ALL: [Section; 7] = [
         Section::Takeover,
         Section::TakeoverFast,
         Section::TakeoverUcarp,
@@ -52,7 +57,7 @@ impl Section {
         Section::ScaleUcarp,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Section::Takeover => "takeover",
             Section::TakeoverFast => "takeover-fast",
@@ -92,60 +97,61 @@ impl Section {
 
     /// Runs it in a process of its own and collects what that says. A peer
     /// that is not installed has no figures.
-    pub(super) fn measure(self, quick: bool, figures: &mut Figures) -> Result<(), String> {
+    pub(crate) fn measure(self, quick: bool, figures: &mut Figures) -> Result<(), String> {
         let name = self.name();
         if self.is_peer() && lab::find_program("ucarp").is_none() {
             println!("{name}: not measured, there is no ucarp");
             return Ok(());
         }
         println!("{name}: ...");
-        let said = self.collect(quick, figures);
+        let said = collect(name, &[IN_A_LABORATORY, name], quick, figures);
         let log = said.map_err(|e| format!("{name}: {e}"))?;
         if figures.has(name) { Ok(()) } else { Err(format!("{name}: {log}")) }
     }
+}
 
-    /// Runs the child; the last that it said.
-    fn collect(self, quick: bool, figures: &mut Figures) -> Result<String, String> {
-        let name = self.name();
-        let dir = lab::target_dir().join("bench");
-        fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
-        let path = dir.join(format!("{name}.log"));
-        let mut log = File::create(&path).map_err(|e| e.to_string())?;
-        let mut command = Command::new(env::current_exe().map_err(|e| e.to_string())?);
-        command.args([IN_A_LABORATORY, name]).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.stderr(log.try_clone().map_err(|e| e.to_string())?);
-        if quick {
-            command.env(QUICK, "1");
-        }
-        let mut child = command.spawn().map_err(|e| e.to_string())?;
-        let out = child.stdout.take().ok_or("no output")?;
-        let mut last = String::new();
-        for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            if let Some(what) = line.strip_prefix(PROGRESS) {
-                println!("{name}: {what}");
-            }
-            figures.take(name, &line);
-            writeln!(log, "{line}").map_err(|e| e.to_string())?;
-            last = line;
-        }
-        let status = child.wait().map_err(|e| e.to_string())?;
-        if status.success() {
-            Ok(last)
-        } else {
-            Err(format!("{status}; what it said is in {}", path.display()))
-        }
+/// Runs a section's process, which is this program with these arguments, and
+/// takes its samples; the last that it said.
+pub(crate) fn collect(
+    name: &str,
+    args: &[&str],
+    quick: bool,
+    figures: &mut Figures,
+) -> Result<String, String> {
+    let dir = lab::target_dir().join("bench");
+    fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+    let path = dir.join(format!("{name}.log"));
+    let mut log = File::create(&path).map_err(|e| e.to_string())?;
+    let mut command = Command::new(env::current_exe().map_err(|e| e.to_string())?);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(log.try_clone().map_err(|e| e.to_string())?);
+    if quick {
+        command.env(QUICK, "1");
     }
+    let mut child = command.spawn().map_err(|e| e.to_string())?;
+    let out = child.stdout.take().ok_or("no output")?;
+    let mut last = String::new();
+    for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if let Some(what) = line.strip_prefix(PROGRESS) {
+            println!("{name}: {what}");
+        }
+        figures.take(name, &line);
+        writeln!(log, "{line}").map_err(|e| e.to_string())?;
+        last = line;
+    }
+    let status = child.wait().map_err(|e| e.to_string())?;
+    if status.success() { Ok(last) } else { Err(format!("{status}; what it said is in {}", path.display())) }
 }
 
 /// A section's process, outside of the laboratory and inside: [`lab::run`]
 /// goes from the one to the other.
-pub(super) fn child(name: &str) -> ExitCode {
+pub(crate) fn child(name: &str) -> ExitCode {
     let Some(section) = Section::ALL.into_iter().find(|s| s.name() == name) else {
         eprintln!("bench: no section {name}");
         return ExitCode::FAILURE;
     };
-    let quick = env::var_os(QUICK).is_some();
+    let quick = is_quick();
     let work = move || lab::run(section.needs(), |lab| section.run(lab, quick));
     // a laboratory is called as its thread is
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);

@@ -1,22 +1,22 @@
 //! Tables that read the same on a terminal and in Markdown.
 
 /// A table under construction.
-pub(super) struct Table(Vec<Vec<String>>);
+pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {
     /// With these column heads.
-    pub(super) fn new(heads: &[&str]) -> Table {
+    pub(crate) fn new(heads: &[&str]) -> Table {
         Table(vec![heads.iter().map(|h| (*h).to_owned()).collect()])
     }
 
     /// One row more, as wide as the heads.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(self.0[0].len(), N);
         self.0.push(cells.into());
     }
 
     /// The text, each line ended.
-    pub(super) fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         let columns = self.0[0].len();
         let width = |c: usize| self.0.iter().map(|r| r[c].chars().count()).max().unwrap_or(0).max(3);
         let widths: Vec<_> = (0..columns).map(width).collect();

@@ -1,36 +1,33 @@
-//! Instructions per frame: the same on a busy machine as on an idle one.
+//! Instructions per call: the same on a busy machine as on an idle one.
 
-use super::figures::Figures;
-use super::lookup::{Kind, NAME, VHIDS};
 use crate::lab;
 use std::env;
 use std::process::{Command, Stdio};
 
 /// The difference of two runs has nothing of the start in it.
-const FRAMES: [u32; 2] = [1_000, 11_000];
+const CALLS: [u32; 2] = [1_000, 11_000];
 
-/// Counts for all kinds and numbers, if there is valgrind.
-pub(super) fn measure(figures: &mut Figures) -> Result<(), String> {
-    if lab::find_program("valgrind").is_none() {
-        println!("{NAME}: no instructions counted, there is no valgrind");
-        return Ok(());
+/// Whether there is valgrind; says so in `section` if there is none.
+pub(crate) fn is_here(section: &str) -> bool {
+    let here = lab::find_program("valgrind").is_some();
+    if !here {
+        println!("{section}: no instructions counted, there is no valgrind");
     }
-    for vhids in VHIDS {
-        for kind in Kind::ALL {
-            let [few, many] = FRAMES.map(|frames| instructions(vhids, frames, kind));
-            let frames = f64::from(FRAMES[1] - FRAMES[0]);
-            figures.push(NAME, &format!("ir.{}.{vhids}", kind.name()), (many? - few?) / frames);
-        }
-    }
-    Ok(())
+    here
 }
 
-fn instructions(vhids: u8, frames: u32, kind: Kind) -> Result<f64, String> {
+/// Instructions of one call, of which this program makes as many as the last
+/// of its arguments says.
+pub(crate) fn per_call(args: &[&str]) -> Result<f64, String> {
+    let [few, many] = CALLS.map(|calls| instructions(args, calls));
+    Ok((many? - few?) / f64::from(CALLS[1] - CALLS[0]))
+}
+
+fn instructions(args: &[&str], calls: u32) -> Result<f64, String> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     command.arg(env::current_exe().map_err(|e| e.to_string())?);
-    command.args(["lookup-once", "--kind", kind.name()]);
-    command.args(["--vhids", &vhids.to_string(), "--frames", &frames.to_string()]);
+    command.args(args).arg(calls.to_string());
     let out = command.stdin(Stdio::null()).output().map_err(|e| format!("valgrind: {e}"))?;
     let said = String::from_utf8_lossy(&out.stderr);
     collected(&said)

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 /// CPU, cores, memory, kernel, compiler: one line.
-pub(super) fn describe() -> String {
+pub(crate) fn describe() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let cpu = field(&cpuinfo, "model name").unwrap_or("an unknown CPU");
