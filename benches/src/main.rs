@@ -71,7 +71,7 @@ struct Args {
     #[arg(long, value_name = "SECTION", value_delimiter = ',')]
     only: Vec<String>,
 
-    /// The document whose figures are replaced [default: docs/benchmarks.md]
+    /// The document in which what was measured is replaced [default: docs/benchmarks.md]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -159,8 +159,8 @@ fn measure(args: &Args) -> Result<(), String> {
     for part in Part::ALL.into_iter().filter(|p| wanted(p.name())) {
         part.measure(args.quick, &mut figures)?;
     }
-    let text = report::report(&figures, args.quick);
-    println!("\n{text}");
+    let blocks = report::report(&figures, args.quick);
+    print!("{}", report::show(&blocks));
     let default = (!args.quick && args.only.is_empty()).then(|| PathBuf::from("docs/benchmarks.md"));
     match args.out.clone().or(default) {
         Some(path) => {
@@ -168,7 +168,7 @@ fn measure(args: &Args) -> Result<(), String> {
             if let Some(svg) = plot::reads(&figures) {
                 std::fs::write(path.with_file_name(plot::READS), svg).map_err(failed)?;
             }
-            report::write(&path, &text).map_err(failed)
+            report::write(&path, &blocks).map_err(failed)
         }
         None => Ok(()),
     }

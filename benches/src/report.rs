@@ -11,8 +11,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-const BEGIN: &str = "<!-- figures: begin -->";
-const END: &str = "<!-- figures: end -->";
+/// What is measured in a laboratory and next to ucarp, and what is measured in
+/// memory: each stays in the document until it is measured again.
+const BLOCKS: [&str; 2] = ["figures", "lockless"];
 
 /// Milliseconds over the formula that a takeover may take.
 const TAKEOVER_SLACK: f64 = 10.0;
@@ -67,32 +68,58 @@ impl Aims {
     }
 }
 
+/// A part of the document that is made by a run.
+pub(crate) struct Block {
+    name: &'static str,
+    text: String,
+}
+
 /// All of it, in Markdown.
-pub(crate) fn report(figures: &Figures, quick: bool) -> String {
-    let mut aims = Aims::default();
+pub(crate) fn report(figures: &Figures, quick: bool) -> Vec<Block> {
+    let chapters = [with_peers, report_lockless::chapters];
+    BLOCKS.into_iter().zip(chapters).filter_map(|(name, fill)| block(name, figures, quick, fill)).collect()
+}
+
+/// All of it, for a terminal.
+pub(crate) fn show(blocks: &[Block]) -> String {
+    blocks.iter().map(|b| format!("\n{}", b.text)).collect()
+}
+
+/// Nothing, if nothing of it was measured.
+fn block(name: &'static str, figures: &Figures, quick: bool, fill: Fill) -> Option<Block> {
+    let (mut chapters, mut aims) = (String::new(), Aims::default());
+    fill(&mut chapters, figures, &mut aims);
+    if chapters.is_empty() {
+        return None;
+    }
     let mut text = format!("Machine: {}.\n", host::describe());
     if quick {
         text.push_str("\nA quick run: few samples, short ones.\n");
     }
-    let has = |section: Section| figures.has(section.name());
-    if has(Section::Takeover) || has(Section::TakeoverFast) || has(Section::TakeoverUcarp) {
-        chapter(&mut text, "The master dies", TAKEOVER_HOW, &takeover(figures, &mut aims));
-    }
-    if has(Section::Handover) || has(Section::HandoverUcarp) {
-        chapter(&mut text, "The master goes in order", HANDOVER_HOW, &handover(figures, &mut aims));
-    }
-    if has(Section::Scale) || has(Section::ScaleUcarp) {
-        chapter(&mut text, "255 vhids", SCALE_HOW, &scale(figures, &mut aims));
-    }
-    if figures.has(lookup::NAME) {
-        chapter(&mut text, "From a frame to its softc", LOOKUP_HOW, &look(figures, &mut aims));
-    }
-    report_lockless::chapters(&mut text, figures, &mut aims);
+    text.push_str(&chapters);
     match aims.missed.as_slice() {
         [] => text.push_str("\nEvery aim was met in this run.\n"),
         missed => text.push_str(&format!("\nMissed in this run:\n\n{}\n", missed.join("\n"))),
     }
-    text
+    Some(Block { name, text })
+}
+
+type Fill = fn(&mut String, &Figures, &mut Aims);
+
+fn with_peers(text: &mut String, figures: &Figures, aims: &mut Aims) {
+    let has = |section: Section| figures.has(section.name());
+    if has(Section::Takeover) || has(Section::TakeoverFast) || has(Section::TakeoverUcarp) {
+        chapter(text, "The master dies", TAKEOVER_HOW, &takeover(figures, aims));
+    }
+    if has(Section::Handover) || has(Section::HandoverUcarp) {
+        chapter(text, "The master goes in order", HANDOVER_HOW, &handover(figures, aims));
+    }
+    if has(Section::Scale) || has(Section::ScaleUcarp) {
+        chapter(text, "255 vhids", SCALE_HOW, &scale(figures, aims));
+    }
+    if figures.has(lookup::NAME) {
+        chapter(text, "From a frame to its softc", LOOKUP_HOW, &look(figures, aims));
+    }
 }
 
 pub(crate) fn chapter(text: &mut String, title: &str, how: &str, table: &str) {
@@ -210,21 +237,32 @@ fn cells(what: &str, values: [Option<f64>; 3], decimals: usize, aim: String) -> 
     [what.to_owned(), a, b, c, aim]
 }
 
-/// Puts the figures between the markers of a document; what is around them
+/// Puts each block between its markers in a document; what is around them
 /// stays. A document that is not there yet has nothing around them.
-pub(crate) fn write(path: &Path, figures: &str) -> io::Result<()> {
-    let old = match fs::read_to_string(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => format!("# Benchmarks\n\n{BEGIN}\n{END}\n"),
+pub(crate) fn write(path: &Path, blocks: &[Block]) -> io::Result<()> {
+    let mut document = match fs::read_to_string(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let empty = BLOCKS.map(markers).map(|[begin, end]| format!("\n{begin}\n{end}\n"));
+            format!("# Benchmarks\n{}", empty.concat())
+        }
         old => old?,
     };
-    let missing = || io::Error::new(io::ErrorKind::InvalidData, format!("no {BEGIN} and {END}"));
-    fs::write(path, replaced(&old, figures).ok_or_else(missing)?)
+    for Block { name, text } in blocks {
+        let missing =
+            || io::Error::new(io::ErrorKind::InvalidData, format!("no {}", markers(name).join(" and ")));
+        document = replaced(&document, markers(name), text).ok_or_else(missing)?;
+    }
+    fs::write(path, document)
 }
 
-fn replaced(old: &str, figures: &str) -> Option<String> {
-    let (before, rest) = old.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{figures}\n{END}{after}"))
+fn markers(name: &str) -> [String; 2] {
+    ["begin", "end"].map(|which| format!("<!-- {name}: {which} -->"))
+}
+
+fn replaced(old: &str, [begin, end]: [String; 2], text: &str) -> Option<String> {
+    let (before, rest) = old.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n\n{text}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -233,10 +271,11 @@ mod tests {
 
     #[test]
     fn what_is_around_the_figures_stays() {
-        let once = replaced(&format!("a\n{BEGIN}\nold\n{END}\nb\n"), "new\n").unwrap();
-        assert_eq!(once, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
-        assert_eq!(replaced(&once, "new\n"), Some(once.clone()));
-        assert_eq!(replaced("a\n", "new\n"), None);
+        let [begin, end] = markers("x");
+        let once = replaced(&format!("a\n{begin}\nold\n{end}\nb\n"), markers("x"), "new\n").unwrap();
+        assert_eq!(once, format!("a\n{begin}\n\nnew\n\n{end}\nb\n"));
+        assert_eq!(replaced(&once, markers("x"), "new\n"), Some(once.clone()));
+        assert_eq!(replaced(&once, markers("y"), "new\n"), None);
     }
 
     #[test]
@@ -258,7 +297,10 @@ mod tests {
                 f.push(section, &format!("{node}.rss"), rss);
             }
         }
-        let text = report(&f, false);
+        let text = match report(&f, false).as_slice() {
+            [Block { name: "figures", text }] => text.clone(),
+            other => panic!("{} blocks", other.len()),
+        };
         assert!(text.contains("## 255 vhids") && !text.contains("## The master dies"));
         assert!(text.contains("≥ 50 times: met"));
         assert!(text.ends_with("- both nodes: MB resident: ≥ 50 times\n"));

@@ -6,6 +6,7 @@
 use super::{CELLS, Cells, Each, Reader, Value, Writer, each};
 use crossbeam_epoch as epoch;
 use seize::{Collector, Guard};
+use std::hint::black_box;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -66,6 +67,8 @@ impl Writer for (&Plain, usize) {
     fn change(&mut self, at: usize) {
         let (plain, n) = self;
         *n += 1;
+        // as much work for the allocator as the others make
+        drop(black_box(Box::new(Value::of(at))));
         plain.cells[at].store(plain.values[at][(*n / CELLS) % 2], Ordering::Release);
     }
 }
