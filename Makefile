@@ -3,12 +3,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench coverage mutants lint doc build clean
+.PHONY: help demo test bench bench-lockless coverage mutants lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
 	@echo 'make test    all tests'
 	@echo 'make bench   the figures of docs/benchmarks.md, with the peers in the same run'
+	@echo 'make bench-lockless  of these only what reads and changes of if_carp cost'
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make lint    format and clippy, warnings denied'
@@ -27,8 +28,15 @@ test:
 
 bench:
 	@scripts/need libpcap-dev iproute2 ucarp iputils-ping
+	@scripts/need --optional valgrind
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
+
+bench-lockless:
+	@scripts/need libpcap-dev
+	@scripts/need --optional valgrind
+	$(CARGO) build --release --package benches
+	target/release/bench --only read,change,forward --out docs/benchmarks.md
 
 coverage:
 	@scripts/need libpcap-dev

@@ -105,3 +105,26 @@ fn bare(rig: &mut Rig, cell: &QsCell<u64>) -> Duration {
     drop(service_sync(&mut rig.n0, old));
     from.elapsed()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_every_softc_on_the_list_idle_and_under_load() {
+        let (flood, device) = Flood::card(LLADDR, 2);
+        let mut rig = Rig::with(2, 3, device);
+        let mut own = rig.queues();
+        assert_eq!(own.len(), 1);
+        for load in [false, true] {
+            flood.set(load);
+            assert!(round(&mut rig, &mut own, load, insert) > 0.0);
+            let ifp = &rig.m.ifentry(&rig.n0, rig.index).expect("em0").ifp;
+            let list = ifp.if_carp.load(&rig.n0).expect("a list");
+            let vhids: Vec<_> = list.iter().filter_map(|scc| scc.scc_vhid).map(|v| v.get()).collect();
+            assert_eq!(vhids, [1, 2, 3]);
+        }
+        flood.set(false);
+        rig.halt();
+    }
+}

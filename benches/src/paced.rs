@@ -12,7 +12,6 @@
 //! machine, not the scheduler that wakes it. Who comes late gets all that was
 //! due meanwhile, each with its own time.
 
-use crate::cpus;
 use crate::lab::{arp_request, checksum, echo_request, virtual_mac};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
@@ -57,13 +56,15 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// A card on whose only queue so many frames come in each round.
-    pub(crate) fn card(lladdr: [u8; 6], frames: usize) -> (Arc<Round>, Device) {
+    /// A card on whose only queue so many frames come in each round. The netisr
+    /// that reads it first calls `settle`.
+    pub(crate) fn card(lladdr: [u8; 6], frames: usize, settle: fn()) -> (Arc<Round>, Device) {
         let took = (0..frames).map(|_| AtomicU32::new(0)).collect();
         let [start, sent] = [0, 0].map(AtomicU64::new);
         let hello = AtomicBool::new(false);
         let round = Arc::new(Round { base: Instant::now(), start, hello, sent, took });
-        let queue = Queue { round: round.clone(), flows: [0, 1].map(Flow::of), next: 0, pinned: false };
+        let queue =
+            Queue { round: round.clone(), flows: [0, 1].map(Flow::of), next: 0, settle, settled: false };
         let device = Device {
             name: IfName::new("em0").expect("a name"),
             lladdr,
@@ -138,7 +139,9 @@ struct Queue {
     round: Arc<Round>,
     flows: [Flow; FLOWS],
     next: u64,
-    pinned: bool,
+    /// Called once, in the netisr that reads the queue.
+    settle: fn(),
+    settled: bool,
 }
 
 impl RxQueue for Queue {
@@ -147,10 +150,9 @@ impl RxQueue for Queue {
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        if !self.pinned {
-            // as upstream's netisrs are; everything else stays on the first
-            cpus::stay_on(1);
-            self.pinned = true;
+        if !self.settled {
+            (self.settle)();
+            self.settled = true;
         }
         let start = self.round.start.load(Ordering::Acquire);
         if start == 0 {
@@ -192,5 +194,42 @@ impl Transmit for Answers {
 
     fn set_promisc(&self, _: bool) -> Result<(), Errno> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_netisr_has_a_client_whose_numbered_frames_are_whole() {
+        for netisr in 0..FLOWS {
+            let mut flow = Flow::of(netisr);
+            for number in [0, 1, 0x1234_5678] {
+                let frame = flow.numbered(number);
+                assert_eq!((ip_cpu(FLOWS, false, frame), checksum(&frame[ICMP..])), (netisr, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_comes_in_before_it_is_due_and_an_answer_is_taken_once_its_round_runs() {
+        let (round, mut device) = Round::card([2, 0, 0, 0, 0, 1], 2, || ());
+        let mut got = Vec::new();
+        let mut queue = device.rx.remove(0);
+        let mut receive = |got: &mut Vec<Vec<u8>>| {
+            queue.receive(64, &mut |f| got.push(f.to_vec())).expect("a card in memory")
+        };
+        assert_eq!((receive(&mut got), got.len()), (64, 0));
+        round.begin();
+        while !round.is_over() {
+            receive(&mut got);
+        }
+        let mut answer = got[1].clone();
+        answer[ICMP] = ECHO_REPLY;
+        assert_eq!(device.tx.transmit(0, &answer), Ok(()));
+        let (answered, lost) = round.results(1);
+        assert_eq!((got.len(), answered.len(), lost), (2, 1, 0));
+        assert_eq!(round.results(0), (Vec::new(), 1));
     }
 }
