@@ -14,7 +14,7 @@ use compat::net::if_::LinkState;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
-use compat::sys::msgport::{Priority, ReplyPort, Waiting, reply_port};
+use compat::sys::msgport::{ReplyPort, Waiting, reply_port};
 use compat::sys::time::{Clock, Time, VirtualClock};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -93,7 +93,7 @@ impl World {
     /// A message that nobody waits for, before whatever else is under way.
     fn send(&mut self, id: MachineId, msg: Netmsg0) {
         if let Some(Some(host)) = self.machines.get(id.0) {
-            host.m.port0.sendmsg(Priority::Priority, msg);
+            host.m.port0.sendmsg_droppable(msg);
         }
     }
 
@@ -124,7 +124,7 @@ impl World {
     /// pass, until it is answered.
     fn call<R>(&mut self, id: MachineId, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> Option<R> {
         let (reply, waiting): (_, Waiting<R>) = reply_port();
-        self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(Priority::Normal, msg(reply));
+        self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(msg(reply));
         loop {
             if let Some(r) = waiting.poll() {
                 return Some(r);

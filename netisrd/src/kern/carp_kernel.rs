@@ -10,7 +10,6 @@ use compat::netinet6::in6::map_ipv6_multicast;
 use compat::netinet6::ip6::Ip6;
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
-use compat::sys::msgport::Priority;
 use compat::sys::socket::Af;
 use compat::sys::time::{Time, tvtohz_high};
 use core::fmt;
@@ -157,7 +156,7 @@ pub fn softclock(m: &Machine, n0: &Netisr0) {
     loop {
         let due = own.callouts.borrow_mut().expire(now);
         let Some(c) = due else { return };
-        let id = m.port0.sendmsg(Priority::Priority, Netmsg0::CarpTimeout(c));
+        let id = m.port0.sendmsg_droppable(Netmsg0::CarpTimeout(c));
         own.inflight.borrow_mut().insert(c, id);
     }
 }

@@ -17,7 +17,7 @@ use compat::net::netisr::SyncMsg;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
-use compat::sys::msgport::{Priority, ReplyPort};
+use compat::sys::msgport::ReplyPort;
 use libcarp::kernel::CarpCallout;
 use zeroize::Zeroize;
 
@@ -97,9 +97,10 @@ pub enum Flow {
     Halt,
 }
 
-/// Dispatches one message on netisr `k`, which is quiescent after it.
+/// Dispatches one message on netisr `k`. What it loads it has let go of when
+/// this returns; a sync message says so.
 pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow {
-    let flow = match msg {
+    match msg {
         Netmsg::Sync(SyncMsg(reply)) => {
             n.quiescent();
             reply.replymsg(());
@@ -126,9 +127,7 @@ pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow 
             Flow::Continue
         }
         Netmsg::Halt => Flow::Halt,
-    };
-    n.quiescent();
-    flow
+    }
 }
 
 /// Dispatches one message on netisr0.
@@ -160,7 +159,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             cx.carp(|cx| libcarp::output::bow_out_all(cx));
             if_clone::destroy_all(&mut cx);
             for port in &m.ports {
-                port.sendmsg(Priority::Normal, Netmsg::Halt);
+                port.sendmsg(Netmsg::Halt);
             }
             reply.replymsg(());
             return Flow::Halt;
@@ -189,7 +188,7 @@ fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
         match cpu_of(cx.m.ncpus(), index, q) {
             0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),
             cpu => {
-                cx.m.ports[cpu - 1].sendmsg(Priority::Normal, Netmsg::Queue(index, queue));
+                cx.m.ports[cpu - 1].sendmsg(Netmsg::Queue(index, queue));
             }
         }
     }

@@ -11,7 +11,6 @@ use crate::net::rtsock;
 use compat::net::if_::Iff;
 use compat::net::route::{RTM_ADD, RTM_CHANGE, RTM_DELETE};
 use compat::qsbr::Netisr0;
-use compat::sys::msgport::Priority;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use libcarp::{Ifaddr, Ifnet};
@@ -90,7 +89,7 @@ fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
     let before = cpu.routes.replace(table.clone());
     tell(m, &before, &table);
     for port in &m.ports {
-        port.sendmsg(Priority::Normal, Netmsg::Routes(table.clone()));
+        port.sendmsg(Netmsg::Routes(table.clone()));
     }
 }
 

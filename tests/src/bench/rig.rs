@@ -3,7 +3,7 @@
 use compat::net::if_::IfName;
 use compat::qsbr::Netisr0;
 use compat::sys::ctlsock::{Reply, Request};
-use compat::sys::msgport::{Priority, ReplyPort, reply_port};
+use compat::sys::msgport::{ReplyPort, reply_port};
 use compat::sys::time::VirtualClock;
 use ifconfig_carp::{CallError, Syscalls, ifconfig, sysctl};
 use netisrd::dev::lan::Lan;
@@ -51,7 +51,7 @@ impl Rig {
     /// Sends netisr0 a message and is netisr0 until it is answered.
     fn ask<R>(&mut self, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> R {
         let (reply, waiting) = reply_port();
-        self.m.port0.sendmsg(Priority::Normal, msg(reply));
+        self.m.port0.sendmsg(msg(reply));
         loop {
             netisr::run0(&self.m, &mut self.n0, &self.cpu);
             if let Some(answer) = waiting.poll() {
