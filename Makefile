@@ -3,12 +3,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench coverage mutants lint doc build clean
+.PHONY: help demo test bench coverage mutants verify loom shuttle misuse broken lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
 	@echo 'make test    all tests'
 	@echo 'make bench   the figures of docs/benchmarks.md, with the peers in the same run'
+	@echo 'make verify  the lockless design: loom, shuttle, misuse, torture, and each way to break it'
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make lint    format and clippy, warnings denied'
@@ -40,6 +41,22 @@ mutants:
 	@scripts/need libpcap-dev
 	@scripts/need-cargo cargo-mutants
 	scripts/mutants
+
+# A model checker's build goes to a folder of its own: other flags, other code.
+loom: export RUSTFLAGS = --cfg loom
+loom:
+	$(CARGO) test --target-dir target/loom --profile model -p compat --lib -- model
+
+shuttle: export RUSTFLAGS = --cfg shuttle
+shuttle:
+	@scripts/need libpcap-dev
+	$(CARGO) test --target-dir target/shuttle --profile model -p netisrd --test shuttle
+
+broken:
+	@scripts/need libpcap-dev python3
+	scripts/broken
+
+verify: loom shuttle broken
 
 lint:
 	$(CARGO) fmt --all --check
