@@ -10,6 +10,7 @@ use compat::sys::ctlsock::Request;
 use compat::sys::errno::Errno;
 use compat::sys::sockio::*;
 use libcarp::carpreq::{CARPGDEVNAME, CARPPEERS, CarpPeers, CarpReq, SIOCGVH};
+use netisrd::dev::lan::filter;
 use netisrd::sim::MachineId;
 use std::time::Duration;
 use zerocopy::FromBytes;
@@ -274,10 +275,10 @@ fn after_a_split_the_winners_word_is_the_last() {
         let ids = [lab.machine(2, 1, 0), lab.machine(3, 1, 100)];
         lab.world.run_for(10 * SEC);
         // They do not hear each other, but everyone else hears both.
-        lab.lan.set_filter(Some(Box::new(|_, f| f[23] != 112)));
+        lab.lan.set_medium(Some(filter(|_, f| f[23] != 112)));
         lab.world.run_for(20 * SEC);
         assert_eq!(lab.states(&ids), [2, 2]);
-        lab.lan.set_filter(None);
+        lab.lan.set_medium(None);
         lab.wire.lock().unwrap().clear();
         lab.world.run_for(10 * SEC);
         assert_eq!(lab.states(&ids), [2, 1]);

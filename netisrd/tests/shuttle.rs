@@ -152,7 +152,7 @@ impl Process<'_> {
 fn a_whole_machine() {
     let clock = Arc::new(VirtualClock::default());
     clock.advance_to(Time(1));
-    let config = Config { ncpus: NCPUS, clock, seed: [7; 32], hz: 0 };
+    let config = Config { ncpus: NCPUS, clock, seed: [7; 32], hz: 0, log: netisrd::machine::trace() };
     let Booted { machine: m, seeds, proc_ } = Machine::boot(config);
     let mut netisrs = Vec::new();
     for seed in seeds {

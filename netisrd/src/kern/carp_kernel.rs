@@ -138,12 +138,7 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn log(&self, level: Level, line: fmt::Arguments<'_>) {
-        match level {
-            Level::Info => tracing::info!("{line}"),
-            // What net.inet.carp.log=2 asks for is to be seen, whatever the
-            // filter says of the daemon's own debugging.
-            Level::Debug => tracing::info!("{line}"),
-        }
+        self.m.log(level, line);
     }
 }
 
@@ -172,7 +167,13 @@ mod tests {
     #[test]
     fn a_stopped_callout_takes_its_message_with_it() {
         let clock = std::sync::Arc::new(VirtualClock::default());
-        let mut booted = Machine::boot(Config { ncpus: 1, clock: clock.clone(), seed: [0; 32], hz: 0 });
+        let mut booted = Machine::boot(Config {
+            ncpus: 1,
+            clock: clock.clone(),
+            seed: [0; 32],
+            hz: 0,
+            log: crate::machine::trace(),
+        });
         let n0 = booted.seeds.remove(0).claim0(Box::new(|| {}));
         let (m, cpu) = (booted.machine, PerCpu::default());
         let kern = CarpKernel { m: &m, cpu: &cpu };

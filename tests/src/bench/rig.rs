@@ -27,7 +27,7 @@ impl Rig {
     pub(super) fn new(vhids: u8) -> Rig {
         let clock = Arc::new(VirtualClock::default());
         let Booted { machine, mut seeds, .. } =
-            Machine::boot(Config { ncpus: 1, clock, seed: [7; 32], hz: 0 });
+            Machine::boot(Config { ncpus: 1, clock, seed: [7; 32], hz: 0, log: netisrd::machine::trace() });
         let n0 = seeds.remove(0).claim0(Box::new(|| {}));
         let mut rig = Rig { m: machine, n0, cpu: PerCpu::default(), index: 0 };
         let em0 = IfName::new("em0").expect("a name");

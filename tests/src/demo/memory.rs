@@ -92,7 +92,8 @@ impl World for Memory {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|e| e.to_string())?;
         let clock = Arc::new(MonotonicClock::start());
-        let runtime = Runtime::start(Config { ncpus: NCPUS, clock, seed, hz: 0 });
+        let runtime =
+            Runtime::start(Config { ncpus: NCPUS, clock, seed, hz: 0, log: netisrd::machine::trace() });
         let runtime = runtime.map_err(|e| format!("{name}: {e}"))?;
         let ifname = IfName::new(card).ok_or("a bad interface name")?;
         let port = self.ports.len();
