@@ -56,7 +56,11 @@ broken:
 	@scripts/need libpcap-dev python3
 	scripts/broken
 
-verify: loom shuttle broken
+misuse:
+	@scripts/need libpcap-dev
+	$(CARGO) test -p compat -p netisrd --test misuse
+
+verify: misuse loom shuttle broken
 
 lint:
 	$(CARGO) fmt --all --check

@@ -223,44 +223,16 @@ use sealed::{Reclaim, Synced};
 
 /// What [`service_sync`] can give back: a [`Retired`] or a pair of them.
 ///
-/// Nothing else takes a value out of a [`Retired`]:
+/// Nothing else takes a value out of a [`Retired`], and nothing that was loaded
+/// lives across it (`tests/misuse/` has each rule's program):
 ///
-/// ```compile_fail
-/// use compat::qsbr::{Brand, Retire};
-/// fn steal<R: Retire>(r: R, brand: &Brand) -> R::Freed {
-///     r.reclaim(brand)
-/// }
-/// ```
-///
-/// A loaded reference does not live across a synchronisation:
-///
-/// ```compile_fail
+/// ```compile_fail,E0502
 /// use compat::qsbr::{Netisr0, QsCell, service_sync};
 /// fn keep(n0: &mut Netisr0, cell: &QsCell<u32>) -> u32 {
 ///     let held = cell.load(n0);
 ///     let old = cell.swap(n0, None);
 ///     service_sync(n0, old);
 ///     *held.unwrap()
-/// }
-/// ```
-///
-/// nor across the end of a dispatch:
-///
-/// ```compile_fail
-/// use compat::qsbr::{Netisr, QsCell};
-/// fn keep(n: &mut Netisr, cell: &QsCell<u32>) -> u32 {
-///     let held = cell.load(n);
-///     n.quiescent();
-///     *held.unwrap()
-/// }
-/// ```
-///
-/// and a token does not leave its thread:
-///
-/// ```compile_fail
-/// fn send<T: Send>(_: T) {}
-/// fn leave(n: compat::qsbr::Netisr) {
-///     send(n)
 /// }
 /// ```
 pub trait Retire: Reclaim {}

@@ -80,12 +80,14 @@ pub struct Lan {
     state: Mutex<State>,
 }
 
+/// Frames and their ports, by the time and the order of arrival.
+type UnderWay = BTreeMap<(Time, u64), (usize, Arc<[u8]>)>;
+
 #[derive(Default)]
 struct State {
     ports: Vec<Port>,
     drops: u64,
-    /// What is under way, by the time and the order of its arrival.
-    under_way: BTreeMap<(Time, u64), (usize, Arc<[u8]>)>,
+    under_way: UnderWay,
     seq: u64,
 }
 
