@@ -57,6 +57,8 @@ mod tests_state;
 #[cfg(test)]
 mod tests_table;
 #[cfg(test)]
+mod tests_tie;
+#[cfg(test)]
 mod testutil;
 
 pub use carp_if::CarpIf;

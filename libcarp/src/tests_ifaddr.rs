@@ -257,15 +257,16 @@ fn ipv6_frames_find_their_softc_by_vhid() {
 }
 
 #[test]
-fn an_interface_without_a_vhid_hears_nothing_and_an_init_one_learns_the_counter() {
+fn an_interface_without_a_vhid_hears_nothing_and_one_in_init_changes_nothing() {
     let (mut w, sc) = World::with_carp0(0);
     let packet = w.ad_of_peer(&sc, 1, 0, 5);
     w.kern.logged.take();
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     em0.set_link_state(&w.n0, compat::net::if_::LinkState::Down);
     w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    w.effects();
     assert_eq!((sc.state(), w.hear_packet(&sc, &packet)), (State::Init, Ok(())));
-    assert_eq!((sc.state(), sc.own(&w.n0).counter.get()), (State::Init, crate::header::Counter(5)));
+    assert_eq!((sc.state(), w.effects(), w.timers(&sc)), (State::Init, vec![], (None, None)));
     let req = CarpReq { carpr_vhid: crate::carpreq::CARPR_VHID_CLEAR, ..w.keep("secret") };
     w.setvh(&sc, req).unwrap();
     w.kern.logged.take();
