@@ -25,11 +25,6 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
     };
     sc.sc_if.set_link_state(cx.n0, link);
     cx.kern.rt_ifmsg(cx.n0, &sc.sc_if);
-    if state != State::Master {
-        // Who is no MASTER sends nothing that could show the wire to be good
-        // again.
-        demote::forgive_sendad_errors(cx, sc);
-    }
 }
 
 /// `carp_setrun`: what the state asks for: in INIT, leave it; in BACKUP, wait

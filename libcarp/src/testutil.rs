@@ -9,7 +9,7 @@ use crate::ifaddr::{self, IfaddrEvent};
 use crate::input::{self, DropReason};
 use crate::kernel::{CarpCallout, Cx, Kernel, Level, Timer};
 use crate::softc::{Carp, CarpSoftc, State};
-use crate::{Ifaddr, Ifnet, clone, ioctl, state};
+use crate::{Ifaddr, Ifnet, clone, ioctl, state, vhaddr};
 use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff};
 use compat::net::if_var::IfAttach;
 use compat::netinet::ip::Ip;
@@ -85,6 +85,46 @@ impl FakeKernel {
     fn did(&self, e: Effect) {
         self.effects.borrow_mut().push(e);
     }
+
+    /// As the machine does it: whether `ia` has its prefix route now.
+    pub fn in_addprefix(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) -> bool {
+        let taken = self.ifaddrs.borrow().iter().any(|o| o.has_route(n0) && same_route(n0, o, ia));
+        if !taken {
+            ia.set_route(n0, true);
+        }
+        !taken
+    }
+
+    /// The same: whether `ia` had it, and who inherits it.
+    pub fn in_scrubprefix(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) -> (bool, Option<Arc<Ifaddr>>) {
+        if !ia.has_route(n0) {
+            return (false, None);
+        }
+        ia.set_route(n0, false);
+        let can = |o: &&Arc<Ifaddr>| {
+            let real = o.ifa_ifp.if_type == IFT_ETHER && o.ifa_ifp.flags().contains(Iff::UP);
+            real && !Arc::ptr_eq(o, ia) && same_route(n0, o, ia)
+        };
+        let heir = self.ifaddrs.borrow().iter().find(can).cloned();
+        if let Some(heir) = &heir {
+            heir.set_route(n0, true);
+        }
+        (true, heir)
+    }
+
+    fn routed(&self, n0: &Netisr0, from: &'static str, to: &Arc<Ifaddr>) {
+        let name = name_of(&to.ifa_ifp);
+        self.did(match to.prefix(n0) {
+            IpNet::V4(net) => Effect::Route(net.addr(), from, name),
+            IpNet::V6(net) => Effect::Route6(net.addr(), from, name),
+        });
+    }
+}
+
+/// A link-local prefix is another one on each interface.
+pub fn same_route(n0: &Netisr0, a: &Arc<Ifaddr>, b: &Arc<Ifaddr>) -> bool {
+    let scoped = matches!(a.ifa_addr, IpAddr::V6(a) if a.is_unicast_link_local());
+    a.same_prefix(n0, b) && (!scoped || Arc::ptr_eq(&a.ifa_ifp, &b.ifa_ifp))
 }
 
 impl Kernel for FakeKernel {
@@ -155,32 +195,22 @@ impl Kernel for FakeKernel {
         if old.has_route(n0) {
             old.set_route(n0, false);
             new.set_route(n0, true);
-            let (from, to) = (name_of(&old.ifa_ifp), name_of(&new.ifa_ifp));
-            self.did(match new.prefix(n0) {
-                IpNet::V4(net) => Effect::Route(net.addr(), from, to),
-                IpNet::V6(net) => Effect::Route6(net.addr(), from, to),
-            });
+            self.routed(n0, name_of(&old.ifa_ifp), new);
         }
     }
 
     fn rtadd(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
-        if !self.ifaddrs.borrow().iter().any(|o| o.has_route(n0) && o.same_prefix(n0, ia)) {
-            ia.set_route(n0, true);
-            let to = name_of(&ia.ifa_ifp);
-            self.did(match ia.prefix(n0) {
-                IpNet::V4(net) => Effect::Route(net.addr(), "", to),
-                IpNet::V6(net) => Effect::Route6(net.addr(), "", to),
-            });
+        if self.in_addprefix(n0, ia) {
+            self.routed(n0, "", ia);
         }
     }
 
     fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
-        if ia.has_route(n0) {
-            ia.set_route(n0, false);
-            self.did(match ia.prefix(n0) {
-                IpNet::V4(net) => Effect::Unroute(net.addr()),
-                IpNet::V6(net) => Effect::Unroute6(net.addr()),
-            });
+        match (self.in_scrubprefix(n0, ia), ia.prefix(n0)) {
+            ((true, Some(heir)), _) => self.routed(n0, name_of(&ia.ifa_ifp), &heir),
+            ((true, None), IpNet::V4(net)) => self.did(Effect::Unroute(net.addr())),
+            ((true, None), IpNet::V6(net)) => self.did(Effect::Unroute6(net.addr())),
+            ((false, _), _) => {}
         }
     }
 
@@ -296,7 +326,7 @@ impl World {
         let ia = Arc::new(Ifaddr::new(&self.brand, ifp.clone(), net.parse().unwrap()));
         self.kern.ifaddrs.borrow_mut().push(ia.clone());
         if ifp.if_type == IFT_ETHER {
-            ia.set_route(&self.n0, true);
+            self.kern.in_addprefix(&self.n0, &ia);
         }
         let r = self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Add));
         if r.is_err() {
@@ -313,8 +343,69 @@ impl World {
 
     pub fn del_addr(&mut self, addr: impl Into<IpAddr>) {
         let ia = self.ia(addr);
-        self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
-        self.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
+        self.del(&ia);
+    }
+
+    /// As the machine does it: CARP is told while the address is still there,
+    /// but no longer the holder of a route.
+    pub fn del(&mut self, ia: &Arc<Ifaddr>) {
+        self.kern.in_scrubprefix(&self.n0, ia);
+        self.cx(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Delete)).unwrap();
+        self.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, ia));
+        self.kern.in_scrubprefix(&self.n0, ia);
+        self.cx(|cx| vhaddr::claim_routes(cx));
+    }
+
+    /// Another prefix length, as the machine does it: one that CARP refuses is
+    /// put back.
+    pub fn change(&mut self, ia: &Arc<Ifaddr>, len: u8) -> Result<(), Errno> {
+        let before = ia.net(&self.n0).prefix_len();
+        self.set_prefix(ia, len);
+        let r = self.cx(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
+        if r.is_err() {
+            self.set_prefix(ia, before);
+            let _ = self.cx(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
+        }
+        r
+    }
+
+    fn set_prefix(&mut self, ia: &Arc<Ifaddr>, len: u8) {
+        self.kern.in_scrubprefix(&self.n0, ia);
+        ia.set_prefixlen(&self.n0, len);
+        if ia.ifa_ifp.if_type == IFT_ETHER {
+            self.kern.in_addprefix(&self.n0, ia);
+        }
+    }
+
+    /// `ifconfig IF up` or `down` of a parent, as the machine does it.
+    pub fn set_up(&mut self, ifp: &Arc<Ifnet>, up: bool) {
+        if ifp.flags().contains(Iff::UP) == up {
+            return;
+        }
+        let mut addrs = self.kern.ifaddrs.borrow().clone();
+        addrs.retain(|ia| Arc::ptr_eq(&ia.ifa_ifp, ifp));
+        if up {
+            ifp.set_flags(&self.n0, Iff::UP);
+            for ia in &addrs {
+                self.kern.in_addprefix(&self.n0, ia);
+            }
+            self.cx(|cx| ifaddr::parent_is_up(cx, ifp));
+        } else {
+            self.cx(|cx| ifaddr::parent_going_down(cx, ifp));
+            ifp.clear_flags(&self.n0, Iff::UP);
+            self.cx(|cx| ifaddr::parent_is_down(cx, ifp));
+            for ia in &addrs {
+                self.kern.in_scrubprefix(&self.n0, ia);
+            }
+            self.cx(|cx| vhaddr::claim_routes(cx));
+        }
+    }
+
+    /// Whose prefix routes there are.
+    pub fn routes(&self) -> Vec<String> {
+        let all = self.kern.ifaddrs.borrow();
+        let held = all.iter().filter(|ia| ia.has_route(&self.n0));
+        held.map(|ia| format!("{} {}", ia.ifa_addr, ia.ifa_ifp.if_xname)).collect()
     }
 
     /// What was done since the last call.
