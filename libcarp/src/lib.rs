@@ -64,6 +64,8 @@ mod tests_table_events;
 mod tests_tie;
 #[cfg(test)]
 mod testutil;
+#[cfg(test)]
+mod testutil_machine;
 
 pub use carp_if::CarpIf;
 pub use kernel::{Cx, Kernel};
