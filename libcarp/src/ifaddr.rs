@@ -50,9 +50,7 @@ fn addr_event(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
     }
     for sc in cx.carp.softcs(cx.n0) {
         if is_bound(cx, &sc) {
-            if is_bound_to(cx, &sc, &ifp) {
-                bound_addr_event(cx, &sc, ia, event);
-            }
+            bound_addr_event(cx, &sc, ia, event);
         } else if sc.carpdev(cx.n0).is_none_or(|p| Arc::ptr_eq(p, &ifp)) {
             backing_addr_event(cx, &sc, ia, event);
         }
@@ -63,10 +61,7 @@ fn addr_event(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
 /// The part of `carp_ifaddr` about addresses of other interfaces.
 fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
     let backed = backed_by(cx, sc, ia);
-    if event != IfaddrEvent::Add
-        && (backed == sc.own(cx.n0).naddrs() || event == IfaddrEvent::Change)
-        && backed > 0
-    {
+    if backed > 0 && (backed == sc.own(cx.n0).naddrs() || event == IfaddrEvent::Change) {
         // What ends or begins anew, while advertisements have a source.
         leave_mastership(cx, sc);
     }
@@ -86,7 +81,7 @@ fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, ev
     run_on(cx, sc, found);
 }
 
-/// The same where the parent was chosen by name, and is `ia`'s interface.
+/// The same where the parent was chosen by name.
 fn bound_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
     let del = (event == IfaddrEvent::Delete).then_some(ia);
     vhaddr::choose_backing_again(cx, sc, del);
@@ -106,10 +101,6 @@ fn run_on(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, found: bool) {
 
 fn is_bound(cx: &Cx<'_>, sc: &CarpSoftc) -> bool {
     sc.own(cx.n0).bound.borrow().is_some()
-}
-
-fn is_bound_to(cx: &Cx<'_>, sc: &CarpSoftc, ifp: &Arc<Ifnet>) -> bool {
-    sc.own(cx.n0).bound.borrow().as_ref().is_some_and(|b| Arc::ptr_eq(b, ifp))
 }
 
 /// How many virtual addresses `ia` backs.
@@ -157,7 +148,7 @@ pub fn parent_is_up(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     for sc in cx.carp.softcs(cx.n0) {
         let mut found = false;
         if is_bound(cx, &sc) {
-            found |= is_bound_to(cx, &sc, ifp) && update_addrs(cx, &sc, None);
+            found |= update_addrs(cx, &sc, None);
         } else if sc.carpdev(cx.n0).is_none() && vhaddr::can_back(ifp) {
             addrs.iter().for_each(|ia| found |= link_addrs(cx, &sc, ia));
         }

@@ -118,7 +118,11 @@ impl Kernel for FakeKernel {
         self.callouts.borrow().deadline(c)
     }
 
-    fn ip_output(&self, _: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+        let sc = self.softcs.borrow().iter().find(|sc| Arc::ptr_eq(&sc.sc_if, cifp)).cloned();
+        if sc.is_none_or(|sc| sc.carpdev(n0).is_none_or(|p| !p.flags().contains(Iff::UP))) {
+            return Err(Errno::ENETDOWN);
+        }
         let body = match af {
             Af::Inet => &packet[Ip::parse(packet).unwrap().hlen..],
             Af::Inet6 => Ip6::parse(packet).unwrap().payload(packet),
