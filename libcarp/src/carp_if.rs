@@ -76,10 +76,16 @@ fn others(n0: &Netisr0, ifp: &Ifnet, sc: &Arc<CarpSoftc>) -> Vec<(Option<Vhid>, 
     rest.map(|scc| (scc.scc_vhid, scc.scc_softc.clone())).collect()
 }
 
-/// Whether another carp interface on `ifp` has that vhid.
-pub fn vhid_taken(n0: &Netisr0, ifp: &Ifnet, sc: &Arc<CarpSoftc>, vhid: Vhid) -> bool {
-    let holder = ifp.if_carp.load(n0).and_then(|cif| cif.by_vhid(vhid.get()));
-    holder.is_some_and(|scc| !Arc::ptr_eq(&scc.scc_softc, sc))
+/// Whether another carp interface has that vhid and `ifp` for its parent, or
+/// for the only parent that it may get: that is down, or it has no address yet.
+pub fn vhid_taken(cx: &Cx<'_>, ifp: &Arc<Ifnet>, sc: &Arc<CarpSoftc>, vhid: Vhid) -> bool {
+    let is_there = |other: &CarpSoftc| {
+        let is_it = |p: &Arc<Ifnet>| Arc::ptr_eq(p, ifp);
+        other.carpdev(cx.n0).is_some_and(is_it) || other.own(cx.n0).bound.borrow().as_ref().is_some_and(is_it)
+    };
+    let has_it = |other: &&Arc<CarpSoftc>| other.own(cx.n0).vhid.get() == Some(vhid);
+    let softcs = cx.carp.softcs(cx.n0);
+    softcs.iter().filter(has_it).any(|other| !Arc::ptr_eq(other, sc) && is_there(other))
 }
 
 /// `carp_if_insert` and what surrounds it: `sc` is on `ifp`'s list, `ifp` its

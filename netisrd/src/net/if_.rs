@@ -10,7 +10,7 @@ use compat::net::route::{IFAN_ARRIVAL, IFAN_DEPARTURE};
 use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
-use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl};
+use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl, vhaddr};
 use std::sync::Arc as StdArc;
 use triomphe::Arc;
 
@@ -196,7 +196,6 @@ pub fn if_up(cx: &mut Ctx0<'_>, entry: &IfEntry) {
             for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
                 route::in_addprefix(cx.m, cx.cpu, cx.n0, &ia);
             }
-            ctlinput(cx, ifp, true);
             cx.carp(|cx| ifaddr::parent_is_up(cx, ifp));
         }
         Softc::Carp(sc) => {
@@ -215,11 +214,12 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
             cx.carp(|cx| ifaddr::parent_going_down(cx, ifp));
             ifp.clear_flags(cx.n0, Iff::UP);
             rtsock::rt_ifmsg(cx.m, ifp);
-            ctlinput(cx, ifp, false);
             cx.carp(|cx| ifaddr::parent_is_down(cx, ifp));
             for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
                 route::in_scrubprefix(cx.m, cx.cpu, cx.n0, &ia);
             }
+            // Their heirs may back a MASTER.
+            cx.carp(|cx| vhaddr::claim_routes(cx));
         }
         Softc::Carp(sc) => {
             let sc = sc.clone();
@@ -227,13 +227,6 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
             rtsock::rt_ifmsg(cx.m, ifp);
             cx.carp(|cx| ioctl::sifflags(cx, &sc));
         }
-    }
-}
-
-/// `pfctlinput(PRC_IFDOWN or PRC_IFUP)` for each address of `ifp`.
-fn ctlinput(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>, up: bool) {
-    for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
-        cx.carp(|cx| ifaddr::proto_ctlinput(cx, &ia, up));
     }
 }
 

@@ -15,7 +15,7 @@ use compat::sys::errno::Errno;
 use core::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use libcarp::ifaddr::{self, IfaddrEvent};
-use libcarp::{Ifaddr, Ifnet};
+use libcarp::{Ifaddr, Ifnet, vhaddr};
 use std::collections::BTreeMap;
 use triomphe::Arc;
 
@@ -183,6 +183,8 @@ pub fn delete_address(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
     // A deletion is never refused.
     let _ = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Delete));
     forget(cx, ia);
+    // Whoever inherits its route may back a MASTER.
+    cx.carp(|cx| vhaddr::claim_routes(cx));
     rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
 }
 

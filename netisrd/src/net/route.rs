@@ -38,12 +38,11 @@ pub fn rtlookup(table: &[Route], dst: IpAddr) -> Option<&Route> {
 /// `in_addprefix`: gives `ia` its prefix route, unless some address holds it
 /// already.
 pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<Ifaddr>) {
-    let holders = m.own(n0).ifaddrs.borrow();
-    if !holders.iter().any(|other| other.has_route(n0) && same_route(n0, other, ia)) {
+    let holds = |other: &Arc<Ifaddr>| other.has_route(n0) && same_route(n0, other, ia);
+    if !m.own(n0).ifaddrs.borrow().iter().any(holds) {
         ia.set_route(n0, true);
+        publish(m, cpu, n0);
     }
-    drop(holders);
-    publish(m, cpu, n0);
 }
 
 /// `in_scrubprefix`, and `rtinit(RTM_DELETE)`: `ia` leaves its prefix route to
@@ -55,8 +54,8 @@ pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<Ifaddr>)
         if let Some(heir) = heir {
             heir.set_route(n0, true);
         }
+        publish(m, cpu, n0);
     }
-    publish(m, cpu, n0);
 }
 
 /// Whether both would hold the same route: a link-local prefix is another one
