@@ -209,8 +209,9 @@ impl<R> Drop for ReplyPort<R> {
 }
 
 impl<R> Waiting<R> {
-    /// Waits; `None` if the message was dropped without an answer.
-    pub fn wait(self) -> Option<R> {
+    /// Waits; `None` if the message was dropped without an answer. Who may wait
+    /// is for [`domsg`](crate::net::netisr::domsg) to say.
+    pub(crate) fn wait(self) -> Option<R> {
         let mut slot = lock(&self.0.slot);
         while let Slot::Open = *slot {
             slot = self.0.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
