@@ -128,9 +128,9 @@ impl Kernel for CarpKernel<'_> {
         route::in_scrubprefix(self.m, self.cpu, n0, ia);
     }
 
-    fn rt_ifmsg(&self, _: &Netisr0, ifp: &Arc<Ifnet>) {
+    fn rt_ifmsg(&self, n0: &Netisr0, ifp: &Arc<Ifnet>) {
         tracing::debug!("{}: link state changed to {:?}", ifp.if_xname, ifp.link_state());
-        rtsock::rt_ifmsg(self.m, ifp);
+        rtsock::rt_ifmsg(self.m, n0, ifp);
     }
 
     fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {

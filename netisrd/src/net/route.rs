@@ -8,6 +8,7 @@ use crate::machine::{Ctx, Machine, PerCpu};
 use crate::net::if_::is_carp;
 use crate::net::netisr::Netmsg;
 use crate::net::rtsock;
+use crate::netinet::carp_vhid;
 use compat::net::if_::Iff;
 use compat::net::route::{RTM_ADD, RTM_CHANGE, RTM_DELETE};
 use compat::qsbr::Netisr0;
@@ -86,24 +87,28 @@ fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
     routes.sort_by_key(|r| core::cmp::Reverse(r.net.prefix_len()));
     let table: RouteTable = routes.into();
     let before = cpu.routes.replace(table.clone());
-    tell(m, &before, &table);
+    tell(m, n0, &before, &table);
     for port in &m.ports {
         port.sendmsg(Netmsg::Routes(table.clone()));
     }
 }
 
 /// Tells whoever listens what has changed.
-fn tell(m: &Machine, before: &[Route], after: &[Route]) {
+fn tell(m: &Machine, n0: &Netisr0, before: &[Route], after: &[Route]) {
     // A link-local prefix has a route for each link.
     let scoped = |r: &Route| matches!(r.src, IpAddr::V6(a) if a.is_unicast_link_local());
+    let elsewhere = |a: &Route, b: &Route| {
+        let shown = |r: &Route| carp_vhid::shown(m, n0, &r.ifp).0.if_index;
+        shown(a) != shown(b)
+    };
     let same = |a: &Route, b: &Route| a.net == b.net && (!scoped(a) || Arc::ptr_eq(&a.ifp, &b.ifp));
     for old in before.iter().filter(|old| !after.iter().any(|new| same(old, new))) {
-        rtsock::rt_rtmsg(m, old, RTM_DELETE);
+        rtsock::rt_rtmsg(m, n0, old, RTM_DELETE);
     }
     for new in after {
         match before.iter().find(|old| same(old, new)) {
-            None => rtsock::rt_rtmsg(m, new, RTM_ADD),
-            Some(old) if !Arc::ptr_eq(&old.ifp, &new.ifp) => rtsock::rt_rtmsg(m, new, RTM_CHANGE),
+            None => rtsock::rt_rtmsg(m, n0, new, RTM_ADD),
+            Some(old) if elsewhere(old, new) => rtsock::rt_rtmsg(m, n0, new, RTM_CHANGE),
             Some(_) => {}
         }
     }
