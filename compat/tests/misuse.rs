@@ -1,13 +1,25 @@
-//! Programs that break the rules of `docs/design/quiescent-state.md`, and why
-//! they do not compile. The compiler's words are in `misuse/*.stderr`; for those
-//! of another compiler: `TRYBUILD=overwrite cargo test -p compat --test misuse`,
-//! and read that each still gives the reason that its first line does.
+//! What the lockless design refuses, one program each: the name of a file in
+//! `misuse/` says what is refused, its head what would go wrong if it
+//! compiled. The `.stderr` beside it is what the compiler answers, so that a
+//! program which fails for another reason fails the test.
+//! `right_use_compiles_and_runs.rs` uses the same names and paths as it should.
+//!
+//! Answers quote signatures. When one has changed:
+//!
+//! ```text
+//! TRYBUILD=overwrite cargo test -p compat -p netisrd --test misuse
+//! ```
+//!
+//! and read the difference: the code of the error (E0502 and so on) and what
+//! it points at must stay. Compilers differ in their words; one that is not
+//! `ANSWERED_BY` is held to the codes and the lines only.
+
 #![cfg(not(any(loom, shuttle)))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
 
 #[test]
-fn what_breaks_the_rules_does_not_compile() {
-    let t = trybuild::TestCases::new();
-    // Right use of everything, so that the others fail for their reason.
-    t.pass("tests/misuse/right_use.rs");
-    t.compile_fail("tests/misuse/no_*.rs");
+fn what_would_break_the_lockless_design_does_not_compile() {
+    answers::hold(env!("CARGO_TARGET_TMPDIR"), "what_would_break_the_lockless_design_does_not_compile");
 }

@@ -1,9 +1,13 @@
-//! Messages in the wrong place do not compile; see `compat/tests/misuse.rs`.
-#![cfg(not(shuttle))]
+//! What the two kinds of message and the contexts refuse, one program each:
+//! see `compat/tests/misuse.rs`.
+
+#![cfg(not(any(loom, shuttle)))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../compat/tests/answers/mod.rs"]
+mod answers;
 
 #[test]
-fn what_breaks_the_rules_does_not_compile() {
-    let t = trybuild::TestCases::new();
-    t.pass("tests/misuse/right_use.rs");
-    t.compile_fail("tests/misuse/no_*.rs");
+fn what_belongs_to_netisr0_does_not_compile_on_another_netisr() {
+    answers::hold(env!("CARGO_TARGET_TMPDIR"), "what_belongs_to_netisr0_does_not_compile_on_another_netisr");
 }

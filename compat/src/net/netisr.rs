@@ -12,7 +12,8 @@ use crate::sys::msgport::{MsgPort, ReplyPort, reply_port};
 use core::marker::PhantomData;
 
 /// The context of a process in a system call: the right to wait. It stays on
-/// the thread that booted the machine.
+/// the thread that booted the machine. (Which machine it does not say: a netisr
+/// that boots another one to get it has broken the rule with open eyes.)
 pub struct Proc {
     here: PhantomData<*mut ()>,
 }
