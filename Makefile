@@ -3,13 +3,15 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench coverage mutants verify loom shuttle misuse broken lint doc build clean
+.PHONY: help demo test bench coverage mutants verify loom shuttle misuse torture sanitize broken lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
 	@echo 'make test    all tests'
 	@echo 'make bench   the figures of docs/benchmarks.md, with the peers in the same run'
 	@echo 'make verify  the lockless design: loom, shuttle, misuse, torture, and each way to break it'
+	@echo 'make torture SECONDS=60  real threads at full rate while the configuration changes'
+	@echo 'make sanitize  the same tests under the address, leak and thread sanitizers and Miri'
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make lint    format and clippy, warnings denied'
@@ -52,6 +54,15 @@ shuttle:
 	@scripts/need libpcap-dev
 	$(CARGO) test --target-dir target/shuttle --profile model -p netisrd --test shuttle
 
+SECONDS ?= 60
+torture:
+	@scripts/need libpcap-dev
+	$(CARGO) run --profile model -p tests --bin torture -- --seconds $(SECONDS)
+
+sanitize:
+	@scripts/need libpcap-dev
+	scripts/sanitize
+
 broken:
 	@scripts/need libpcap-dev python3
 	scripts/broken
@@ -60,7 +71,8 @@ misuse:
 	@scripts/need libpcap-dev
 	$(CARGO) test -p compat -p netisrd --test misuse
 
-verify: misuse loom shuttle broken
+verify: SECONDS = 20
+verify: misuse loom shuttle torture broken
 
 lint:
 	$(CARGO) fmt --all --check

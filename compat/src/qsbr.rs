@@ -274,6 +274,14 @@ impl<T> Reclaim for Retired<T> {
     }
 }
 
+/// Nothing: a barrier.
+impl Retire for () {}
+impl Reclaim for () {
+    type Freed = ();
+
+    fn reclaim(self, _: &Brand, _: &Synced) {}
+}
+
 impl<A: Retire, B: Retire> Retire for (A, B) {}
 impl<A: Retire, B: Retire> Reclaim for (A, B) {
     type Freed = (A::Freed, B::Freed);

@@ -33,6 +33,30 @@ pub struct CarpIf {
     /// Position + 1 of each vhid's container; 0 for none. A list has at most
     /// 255 containers with a vhid, but any number without: hence u16.
     by_vhid: [u16; 256],
+    /// Whoever reads a list that was freed is found out, in debug builds.
+    #[cfg(debug_assertions)]
+    canary: Canary,
+}
+
+#[cfg(debug_assertions)]
+struct Canary(core::sync::atomic::AtomicU32);
+
+#[cfg(debug_assertions)]
+impl Canary {
+    const ALIVE: u32 = 0xca_0b_f0_0d;
+
+    fn check(&self) {
+        let found = self.0.load(core::sync::atomic::Ordering::Relaxed);
+        assert_eq!(found, Canary::ALIVE, "a list is read that was freed");
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.check();
+        self.0.store(0xdead_beef, core::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 impl CarpIf {
@@ -49,18 +73,27 @@ impl CarpIf {
             .into_iter()
             .map(|(scc_vhid, scc_softc)| CarpSoftcContainer { scc_softc, scc_vhid })
             .collect();
-        CarpIf { sccs, by_vhid }
+        CarpIf {
+            sccs,
+            by_vhid,
+            #[cfg(debug_assertions)]
+            canary: Canary(Canary::ALIVE.into()),
+        }
     }
 
     /// The container of a vhid, in one step.
     #[inline]
     pub fn by_vhid(&self, vhid: u8) -> Option<&CarpSoftcContainer> {
+        #[cfg(debug_assertions)]
+        self.canary.check();
         let at = usize::from(self.by_vhid[usize::from(vhid)]).checked_sub(1)?;
         self.sccs.get(at)
     }
 
     /// All containers, in order. Never empty.
     pub fn iter(&self) -> core::slice::Iter<'_, CarpSoftcContainer> {
+        #[cfg(debug_assertions)]
+        self.canary.check();
         self.sccs.iter()
     }
 

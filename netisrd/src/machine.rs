@@ -1,6 +1,7 @@
 //! The machine: all that upstream keeps in globals, in one value.
 
 use crate::dev::RxQueue;
+use crate::net::fate::Fates;
 use crate::net::if_::IfTable;
 use crate::net::if_llatbl::LlTable;
 use crate::net::ifaddr::AddrTable;
@@ -77,6 +78,8 @@ pub struct Machine {
     pub listeners: Listeners,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
+    /// What became of each frame.
+    pub fates: Fates,
     clock: StdArc<dyn Clock>,
     hz: u32,
     log: Log,
@@ -137,6 +140,7 @@ impl Machine {
             ip6stat: Ip6Stats::default(),
             listeners: Listeners::default(),
             other_vhid: Counter::default(),
+            fates: Fates::new(config.ncpus),
             clock: config.clock,
             hz: config.hz,
             log: config.log,

@@ -21,3 +21,4 @@
 pub mod bench;
 pub mod demo;
 pub mod lab;
+pub mod torture;
