@@ -1,7 +1,7 @@
 //! Right use of everything that the other programs misuse.
 
 use compat::net::netisr::{PortSync, domsg};
-use compat::qsbr::{Netisr0, Seed};
+use compat::qsbr::Seed;
 use compat::sys::ctlsock::{Request, SYSCTL_NAMES};
 use compat::sys::msgport::reply_port;
 use compat::sys::time::VirtualClock;
