@@ -154,3 +154,13 @@ pub fn remove(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>, sc: &Arc<CarpSoftc>) {
 fn free(old: (Option<Box<CarpIf>>, Option<Box<Arc<Ifnet>>>)) {
     drop(old);
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a list is read that was freed")]
+    fn a_list_that_was_freed_is_found_out() {
+        core::mem::ManuallyDrop::new(super::Canary(0xdead_beef.into())).check();
+    }
+}
