@@ -3,13 +3,16 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench bench-lockless coverage mutants lint doc build clean
+.PHONY: help demo test bench bench-lockless coverage mutants verify loom shuttle misuse torture sanitize broken lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
 	@echo 'make test    all tests'
 	@echo 'make bench   the figures of docs/benchmarks.md, with the peers in the same run'
 	@echo 'make bench-lockless  of these only what reads and changes of if_carp cost'
+	@echo 'make verify  the lockless design: loom, shuttle, misuse, torture, and each way to break it'
+	@echo 'make torture SECONDS=60  real threads at full rate while the configuration changes'
+	@echo 'make sanitize  the same tests under the address, leak and thread sanitizers and Miri'
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make lint    format and clippy, warnings denied'
@@ -48,6 +51,36 @@ mutants:
 	@scripts/need libpcap-dev
 	@scripts/need-cargo cargo-mutants
 	scripts/mutants
+
+# A model checker's build goes to a folder of its own: other flags, other code.
+loom: export RUSTFLAGS = --cfg loom
+loom:
+	$(CARGO) test --target-dir target/loom --profile model -p compat --lib -- model
+
+shuttle: export RUSTFLAGS = --cfg shuttle
+shuttle:
+	@scripts/need libpcap-dev
+	$(CARGO) test --target-dir target/shuttle --profile model -p netisrd --test shuttle
+
+SECONDS ?= 60
+torture:
+	@scripts/need libpcap-dev
+	$(CARGO) run --profile model -p tests --bin torture -- --seconds $(SECONDS)
+
+sanitize:
+	@scripts/need libpcap-dev
+	scripts/sanitize
+
+broken:
+	@scripts/need libpcap-dev python3
+	scripts/broken
+
+misuse:
+	@scripts/need libpcap-dev
+	$(CARGO) test -p compat -p netisrd --test misuse
+
+verify: SECONDS = 20
+verify: misuse loom shuttle torture broken
 
 lint:
 	$(CARGO) fmt --all --check

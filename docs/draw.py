@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Draws docs/threads.svg and docs/frame.svg. Run it from anywhere after a
-change: python3 docs/draw.py"""
+"""Draws docs/threads.svg, docs/frame.svg and docs/design/*.svg. Run it from
+anywhere after a change: python3 docs/draw.py"""
 
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -19,6 +19,9 @@ STYLE = """
   .state { fill: #fdf3e1; stroke: #c08a1e }
   .arrow { stroke: #34424f; stroke-width: 1.4; fill: none; marker-end: url(#head) }
   .sync { stroke: #b03a3a; stroke-dasharray: 5 3; stroke-width: 1.4; fill: none; marker-end: url(#headr) }
+  .old { fill: #f6f1f1; stroke: #b03a3a; stroke-dasharray: 5 3 }
+  .lane { stroke: #c9d2da; stroke-width: 1 }
+  .letter { font-weight: 700; fill: #b03a3a }
   .synctext { fill: #b03a3a; font-size: 11px }
 """
 
@@ -120,5 +123,68 @@ def frame():
     p.write("frame.svg")
 
 
+def switch(name, label, before, after, old_parent, new_parent):
+    """One change of an if_carp: the old list, the new one, and what they share."""
+    p = Picture(900, 330, label)
+    p.box(20, 120, 130, 60, "other", ["em0", "ifnet.if_carp"])
+    softcs = {s: 110 + 75 * i for i, s in enumerate(sorted(set(before) | set(after)))}
+    for s, y in softcs.items():
+        p.box(730, y - 30, 150, 54, "state", [s, f"sc_carpdev: {new_parent if s == before_or_after(before, after) else 'em0'}"])
+    rows = [("old", 40, "carp_if, the old one", before), ("zero", 210, "carp_if, the new one", after)]
+    for kind, y, title, members in rows:
+        p.box(260, y, 360, 80, kind, [title])
+        for i, s in enumerate(members):
+            x = 275 + 112 * i
+            p.box(x, y + 32, 102, 36, kind, [f"scc: vhid {s[-1]}"])
+            p.arrow([(x + 102, y + 50), (728, softcs[s])], "sync" if kind == "old" else "arrow")
+    p.arrow([(150, 140), (258, 80)], "sync")
+    p.text(20, 84, "before A; and until D for those", "synctext")
+    p.text(20, 98, "who loaded it before A", "synctext")
+    p.arrow([(150, 160), (258, 250)])
+    p.text(154, 232, "from A on", "small")
+    p.text(260, 28, "freed at E, with its containers; the softcs stay", "synctext")
+    p.text(260, 312, f"A: if_carp and sc_carpdev switched ({old_parent} -> {new_parent}); one sync for both", "small")
+    p.write(name)
+
+
+def before_or_after(before, after):
+    """The softc that the change is about."""
+    return (set(before) ^ set(after)).pop()
+
+
+def grace():
+    p = Picture(980, 330, "A grace period: who may still hold the old list, and when it is freed")
+    lanes = [("netisr0", 70), ("netisr 1", 160), ("netisr 2", 250)]
+    for lane, y in lanes:
+        p.text(20, y + 5, lane, "title")
+        p.parts.append(f'<path class="lane" d="M100 {y} L960 {y}"/>')
+    p.box(130, 46, 150, 48, "zero", ["copy"])
+    p.box(290, 46, 60, 48, "zero", ["swap"])
+    p.box(360, 46, 60, 48, "zero", ["gp+1"])
+    p.box(430, 46, 60, 48, "zero", ["send"])
+    p.box(760, 46, 80, 48, "zero", ["slots?"])
+    p.box(850, 46, 80, 48, "zero", ["free"])
+    for x, letter in [(320, "A"), (390, "B"), (460, "C"), (800, "D"), (890, "E")]:
+        p.text(x, 38, letter, "letter", "middle")
+    p.box(220, 136, 300, 48, "old", ["a frame, by the old list"])
+    p.box(540, 136, 60, 48, "other", ["sync"])
+    p.box(620, 136, 200, 48, "other", ["a frame, by the new list"])
+    p.box(140, 226, 170, 48, "old", ["a frame, by the old"])
+    p.box(340, 226, 180, 48, "other", ["a frame, by the new"])
+    p.box(600, 226, 60, 48, "other", ["sync"])
+    for x, y, letter in [(232, 130, "a"), (370, 130, "b"), (515, 130, "c"), (570, 130, "d"), (632, 130, "a"),
+                         (150, 220, "a"), (352, 220, "a"), (630, 220, "d")]:
+        p.text(x, y, letter, "letter", "middle")
+    p.arrow([(460, 94), (545, 134)], "sync")
+    p.arrow([(470, 94), (605, 224)], "sync")
+    p.arrow([(600, 150), (770, 96)], "sync")
+    p.arrow([(660, 238), (790, 96)], "sync")
+    p.text(100, 310, "Red: by the old list, and the messages that end its use. netisr0 waits from C to D, and dispatches nothing else.", "small")
+    p.write("design/grace.svg")
+
+
 threads()
 frame()
+switch("design/insert.svg", "carp_if_insert: one softc more", ["carp1", "carp3"], ["carp1", "carp2", "carp3"], "none", "em0")
+switch("design/remove.svg", "carp_if_remove: one softc less", ["carp1", "carp2", "carp3"], ["carp1", "carp3"], "em0", "none")
+grace()

@@ -13,7 +13,7 @@ use ifconfig_carp::{CallError, Syscalls};
 use libcarp::carpreq::SIOCSVH;
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::runtime::Runtime;
-use netisrd::machine::Config;
+use netisrd::machine::{Config, trace};
 use netisrd::net::netisr::Cred;
 use std::sync::Arc;
 use std::thread;
@@ -88,7 +88,7 @@ pub(crate) fn measure(quick: bool) -> Result<(), String> {
     cpus::stay_on(0);
     let (round, device) = Round::card(LLADDR, frames, || cpus::stay_on(1));
     let clock = Arc::new(MonotonicClock::start());
-    let config = Config { ncpus: NETISRS, clock, seed: [7; 32], hz: 0 };
+    let config = Config { ncpus: NETISRS, clock, seed: [7; 32], hz: 0, log: trace() };
     let machine = Runtime::start(config).map_err(|e| e.to_string())?;
     machine.attach(device).map_err(|e| e.to_string())?;
     let mut person = Person { machine: &machine, changes: Vec::new() };

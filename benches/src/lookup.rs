@@ -61,13 +61,13 @@ impl Kind {
 /// One frame into the machine, to the message that would be sent on.
 #[inline]
 fn input(rig: &Rig, frame: &[u8]) {
-    black_box(ether_input(rig.ctx(), rig.index, black_box(frame)));
+    let _ = black_box(ether_input(rig.ctx(), rig.index, black_box(frame)));
 }
 
 /// Asserts that the frame goes where it is meant to go.
 fn check(rig: &Rig, kind: Kind, last: u8) {
     let got = ether_input(rig.ctx(), rig.index, &kind.frame(last));
-    let got = got.map(|(isr, mbuf)| (isr, mbuf.rcvif.if_xname.to_string()));
+    let got = got.map(|(isr, mbuf)| (isr, mbuf.rcvif.if_xname.to_string())).ok();
     let want = match kind {
         Kind::Unicast => Some((Isr::Ip, format!("carp{last}"))),
         Kind::Advert => Some((Isr::Carp, format!("carp{last}"))),

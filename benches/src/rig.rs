@@ -4,13 +4,13 @@ use compat::net::if_::IfName;
 use compat::net::netisr::PortSync;
 use compat::qsbr::Netisr0;
 use compat::sys::ctlsock::{Reply, Request};
-use compat::sys::msgport::{Priority, ReplyPort, reply_port};
+use compat::sys::msgport::{ReplyPort, reply_port};
 use compat::sys::time::VirtualClock;
 use ifconfig_carp::{CallError, Syscalls, ifconfig, sysctl};
 use netisrd::dev::lan::Lan;
 use netisrd::dev::{Device, RxQueue};
 use netisrd::host::thread::NetisrThread;
-use netisrd::machine::{Booted, Config, Ctx, Ctx0, Machine, PerCpu};
+use netisrd::machine::{Booted, Config, Ctx, Ctx0, Machine, PerCpu, trace};
 use netisrd::net::netisr::{self, Cred, Netmsg0};
 use std::ffi::OsString;
 use std::io::Write;
@@ -43,7 +43,7 @@ impl Rig {
     pub(crate) fn with(netisrs: usize, vhids: u8, device: Device) -> Rig {
         let clock = Arc::new(VirtualClock::default());
         let Booted { machine: m, seeds, .. } =
-            Machine::boot(Config { ncpus: netisrs, clock, seed: [7; 32], hz: 0 });
+            Machine::boot(Config { ncpus: netisrs, clock, seed: [7; 32], hz: 0, log: trace() });
         let mut seeds = seeds.into_iter();
         let seed0 = seeds.next().expect("netisr0's seed");
         let spawn = |seed| NetisrThread::spawn(m.clone(), seed).expect("a thread");
@@ -86,7 +86,7 @@ impl Rig {
     /// Sends netisr0 a message and is netisr0 until it is answered.
     fn ask<R>(&mut self, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> R {
         let (reply, waiting) = reply_port();
-        self.m.port0.sendmsg(Priority::Normal, msg(reply));
+        self.m.port0.sendmsg(msg(reply));
         loop {
             self.run();
             if let Some(answer) = waiting.poll() {

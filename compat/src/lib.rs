@@ -5,4 +5,5 @@ pub mod net;
 pub mod netinet;
 pub mod netinet6;
 pub mod qsbr;
+mod sync;
 pub mod sys;

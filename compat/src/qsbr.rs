@@ -3,8 +3,8 @@
 //!
 //! A machine has `n` netisrs. Each has one token ([`Netisr`]; netisr0's is
 //! [`Netisr0`]) that never leaves its thread. A dispatched message borrows the
-//! token; between two messages nothing does, and the thread says so with
-//! [`Netisr::quiescent`].
+//! token; between two messages nothing does, and the netisr says so with
+//! [`Netisr::quiescent`] when a sync message comes to it.
 //!
 //! ```text
 //! netisr0 (writer)                      netisr k (reader)
@@ -23,12 +23,12 @@
 //! panic before anything is freed, so this module is sound without trusting
 //! it. Upstream: `ip_carp.c`'s head comment, `netisr.c: netmsg_service_sync`.
 
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// What a slot of a netisr that has ended holds: it never reads again.
 const ENDED: u64 = u64::MAX;
@@ -123,7 +123,7 @@ impl Netisr {
     }
 
     /// d: nothing loaded through this token is in use any more; `&mut` says
-    /// so. Called after each dispatched message.
+    /// so. What a sync message is dispatched to; the reply comes after it.
     pub fn quiescent(&mut self) {
         let shared = &self.brand.0;
         // Acquire pairs with B: whoever sees the new grace period sees the
@@ -169,13 +169,6 @@ impl Deref for Netisr0 {
     }
 }
 
-impl Netisr0 {
-    /// d, for netisr0 itself.
-    pub fn quiescent(&mut self) {
-        self.netisr.quiescent();
-    }
-}
-
 /// `netmsg_service_sync()`: B to E. The borrow of netisr0's token by `&mut`
 /// ends whatever netisr0 itself still held; when the call returns no netisr
 /// can reach what was retired, and it is given back to be freed.
@@ -183,10 +176,9 @@ impl Netisr0 {
 /// # Panics
 /// If the transport returns although a netisr has not been quiescent. Nothing
 /// is freed then.
+#[allow(clippy::panic, reason = "freeing what somebody reads would be worse")]
 pub fn service_sync<R: Retire>(n0: &mut Netisr0, retired: R) -> R::Freed {
-    let shared = &n0.netisr.brand.0;
-    // B. Release: the switch (A) comes before it.
-    let gp = shared.gp.fetch_add(1, Ordering::Release) + 1;
+    let gp = n0.netisr.brand.0.begin();
     // C
     let mut transport = n0.transport.take();
     if let Some(t) = transport.as_mut() {
@@ -194,12 +186,26 @@ pub fn service_sync<R: Retire>(n0: &mut Netisr0, retired: R) -> R::Freed {
     }
     n0.transport.set(transport);
     // D
-    for (cpuid, slot) in shared.slots.iter().enumerate().skip(1) {
-        let seen = slot.0.load(Ordering::Acquire);
-        assert!(seen >= gp, "netisr {cpuid} was not quiescent: slot {seen}, grace period {gp}");
+    if let Some((cpuid, seen)) = n0.netisr.brand.0.lagging(gp) {
+        panic!("netisr {cpuid} was not quiescent: slot {seen}, grace period {gp}");
     }
     // E
     retired.reclaim(&n0.netisr.brand, &Synced(()))
+}
+
+impl Shared {
+    /// B: a grace period begins; its number. Release: the switch (A) comes
+    /// before it.
+    fn begin(&self) -> u64 {
+        self.gp.fetch_add(1, Ordering::Release) + 1
+    }
+
+    /// D: a netisr but netisr0 that has not been quiescent since `gp` began,
+    /// with its slot. Acquire: what the others read, they have read.
+    fn lagging(&self, gp: u64) -> Option<(usize, u64)> {
+        let slots = self.slots.iter().enumerate().skip(1);
+        slots.map(|(cpuid, slot)| (cpuid, slot.0.load(Ordering::Acquire))).find(|(_, seen)| *seen < gp)
+    }
 }
 
 mod sealed {
@@ -217,18 +223,10 @@ use sealed::{Reclaim, Synced};
 
 /// What [`service_sync`] can give back: a [`Retired`] or a pair of them.
 ///
-/// Nothing else takes a value out of a [`Retired`]:
+/// Nothing else takes a value out of a [`Retired`], and nothing that was loaded
+/// lives across it (`tests/misuse/` has each rule's program):
 ///
-/// ```compile_fail
-/// use compat::qsbr::{Brand, Retire};
-/// fn steal<R: Retire>(r: R, brand: &Brand) -> R::Freed {
-///     r.reclaim(brand)
-/// }
-/// ```
-///
-/// A loaded reference does not live across a synchronisation:
-///
-/// ```compile_fail
+/// ```compile_fail,E0502
 /// use compat::qsbr::{Netisr0, QsCell, service_sync};
 /// fn keep(n0: &mut Netisr0, cell: &QsCell<u32>) -> u32 {
 ///     let held = cell.load(n0);
@@ -237,51 +235,51 @@ use sealed::{Reclaim, Synced};
 ///     *held.unwrap()
 /// }
 /// ```
-///
-/// nor across the end of a dispatch:
-///
-/// ```compile_fail
-/// use compat::qsbr::{Netisr, QsCell};
-/// fn keep(n: &mut Netisr, cell: &QsCell<u32>) -> u32 {
-///     let held = cell.load(n);
-///     n.quiescent();
-///     *held.unwrap()
-/// }
-/// ```
-///
-/// and a token does not leave its thread:
-///
-/// ```compile_fail
-/// fn send<T: Send>(_: T) {}
-/// fn leave(n: compat::qsbr::Netisr) {
-///     send(n)
-/// }
-/// ```
 pub trait Retire: Reclaim {}
 
 /// A value that was switched out of a cell and that readers may still use. It
 /// comes back from [`service_sync`]; dropped instead, it is leaked, never
-/// freed.
+/// freed, and debug builds panic.
 #[must_use = "a retired value is freed by service_sync(), and leaks without it"]
 pub struct Retired<T> {
     old: *mut T,
     brand: Brand,
 }
 
+impl<T> Drop for Retired<T> {
+    fn drop(&mut self) {
+        // Freeing here could free what somebody reads. A panic of service_sync
+        // is on its way out already.
+        debug_assert!(
+            self.old.is_null() || std::thread::panicking(),
+            "a retired value was dropped without service_sync(): it leaks"
+        );
+    }
+}
+
 impl<T> Retire for Retired<T> {}
 impl<T> Reclaim for Retired<T> {
     type Freed = Option<Box<T>>;
 
-    fn reclaim(self, brand: &Brand, _: &Synced) -> Option<Box<T>> {
+    fn reclaim(mut self, brand: &Brand, _: &Synced) -> Option<Box<T>> {
         self.brand.check(brand);
-        if self.old.is_null() {
+        let old = std::mem::replace(&mut self.old, ptr::null_mut());
+        if old.is_null() {
             return None;
         }
         // SAFETY: `old` came from Box::into_raw in `swap` and left its cell
         // there, so this is its only owner; service_sync has seen every slot
         // pass the grace period, so no reader's borrow exists.
-        Some(unsafe { Box::from_raw(self.old) })
+        Some(unsafe { Box::from_raw(old) })
     }
+}
+
+/// Nothing: a barrier.
+impl Retire for () {}
+impl Reclaim for () {
+    type Freed = ();
+
+    fn reclaim(self, _: &Brand, _: &Synced) {}
 }
 
 impl<A: Retire, B: Retire> Retire for (A, B) {}
@@ -331,16 +329,17 @@ impl<T> QsCell<T> {
     pub fn swap(&self, n0: &Netisr0, new: Option<Box<T>>) -> Retired<T> {
         self.brand.check(&n0.netisr.brand);
         let new = new.map_or(ptr::null_mut(), Box::into_raw);
-        // Release publishes what `new` points to; acquire is for the old
-        // value, which this thread may free.
-        let old = self.ptr.swap(new, Ordering::AcqRel);
+        // Release publishes what `new` points to. What was there before this
+        // thread put there itself: there is nothing to acquire.
+        let old = self.ptr.swap(new, Ordering::Release);
         Retired { old, brand: self.brand.clone() }
     }
 }
 
 impl<T> Drop for QsCell<T> {
     fn drop(&mut self) {
-        let p = *self.ptr.get_mut();
+        // Relaxed: `&mut self` comes after whatever happened to the cell.
+        let p = self.ptr.load(Ordering::Relaxed);
         if !p.is_null() {
             // SAFETY: `&mut self`: nobody borrows the cell, and every loaded
             // reference borrows it. The value is the cell's own.
@@ -374,7 +373,10 @@ impl<T> Netisr0Cell<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod model;
+
+#[cfg(all(test, not(loom)))]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;

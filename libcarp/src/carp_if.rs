@@ -33,6 +33,30 @@ pub struct CarpIf {
     /// Position + 1 of each vhid's container; 0 for none. A list has at most
     /// 255 containers with a vhid, but any number without: hence u16.
     by_vhid: [u16; 256],
+    /// Whoever reads a list that was freed is found out, in debug builds.
+    #[cfg(debug_assertions)]
+    canary: Canary,
+}
+
+#[cfg(debug_assertions)]
+struct Canary(core::sync::atomic::AtomicU32);
+
+#[cfg(debug_assertions)]
+impl Canary {
+    const ALIVE: u32 = 0xca_0b_f0_0d;
+
+    fn check(&self) {
+        let found = self.0.load(core::sync::atomic::Ordering::Relaxed);
+        assert_eq!(found, Canary::ALIVE, "a list is read that was freed");
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.check();
+        self.0.store(0xdead_beef, core::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 impl CarpIf {
@@ -49,18 +73,27 @@ impl CarpIf {
             .into_iter()
             .map(|(scc_vhid, scc_softc)| CarpSoftcContainer { scc_softc, scc_vhid })
             .collect();
-        CarpIf { sccs, by_vhid }
+        CarpIf {
+            sccs,
+            by_vhid,
+            #[cfg(debug_assertions)]
+            canary: Canary(Canary::ALIVE.into()),
+        }
     }
 
     /// The container of a vhid, in one step.
     #[inline]
     pub fn by_vhid(&self, vhid: u8) -> Option<&CarpSoftcContainer> {
+        #[cfg(debug_assertions)]
+        self.canary.check();
         let at = usize::from(self.by_vhid[usize::from(vhid)]).checked_sub(1)?;
         self.sccs.get(at)
     }
 
     /// All containers, in order. Never empty.
     pub fn iter(&self) -> core::slice::Iter<'_, CarpSoftcContainer> {
+        #[cfg(debug_assertions)]
+        self.canary.check();
         self.sccs.iter()
     }
 
@@ -76,10 +109,16 @@ fn others(n0: &Netisr0, ifp: &Ifnet, sc: &Arc<CarpSoftc>) -> Vec<(Option<Vhid>, 
     rest.map(|scc| (scc.scc_vhid, scc.scc_softc.clone())).collect()
 }
 
-/// Whether another carp interface on `ifp` has that vhid.
-pub fn vhid_taken(n0: &Netisr0, ifp: &Ifnet, sc: &Arc<CarpSoftc>, vhid: Vhid) -> bool {
-    let holder = ifp.if_carp.load(n0).and_then(|cif| cif.by_vhid(vhid.get()));
-    holder.is_some_and(|scc| !Arc::ptr_eq(&scc.scc_softc, sc))
+/// Whether another carp interface has that vhid and `ifp` for its parent, or
+/// for the only parent that it may get: that is down, or it has no address yet.
+pub fn vhid_taken(cx: &Cx<'_>, ifp: &Arc<Ifnet>, sc: &Arc<CarpSoftc>, vhid: Vhid) -> bool {
+    let is_there = |other: &CarpSoftc| {
+        let is_it = |p: &Arc<Ifnet>| Arc::ptr_eq(p, ifp);
+        other.carpdev(cx.n0).is_some_and(is_it) || other.own(cx.n0).bound.borrow().as_ref().is_some_and(is_it)
+    };
+    let has_it = |other: &&Arc<CarpSoftc>| other.own(cx.n0).vhid.get() == Some(vhid);
+    let softcs = cx.carp.softcs(cx.n0);
+    softcs.iter().filter(has_it).any(|other| !Arc::ptr_eq(other, sc) && is_there(other))
 }
 
 /// `carp_if_insert` and what surrounds it: `sc` is on `ifp`'s list, `ifp` its
@@ -114,4 +153,14 @@ pub fn remove(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>, sc: &Arc<CarpSoftc>) {
 #[doc(alias = "carp_if_free")]
 fn free(old: (Option<Box<CarpIf>>, Option<Box<Arc<Ifnet>>>)) {
     drop(old);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a list is read that was freed")]
+    fn a_list_that_was_freed_is_found_out() {
+        core::mem::ManuallyDrop::new(super::Canary(0xdead_beef.into())).check();
+    }
 }

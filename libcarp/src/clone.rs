@@ -107,6 +107,7 @@ pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     }
     sc.own(cx.n0).reannounce.set(0);
     state::set_state(cx, sc, State::Init);
+    demote::forgive_sendad_errors(cx, sc);
     demote::review(cx, sc);
     state::setrun(cx, sc, None);
 }

@@ -103,7 +103,9 @@ pub fn sendad_failed(cx: &Cx<'_>, sc: &CarpSoftc) {
     begin(cx, &sc.own(cx.n0).sendad_demotes, factor, "send error");
 }
 
-/// Whatever the failures of `sc` suppressed is taken back.
+/// Whatever the failures of `sc` suppressed is taken back: enough of its
+/// advertisements were good, or it stops, or starts over by hand. One that only
+/// yields is no better than it was, and would preempt at once.
 pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
     let own = sc.own(cx.n0);
     own.sendad_errors.set(0);

@@ -26,6 +26,13 @@ pub enum IfaddrEvent {
 /// that it would get; whoever adds the address takes it back then.
 #[doc(alias = "carp_ifaddr")]
 pub fn ifaddr(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(), Errno> {
+    let done = addr_event(cx, ia, event);
+    // An address that held a prefix's route may be gone.
+    vhaddr::claim_routes(cx);
+    done
+}
+
+fn addr_event(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(), Errno> {
     let ifp = ia.ifa_ifp.clone();
     if ifp.if_type == IFT_CARP {
         let Some(sc) = cx.carp.softc(cx.n0, ifp.if_index) else { return Ok(()) };
@@ -42,8 +49,9 @@ pub fn ifaddr(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
         return Ok(());
     }
     for sc in cx.carp.softcs(cx.n0) {
-        let parent = sc.carpdev(cx.n0).cloned().or_else(|| sc.own(cx.n0).bound.borrow().clone());
-        if parent.is_none_or(|p| Arc::ptr_eq(&p, &ifp)) {
+        if is_bound(cx, &sc) {
+            bound_addr_event(cx, &sc, ia, event);
+        } else if sc.carpdev(cx.n0).is_none_or(|p| Arc::ptr_eq(p, &ifp)) {
             backing_addr_event(cx, &sc, ia, event);
         }
     }
@@ -53,30 +61,40 @@ pub fn ifaddr(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
 /// The part of `carp_ifaddr` about addresses of other interfaces.
 fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
     let backed = backed_by(cx, sc, ia);
-    if backed == sc.own(cx.n0).naddrs() || (backed > 0 && event == IfaddrEvent::Change) {
+    if backed > 0 && (backed == sc.own(cx.n0).naddrs() || event == IfaddrEvent::Change) {
         // What ends or begins anew, while advertisements have a source.
         leave_mastership(cx, sc);
     }
-    match event {
-        IfaddrEvent::Add => link_addrs(cx, sc, ia),
-        IfaddrEvent::Delete => {
-            unlink_addrs(cx, sc, ia);
-            if sc.carpdev(cx.n0).is_none() || is_bound(cx, sc) {
-                update_addrs(cx, sc, Some(ia));
-            }
-        }
-        IfaddrEvent::Change => {
-            // In this order: leave the old prefix, find the new one here,
-            // and only then anywhere.
-            unlink_addrs(cx, sc, ia);
-            link_addrs(cx, sc, ia);
-            if sc.carpdev(cx.n0).is_none() || is_bound(cx, sc) {
-                update_addrs(cx, sc, None);
-            }
-        }
+    // In this order: leave the old prefix, find the new one here, and only
+    // then anywhere.
+    let mut found = false;
+    if event != IfaddrEvent::Add {
+        unlink_addrs(cx, sc, ia);
     }
-    if sc.state() == State::Init {
-        // Some address may have stayed that it can run with.
+    if event != IfaddrEvent::Delete {
+        found |= link_addrs(cx, sc, ia);
+    }
+    if event != IfaddrEvent::Add && sc.carpdev(cx.n0).is_none() {
+        let del = (event == IfaddrEvent::Delete).then_some(ia);
+        found |= update_addrs(cx, sc, del);
+    }
+    run_on(cx, sc, found);
+}
+
+/// The same where the parent was chosen by name.
+fn bound_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
+    let del = (event == IfaddrEvent::Delete).then_some(ia);
+    vhaddr::choose_backing_again(cx, sc, del);
+    let found = update_addrs(cx, sc, del);
+    run_on(cx, sc, found);
+}
+
+/// Addresses were found a place, and the election starts over; or none was, and
+/// some may have stayed that it can run with.
+fn run_on(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, found: bool) {
+    if found {
+        start_over(cx, sc);
+    } else if sc.state() == State::Init {
         state::setrun(cx, sc, None);
     }
 }
@@ -91,17 +109,6 @@ fn backed_by(cx: &Cx<'_>, sc: &CarpSoftc, ia: &Arc<Ifaddr>) -> usize {
     sc.own(cx.n0).vha_list().iter().filter(is_it).count()
 }
 
-/// `carp_proto_ctlinput`: an interface went down or came up; CARP sees its
-/// address leave or arrive.
-#[doc(alias = "carp_proto_ctlinput")]
-pub fn proto_ctlinput(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, up: bool) {
-    if ia.ifa_ifp.if_type != IFT_CARP {
-        let event = if up { IfaddrEvent::Add } else { IfaddrEvent::Delete };
-        // Only addresses of carp interfaces can fail.
-        let _ = ifaddr(cx, ia, event);
-    }
-}
-
 /// Every MASTER on `ifp` bows out, while its frames still leave: `ifp` is about
 /// to go down. Upstream is silent.
 pub fn parent_going_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
@@ -112,30 +119,44 @@ pub fn parent_going_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     }
 }
 
-/// `ifp` has gone down: whoever it still backs, with no address of its own to
-/// say so, lets it go.
+/// `carp_proto_ctlinput`, `PRC_IFDOWN`, for all addresses of `ifp` at once: it
+/// has gone down. Whoever it backed lets it go, and looks for another.
+#[doc(alias = "carp_proto_ctlinput")]
 pub fn parent_is_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     for sc in cx.carp.softcs(cx.n0) {
         if sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)) {
-            clone::detach(cx, &sc, true, false);
+            clone::detach(cx, &sc, true, true);
+            let found = update_addrs(cx, &sc, None);
+            run_on(cx, &sc, found);
         }
         demote::review(cx, &sc);
     }
+    vhaddr::claim_routes(cx);
 }
 
-/// `ifp` has come up: whoever must live on it does, and nobody misses it any
-/// more.
+/// `carp_proto_ctlinput`, `PRC_IFUP`, for all addresses of `ifp` at once: it
+/// has come up. Nobody misses it any more; then whoever can live on it does,
+/// with all addresses, before the election starts over.
 pub fn parent_is_up(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     for sc in cx.carp.softcs(cx.n0) {
-        if sc.own(cx.n0).bound.borrow().as_ref().is_some_and(|b| Arc::ptr_eq(b, ifp)) {
-            update_addrs(cx, &sc, None);
-        }
-        let lost = sc.own(cx.n0).lost_parent.borrow().as_ref().is_some_and(|p| Arc::ptr_eq(p, ifp));
-        if lost {
-            *sc.own(cx.n0).lost_parent.borrow_mut() = None;
-        }
+        let is_it = |p: &Arc<Ifnet>| Arc::ptr_eq(p, ifp);
+        sc.own(cx.n0).lost_parent.borrow_mut().take_if(|p| is_it(p));
         demote::review(cx, &sc);
     }
+    let addrs: Vec<_> =
+        cx.kern.ifaddrs(cx.n0).into_iter().filter(|ia| Arc::ptr_eq(&ia.ifa_ifp, ifp)).collect();
+    for sc in cx.carp.softcs(cx.n0) {
+        let mut found = false;
+        if is_bound(cx, &sc) {
+            found |= update_addrs(cx, &sc, None);
+        } else if sc.carpdev(cx.n0).is_none() && vhaddr::can_back(ifp) {
+            addrs.iter().for_each(|ia| found |= link_addrs(cx, &sc, ia));
+        }
+        if found {
+            start_over(cx, &sc);
+        }
+    }
+    vhaddr::claim_routes(cx);
 }
 
 /// `carp_carpdev_state`: the link of `ifp` has come or gone. Without it a carp
@@ -150,6 +171,7 @@ pub fn carpdev_state(cx: &Cx<'_>, ifp: &Arc<Ifnet>) {
             clone::stop_callouts(cx, &sc);
             sc.own(cx.n0).reannounce.set(0);
             state::set_state(cx, &sc, State::Init);
+            demote::forgive_sendad_errors(cx, &sc);
             state::setrun(cx, &sc, None);
             demote::review(cx, &sc);
         } else if sc.state() == State::Init {
@@ -197,14 +219,16 @@ fn config_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result
 /// Finds `vha` a backing address. Without one it stays inactive, and the
 /// interface runs on with its other addresses.
 fn configure(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVhaddr>) -> Result<(), Errno> {
-    let Err(e) = vhaddr::config_vhaddr(cx, sc, vha, None) else { return Ok(()) };
+    let found = vhaddr::config_vhaddr(cx, sc, vha, None);
+    demote::forgive_sendad_errors(cx, sc);
     start_over(cx, sc);
-    match e {
-        Errno::EEXIST if sc.carpdev(cx.n0).is_none() => Err(e),
+    match found {
+        Err(Errno::EEXIST) if sc.carpdev(cx.n0).is_none() => found,
         _ => Ok(()),
     }
 }
 
+/// The election starts over.
 fn start_over(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     vhaddr::hmac_prepare(cx, sc);
     state::set_state(cx, sc, State::Init);
@@ -226,33 +250,48 @@ fn del_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) {
 }
 
 /// `carp_link_addrs`: a new address may back what was inactive. On an interface
-/// that is down it waits until that comes up.
+/// that is down it waits until that comes up. Whether it backs anything new.
 #[doc(alias = "carp_link_addrs")]
-fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) {
+fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) -> bool {
     if !ia_if.ifa_ifp.flags().contains(Iff::UP) {
-        return;
+        return false;
     }
-    let bound = is_bound(cx, sc);
+    let mut found = false;
     for vha in sc.own(cx.n0).vha_list().iter() {
-        let backs = vha.vha_ia.same_prefix(cx.n0, ia_if);
-        if vha.is_active(cx.n0) || !(backs || bound) {
+        if vha.is_active(cx.n0) || !vha.vha_ia.same_prefix(cx.n0, ia_if) {
             continue;
         }
         leave_mastership(cx, sc);
-        let linked = match bound {
-            true => vhaddr::config_vhaddr(cx, sc, vha, None),
-            false => vhaddr::activate_vhaddr(cx, sc, vha, ia_if, vha.addr() == ia_if.ifa_addr),
-        };
-        if let Err(e) = linked {
-            let (addr, parent) = (vha.addr(), ia_if.ifa_ifp.if_xname);
+        let linked = vhaddr::activate_vhaddr(cx, sc, vha, ia_if, vha.addr() == ia_if.ifa_addr);
+        found |= is_active(cx, sc, vha, Some(&ia_if.ifa_ifp), linked);
+    }
+    // It may be a better source: the link-local address.
+    if ia_if.af() == Af::Inet6 {
+        vhaddr::choose_source(cx, sc, Af::Inet6, None);
+    }
+    found
+}
+
+/// Whether an address was made active, and if not, says so: unless nothing
+/// backs it, which is not unusual.
+fn is_active(
+    cx: &Cx<'_>,
+    sc: &CarpSoftc,
+    vha: &CarpVhaddr,
+    parent: Option<&Arc<Ifnet>>,
+    done: Result<(), Errno>,
+) -> bool {
+    match (done, parent) {
+        (Ok(()) | Err(Errno::ENOENT), _) => {}
+        (Err(e), Some(ifp)) => {
+            let (addr, parent) = (vha.addr(), ifp.if_xname);
             log::info(cx, format_args!("{}: {addr} stays inactive on {parent}: {e}", sc.xname()));
         }
+        (Err(e), None) => {
+            log::info(cx, format_args!("{}: {} stays inactive: {e}", sc.xname(), vha.addr()));
+        }
     }
-    // It may be a better source: the link-local address, or the first at all.
-    let af = ia_if.af();
-    if af == Af::Inet6 || bound {
-        vhaddr::choose_source(cx, sc, af, None);
-    }
+    done.is_ok()
 }
 
 /// `carp_unlink_addrs`: an address that backed something is gone.
@@ -270,15 +309,19 @@ fn unlink_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) {
 }
 
 /// `carp_update_addrs`: the parent is gone; each address looks for another.
-/// One that has its place keeps it.
+/// One that has its place keeps it. Whether any was found one.
 #[doc(alias = "carp_update_addrs")]
-fn update_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, del: Option<&Arc<Ifaddr>>) {
+fn update_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, del: Option<&Arc<Ifaddr>>) -> bool {
+    let mut found = false;
     for vha in sc.own(cx.n0).vha_list().iter() {
         if !vha.is_active(cx.n0) {
-            // Whoever finds nothing stays inactive.
-            let _ = vhaddr::config_vhaddr(cx, sc, vha, del);
+            leave_mastership(cx, sc);
+            let configured = vhaddr::config_vhaddr(cx, sc, vha, del);
+            let bound = sc.own(cx.n0).bound.borrow();
+            found |= is_active(cx, sc, vha, bound.as_ref(), configured);
         }
     }
+    found
 }
 
 /// `carpdev` of OpenBSD and NetBSD: `ifp` is the only parent that `sc` may have
@@ -290,7 +333,7 @@ pub fn set_carpdev(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ifp: Option<&Arc<Ifnet>
             return Err(Errno::EINVAL);
         }
         let vhid = sc.own(cx.n0).vhid.get();
-        if vhid.is_some_and(|v| carp_if::vhid_taken(cx.n0, ifp, sc, v)) {
+        if vhid.is_some_and(|v| carp_if::vhid_taken(cx, ifp, sc, v)) {
             return Err(Errno::EEXIST);
         }
     }
@@ -305,7 +348,9 @@ pub fn set_carpdev(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ifp: Option<&Arc<Ifnet>
     leave_mastership(cx, sc);
     clone::detach(cx, sc, true, false);
     *sc.own(cx.n0).bound.borrow_mut() = ifp.cloned();
-    update_addrs(cx, sc, None);
+    let found = update_addrs(cx, sc, None);
+    run_on(cx, sc, found);
     demote::review(cx, sc);
+    vhaddr::claim_routes(cx);
     Ok(())
 }

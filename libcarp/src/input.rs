@@ -15,7 +15,7 @@ use compat::netinet6::ip6::{IP6_HDR_LEN, Ip6};
 use compat::sys::mbuf::LinkCast;
 use compat::sys::socket::Af;
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use triomphe::Arc;
 
 /// What `carp_input` makes of a frame on a backing interface.
@@ -113,7 +113,7 @@ pub enum DropReason {
     StoppedInterface,
     /// `carps_badif`: the carp interface has no parent.
     DefunctInterface,
-    /// `carps_badif`: not to a multicast address, and no peer of ours.
+    /// `carps_badif`: not to a multicast address, and we have no peer.
     NonMulticast,
     /// `carps_badttl`: the TTL is not 255.
     Ttl(u8),
@@ -257,7 +257,7 @@ fn check_packet(
     }
     let sc = cx.carp.softc(cx.n0, ifp.if_index).ok_or(DropReason::DefunctInterface)?;
     let parent = sc.carpdev(cx.n0).ok_or(DropReason::DefunctInterface)?;
-    if !r.dst.is_multicast() && !is_from_peer(cx, &sc, parent, r) {
+    if !r.dst.is_multicast() && !is_wanted_unicast(cx, &sc, parent, r) {
         return Err(DropReason::NonMulticast);
     }
     if r.ttl != CARP_DFLTTL {
@@ -271,8 +271,9 @@ fn check_packet(
 }
 
 /// Whether an advertisement to a single address is one that `sc` waits for: it
-/// has a peer, and the address is its parent's own.
-fn is_from_peer(cx: &Cx<'_>, sc: &CarpSoftc, parent: &Arc<Ifnet>, r: &Received<'_>) -> bool {
+/// has a peer, and the address is its parent's own. Who sent it is not asked,
+/// as FreeBSD does not: the digest says that it is one of us.
+fn is_wanted_unicast(cx: &Cx<'_>, sc: &CarpSoftc, parent: &Arc<Ifnet>, r: &Received<'_>) -> bool {
     let has_peer = !sc.own(cx.n0).af(r.af).dst.get().is_multicast();
     let is_mine = |ia: &Arc<Ifaddr>| ia.ifa_addr == r.dst && Arc::ptr_eq(&ia.ifa_ifp, parent);
     has_peer && cx.kern.ifaddrs(cx.n0).iter().any(is_mine)
@@ -300,18 +301,15 @@ fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), Drop
 /// The rest of `carp_proto_input_c`: what a good advertisement does.
 #[doc(alias = "carp_proto_input_c")]
 fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, r: &Received<'_>) {
-    let own = sc.own(cx.n0);
-    own.init_counter.set(false);
-    own.counter.set(ch.counter);
-
-    let carp = cx.carp.own(cx.n0);
+    let (own, carp) = (sc.own(cx.n0), cx.carp.own(cx.n0));
+    own.af(r.af).heard.set(true);
     let skew = demote::advskew(cx, sc);
     let ours = Interval::new(own.advbase.get().into(), skew);
     let theirs = Interval::new(ch.advbase.into(), ch.advskew);
     match sc.state() {
         State::Init => {}
         // Whoever advertises more often is better.
-        State::Master if ours > theirs || (ours == theirs && loses_tie(cx, sc, r)) => {
+        State::Master if ours > theirs || (ours == theirs && loses_tie(cx, sc, ch, r)) => {
             log::debug(
                 cx,
                 format_args!("{}: MASTER -> BACKUP (more frequent advertisement received)", sc.xname()),
@@ -337,9 +335,25 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, r: &Received<'_>) {
 }
 
 /// Of two masters that advertise equally often, the one with the lower address
-/// stays, as ucarp has it. (Upstream lets both yield: machines that keep step
-/// then take turns at having no master at all.)
-fn loses_tie(cx: &Cx<'_>, sc: &CarpSoftc, r: &Received<'_>) -> bool {
-    let mine = sc.own(cx.n0).af(r.af).ia.borrow().as_ref().map(|ia| ia.ifa_addr);
-    mine.is_none_or(|mine| r.src <= mine)
+/// stays, as ucarp has it; of two with one address (none, on parents without
+/// any) the one with the lower counter. (Upstream lets both yield: machines
+/// that keep step then take turns at having no master at all.)
+///
+/// Where both families are in use the addresses of the first decide, or one
+/// would win in each and both would yield. The other family decides only while
+/// the first was not heard: it is lost then.
+fn loses_tie(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader, r: &Received<'_>) -> bool {
+    let own = sc.own(cx.n0);
+    if own.families().next().is_some_and(|first| first != r.af && own.af(first).heard.get()) {
+        return false;
+    }
+    let mine = own.af(r.af).ia.borrow().as_ref().map_or(unspecified(r.af), |ia| ia.ifa_addr);
+    (r.src, ch.counter.0) < (mine, own.counter.get().0)
+}
+
+fn unspecified(af: Af) -> IpAddr {
+    match af {
+        Af::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        Af::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }

@@ -45,6 +45,7 @@ pub fn setvh(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), 
         clone::stop_callouts(cx, sc);
         store_vhid(cx, sc, new.vhid);
         state::set_state(cx, sc, State::Init);
+        demote::forgive_sendad_errors(cx, sc);
     }
     *sc.own(cx.n0).key.borrow_mut() = new.key;
     vhaddr::hmac_prepare(cx, sc);
@@ -63,7 +64,7 @@ fn check(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<Checked, Err
     };
     let parent = sc.carpdev(cx.n0).cloned().or_else(|| sc.own(cx.n0).bound.borrow().clone());
     if let (Some(vhid), Some(ifp)) = (vhid, parent)
-        && carp_if::vhid_taken(cx.n0, &ifp, sc, vhid)
+        && carp_if::vhid_taken(cx, &ifp, sc, vhid)
     {
         return Err(Errno::EEXIST);
     }
@@ -100,6 +101,7 @@ fn clear_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(),
     ifaddr::leave_mastership(cx, sc);
     store_vhid(cx, sc, None);
     state::set_state(cx, sc, State::Init);
+    demote::forgive_sendad_errors(cx, sc);
     if let Some((advbase, advskew)) = checked.adv {
         let own = sc.own(cx.n0);
         own.advbase.set(advbase);
@@ -239,6 +241,7 @@ pub fn setpeers(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpPeers) -> Result<(),
         vhaddr::join(cx, sc, Af::of(dst));
     }
     state::set_state(cx, sc, State::Init);
+    demote::forgive_sendad_errors(cx, sc);
     state::setrun(cx, sc, None);
     Ok(())
 }

@@ -53,11 +53,19 @@ mod tests_parent;
 #[cfg(test)]
 mod tests_random;
 #[cfg(test)]
+mod tests_routes;
+#[cfg(test)]
 mod tests_state;
 #[cfg(test)]
 mod tests_table;
 #[cfg(test)]
+mod tests_table_events;
+#[cfg(test)]
+mod tests_tie;
+#[cfg(test)]
 mod testutil;
+#[cfg(test)]
+mod testutil_machine;
 
 pub use carp_if::CarpIf;
 pub use kernel::{Cx, Kernel};

@@ -135,16 +135,18 @@ fn ad_packet(cx: &Cx<'_>, sc: &CarpSoftc, af: Af, header: &CarpHeader) -> Vec<u8
     }
 }
 
-/// `carp_prepare_ad`: the next counter, random until somebody was heard, and
-/// its digest.
+/// A new MASTER counts from a number that nobody else has. (Upstream goes on
+/// from the counter heard last: machines that heard the same one then send the
+/// same counters and digests, and nobody can tell them from echoes.)
+pub fn new_counter(cx: &Cx<'_>, sc: &CarpSoftc) {
+    sc.own(cx.n0).counter.set(Counter(cx.kern.arc4random(cx.n0)));
+}
+
+/// `carp_prepare_ad`: the next counter, and its digest.
 #[doc(alias = "carp_prepare_ad")]
 fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8) -> CarpHeader {
     let own = sc.own(cx.n0);
-    let counter = if own.init_counter.get() {
-        Counter(cx.kern.arc4random(cx.n0))
-    } else {
-        Counter(own.counter.get().0.wrapping_add(1))
-    };
+    let counter = Counter(own.counter.get().0.wrapping_add(1));
     own.counter.set(counter);
     let md = own.hmac.borrow().generate(counter, cx.carp.own(cx.n0).opts.digest_form());
     let mut lastads = own.lastads.get();

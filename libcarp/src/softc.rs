@@ -76,9 +76,7 @@ pub struct SoftcOwn {
     pub key: RefCell<Key>,
     /// `sc_sha1`, `sc_pad`
     pub hmac: RefCell<CarpHmac>,
-    /// `sc_init_counter`: no advertisement was accepted yet.
-    pub init_counter: Cell<bool>,
-    /// `sc_counter`
+    /// `sc_counter`: of the advertisement sent last.
     pub counter: Cell<Counter>,
     /// Counter and digest of the advertisements sent last: their echoes are
     /// ours.
@@ -110,6 +108,8 @@ pub struct SoftcAf {
     pub joined: Cell<Option<IpAddr>>,
     /// Where advertisements go: CARP's group, another one, or a peer.
     pub dst: Cell<IpAddr>,
+    /// An advertisement was heard since this softc became MASTER.
+    pub heard: Cell<bool>,
 }
 
 impl SoftcAf {
@@ -119,6 +119,7 @@ impl SoftcAf {
             naddrs: Cell::new(0),
             joined: Cell::new(None),
             dst: Cell::new(carp_group(af)),
+            heard: Cell::new(false),
         }
     }
 }
@@ -145,7 +146,6 @@ impl CarpSoftc {
             af: Af::ALL.map(SoftcAf::new),
             hmac: RefCell::new(CarpHmac::prepare(&key, 0, &[])),
             key: RefCell::new(key),
-            init_counter: Cell::new(true),
             counter: Cell::new(Counter(0)),
             lastads: Cell::new([None; 8]),
             reannounce: Cell::new(0),

@@ -25,11 +25,6 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
     };
     sc.sc_if.set_link_state(cx.n0, link);
     cx.kern.rt_ifmsg(cx.n0, &sc.sc_if);
-    if state != State::Master {
-        // Who is no MASTER sends nothing that could show the wire to be good
-        // again.
-        demote::forgive_sendad_errors(cx, sc);
-    }
 }
 
 /// `carp_setrun`: what the state asks for: in INIT, leave it; in BACKUP, wait
@@ -71,10 +66,10 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
 /// is set, as upstream does.
 fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     if cx.carp.own(cx.n0).opts.preempt() && !demote::suppressed(cx, sc) {
+        begin_mastership(cx, sc);
         output::send_ad(cx, sc);
         output::send_arp(cx, sc);
         log::debug(cx, format_args!("{}: INIT -> MASTER (preempting)", sc.xname()));
-        stop_master_down(cx, sc);
         set_state(cx, sc, State::Master);
         vhaddr::addroutes(cx, sc);
     } else {
@@ -109,7 +104,7 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
             .log(crate::kernel::Level::Info, format_args!("{}: master_down event in INIT state", sc.xname())),
         State::Master => {}
         State::Backup => {
-            stop_master_down(cx, sc);
+            begin_mastership(cx, sc);
             set_state(cx, sc, State::Master);
             output::send_ad(cx, sc);
             output::send_arp(cx, sc);
@@ -167,8 +162,14 @@ pub fn family_left(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Af) {
     }
 }
 
-fn stop_master_down(cx: &Cx<'_>, sc: &CarpSoftc) {
-    Af::ALL.iter().for_each(|af| callout_stop(cx, sc, Timer::md(*af)));
+/// What a MASTER begins with: it waits for nobody, has heard nobody, and has a
+/// counter of its own.
+fn begin_mastership(cx: &Cx<'_>, sc: &CarpSoftc) {
+    for af in Af::ALL {
+        callout_stop(cx, sc, Timer::md(af));
+        sc.own(cx.n0).af(af).heard.set(false);
+    }
+    output::new_counter(cx, sc);
 }
 
 fn callout(sc: &CarpSoftc, timer: Timer) -> CarpCallout {

@@ -3,7 +3,7 @@
 use crate::carpreq::CarpStats;
 use crate::hmac::Form;
 use crate::kernel::Cx;
-use crate::{demote, output};
+use crate::{demote, output, vhaddr};
 use compat::sys::ctlsock::CtlType;
 use compat::sys::errno::Errno;
 use compat::sys::sysctl::{Context, Oid, Read, int_in, int_out};
@@ -94,6 +94,9 @@ macro_rules! opt {
         opt!($name, $field, $descr, i32::MIN..=i32::MAX)
     };
     ($name:literal, $field:ident, $descr:literal, $range:expr) => {
+        opt!($name, $field, $descr, $range, |_| {})
+    };
+    ($name:literal, $field:ident, $descr:literal, $range:expr, $then:expr) => {
         Oid {
             name: $name,
             ctltype: CtlType::Int,
@@ -102,6 +105,8 @@ macro_rules! opt {
             write: Some(|cx, new| {
                 let new = Some(int_in(new)?).filter(|v| $range.contains(v)).ok_or(Errno::EINVAL)?;
                 cx.carp.own(cx.n0).opts.$field.set(new);
+                let then: fn(&Cx<'_>) = $then;
+                then(cx);
                 Ok(())
             }),
         }
@@ -150,7 +155,13 @@ pub const OIDS: &[Oid<CarpContext>] = &[
         "What failed advertisements add to the demotion",
         0..=i32::MAX
     ),
-    opt!("net.inet.carp.setroute", setroute, "Prefix routes follow the master"),
+    opt!(
+        "net.inet.carp.setroute",
+        setroute,
+        "Prefix routes follow the master",
+        i32::MIN..=i32::MAX,
+        vhaddr::setroute_changed
+    ),
     Oid {
         name: "net.inet.carp.stats",
         ctltype: CtlType::Opaque,

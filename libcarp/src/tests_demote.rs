@@ -5,8 +5,8 @@ use crate::carpreq::CarpReq;
 use crate::demote;
 use crate::ifaddr;
 use crate::softc::{CarpSoftc, State};
-use crate::testutil::{Effect::*, World, master};
-use compat::net::if_::{IfName, Iff, LinkState};
+use crate::testutil::{Effect::*, World, master, skew};
+use compat::net::if_::{IfName, LinkState};
 use compat::net::if_var::IfgGroup;
 use compat::sys::errno::Errno;
 use std::time::Duration;
@@ -29,19 +29,12 @@ fn skew_of(w: &mut World, sc: &Arc<CarpSoftc>) -> u8 {
 
 fn em0_down(w: &mut World) {
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
-    w.cx(|cx| ifaddr::parent_going_down(cx, &em0));
-    em0.clear_flags(&w.n0, Iff::UP);
-    let ia = w.ia([10, 0, 0, 2]);
-    w.cx(|cx| ifaddr::proto_ctlinput(cx, &ia, false));
-    w.cx(|cx| ifaddr::parent_is_down(cx, &em0));
+    w.set_up(&em0, false);
 }
 
 fn em0_up(w: &mut World) {
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
-    em0.set_flags(&w.n0, Iff::UP);
-    let ia = w.ia([10, 0, 0, 2]);
-    w.cx(|cx| ifaddr::proto_ctlinput(cx, &ia, true));
-    w.cx(|cx| ifaddr::parent_is_up(cx, &em0));
+    w.set_up(&em0, true);
 }
 
 #[test]
@@ -200,6 +193,93 @@ fn reasons_of_several_interfaces_add_up_and_go_in_any_order() {
     }
 }
 
+/// A MASTER whose advertisements fail, with all that comes of it.
+fn broken_master() -> (World, Arc<CarpSoftc>) {
+    let (mut w, sc) = master();
+    w.kern.output_error.set(Some(Errno::ENETDOWN));
+    w.pass(5 * SEC);
+    assert_eq!((sc.state(), demotion(&w)), (State::Master, (1, 240)));
+    w.effects();
+    (w, sc)
+}
+
+#[test]
+fn who_yields_with_failed_sends_does_not_preempt_until_it_was_master_again_and_its_sends_were_good() {
+    let (mut w, sc) = broken_master();
+    w.carp.own(&w.n0).opts.preempt.set(1);
+    w.hear(&sc, 1, 200).unwrap();
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (1, 240)));
+    // Worse than it is configured to be, but not worse than it is.
+    for _ in 0..10 {
+        w.pass(SEC);
+        w.hear(&sc, 1, 200).unwrap();
+    }
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (1, 240)));
+    w.kern.output_error.set(None);
+    w.pass(4 * SEC);
+    assert_eq!((sc.state(), demotion(&w)), (State::Master, (1, 240)));
+    w.pass(2 * (SEC + skew(240)));
+    assert_eq!((sc.state(), demotion(&w)), (State::Master, (0, 0)));
+}
+
+#[test]
+fn what_failed_sends_suppress_ends_with_whatever_ends_their_cause() {
+    type Step = (&'static str, fn(&mut World, &Arc<CarpSoftc>));
+    let ends: [Step; 9] = [
+        ("down", |w, sc| w.down(sc)),
+        ("parent down and up", |w, _| {
+            em0_down(w);
+            em0_up(w);
+        }),
+        ("link down and up", |w, _| {
+            let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+            for state in [LinkState::Down, LinkState::Up] {
+                em0.set_link_state(&w.n0, state);
+                w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+            }
+        }),
+        ("destroyed", |w, sc| w.cx(|cx| crate::clone::destroy(cx, sc))),
+        ("detached", |w, _| {
+            let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+            w.cx(|cx| crate::clone::ifdetach(cx, &em0));
+        }),
+        ("address gone", |w, _| w.del_addr([10, 0, 0, 1])),
+        ("address added", |w, sc| w.add_addr(&sc.sc_if, [10, 0, 0, 9]).unwrap()),
+        ("vhid changed", |w, sc| w.setvh(sc, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap()),
+        ("peer", |w, sc| {
+            let peer = compat::netinet::in_::SockAddrIn::new([10, 0, 0, 3].into());
+            let p = crate::carpreq::CarpPeers { carpp_addr: peer, ..Default::default() };
+            w.cx(|cx| crate::ioctl::setpeers(cx, sc, &p)).unwrap();
+        }),
+    ];
+    for yields in [false, true] {
+        for (what, end) in ends {
+            let (mut w, sc) = broken_master();
+            if yields {
+                w.hear(&sc, 1, 0).unwrap();
+                assert_eq!((sc.state(), demotion(&w)), (State::Backup, (1, 240)), "{what}");
+            }
+            end(&mut w, &sc);
+            assert_eq!((demotion(&w), sc.own(&w.n0).sendad_errors.get()), ((0, 0), 0), "{what}, {yields}");
+        }
+    }
+}
+
+#[test]
+fn what_failed_in_one_family_is_forgotten_with_its_last_address() {
+    let (mut w, sc) = master();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.add(&em0, "2001:db8::2/64").unwrap();
+    w.add(&sc.sc_if, "2001:db8::1/64").unwrap();
+    w.kern.output_error.set(Some(Errno::ENETDOWN));
+    w.kern.output_error_af.set(Some(compat::sys::socket::Af::Inet6));
+    w.pass(9 * SEC);
+    w.hear(&sc, 1, 0).unwrap();
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (1, 240)));
+    w.del_addr("2001:db8::1".parse::<core::net::IpAddr>().unwrap());
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+}
+
 #[test]
 fn the_failure_that_suppresses_already_counts_in_the_next_interval() {
     let (mut w, sc) = master();
@@ -208,5 +288,5 @@ fn the_failure_that_suppresses_already_counts_in_the_next_interval() {
         let next = w.timers(&sc).0.unwrap();
         w.pass(next);
     }
-    assert_eq!((demotion(&w).0, w.timers(&sc).0), (1, Some(SEC + crate::testutil::skew(240))));
+    assert_eq!((demotion(&w).0, w.timers(&sc).0), (1, Some(SEC + skew(240))));
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::carpreq::CarpReq;
-use crate::ifaddr::{self, IfaddrEvent};
+use crate::ifaddr;
 use crate::input::{self, Claim};
 use crate::softc::{CarpSoftc, State};
 use crate::testutil::{Effect::*, World, master, peer_packet6};
@@ -15,8 +15,7 @@ const SEC: Duration = Duration::from_secs(1);
 
 fn change(w: &mut World, addr: [u8; 4], len: u8) {
     let ia = w.ia(addr);
-    ia.set_prefixlen(&w.n0, len);
-    w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Change)).unwrap();
+    w.change(&ia, len).unwrap();
 }
 
 fn parent_of(w: &World, sc: &Arc<CarpSoftc>) -> Option<String> {
@@ -64,6 +63,7 @@ fn the_choice_prefers_the_present_parent_then_the_holder_of_the_route_then_the_o
     w.setvh(&sc, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
     // em1 holds the route, em0 is older.
     w.ia([10, 0, 0, 2]).set_route(&w.n0, false);
+    w.ia([10, 0, 0, 3]).set_route(&w.n0, true);
     w.add_addr(&sc.sc_if, [10, 0, 0, 1]).unwrap();
     assert_eq!(parent_of(&w, &sc), Some("em1".into()));
     // The present parent comes before the holder of the route.
@@ -159,20 +159,13 @@ fn a_bound_interface_takes_an_address_of_its_parent_for_its_inactive_ones() {
 fn a_parent_that_comes_up_is_missed_no_more_whoever_it_backs() {
     let (mut w, sc) = World::with_carp0(0);
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
-    em0.clear_flags(&w.n0, Iff::UP);
     let ia = w.ia([10, 0, 0, 2]);
-    w.cx(|cx| ifaddr::proto_ctlinput(cx, &ia, false));
+    w.set_up(&em0, false);
     assert_eq!(w.carp.own(&w.n0).suppress_preempt.get(), 1);
     // It lost the address meanwhile: it backs nothing any more.
     w.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
-    em0.set_flags(&w.n0, Iff::UP);
-    w.cx(|cx| ifaddr::parent_is_up(cx, &em0));
+    w.set_up(&em0, true);
     assert_eq!((w.carp.own(&w.n0).suppress_preempt.get(), sc.state()), (0, State::Init));
-    // A carp interface's own address going down is not CARP's to see.
-    let vip = w.ia([10, 0, 0, 1]);
-    w.effects();
-    w.cx(|cx| ifaddr::proto_ctlinput(cx, &vip, false));
-    assert_eq!(w.effects(), []);
 }
 
 #[test]
@@ -257,15 +250,16 @@ fn ipv6_frames_find_their_softc_by_vhid() {
 }
 
 #[test]
-fn an_interface_without_a_vhid_hears_nothing_and_an_init_one_learns_the_counter() {
+fn an_interface_without_a_vhid_hears_nothing_and_one_in_init_changes_nothing() {
     let (mut w, sc) = World::with_carp0(0);
     let packet = w.ad_of_peer(&sc, 1, 0, 5);
     w.kern.logged.take();
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     em0.set_link_state(&w.n0, compat::net::if_::LinkState::Down);
     w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    w.effects();
     assert_eq!((sc.state(), w.hear_packet(&sc, &packet)), (State::Init, Ok(())));
-    assert_eq!((sc.state(), sc.own(&w.n0).counter.get()), (State::Init, crate::header::Counter(5)));
+    assert_eq!((sc.state(), w.effects(), w.timers(&sc)), (State::Init, vec![], (None, None)));
     let req = CarpReq { carpr_vhid: crate::carpreq::CARPR_VHID_CLEAR, ..w.keep("secret") };
     w.setvh(&sc, req).unwrap();
     w.kern.logged.take();

@@ -6,7 +6,6 @@ use crate::input::{self, Claim, DropReason};
 use crate::softc::State;
 use crate::testutil::{Effect::*, World, master, skew};
 use compat::net::ethernet::EtherHeader;
-use compat::sys::errno::Errno;
 use std::time::Duration;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -30,16 +29,6 @@ fn a_second_backing_address_that_starts_the_election_over_bows_out_first() {
     w.add_addr(&em0, [192, 0, 2, 2]).unwrap();
     assert_eq!(w.effects()[0], Ad("carp0", 1, 255, 255));
     assert_eq!((sc.state(), sc.own(&w.n0).naddrs()), (State::Backup, 2));
-}
-
-#[test]
-fn suppression_ends_with_the_mastership_whose_sends_failed() {
-    let (mut w, sc) = master();
-    w.kern.output_error.set(Some(Errno::ENOBUFS));
-    w.pass(4 * (SEC + skew(100)));
-    assert_eq!(w.carp.own(&w.n0).suppress_preempt.get(), 1);
-    w.hear(&sc, 1, 0).unwrap();
-    assert_eq!((sc.state(), w.carp.own(&w.n0).suppress_preempt.get()), (State::Backup, 0));
 }
 
 #[test]

@@ -61,14 +61,11 @@ fn a_parent_chosen_by_name_without_an_address_goes_down_and_up() {
     let (mut w, sc, em0) = bound();
     w.pass(3 * SEC);
     w.effects();
-    w.cx(|cx| ifaddr::parent_going_down(cx, &em0));
-    em0.clear_flags(&w.n0, Iff::UP);
-    w.cx(|cx| ifaddr::parent_is_down(cx, &em0));
+    w.set_up(&em0, false);
     assert_eq!((sc.state(), sc.carpdev(&w.n0).is_none()), (State::Init, true));
     assert_eq!(w.effects().first(), Some(&Ad("carp0", 1, 255, 255)));
     assert_eq!(w.carp.own(&w.n0).suppress_preempt.get(), 1);
-    em0.set_flags(&w.n0, Iff::UP);
-    w.cx(|cx| ifaddr::parent_is_up(cx, &em0));
+    w.set_up(&em0, true);
     assert_eq!((sc.state(), w.carp.own(&w.n0).suppress_preempt.get()), (State::Backup, 0));
 }
 
@@ -124,7 +121,7 @@ fn setpeers(w: &mut World, sc: &Arc<CarpSoftc>, p: CarpPeers) -> Result<(), Errn
 }
 
 #[test]
-fn a_peer_is_told_and_heard_alone_and_reconfiguring_anything_else_keeps_it() {
+fn a_peer_alone_is_told_and_reconfiguring_anything_else_keeps_it() {
     let (mut w, sc) = master();
     setpeers(&mut w, &sc, peers(Some([10, 0, 0, 3]), None)).unwrap();
     // Those who are left without word are told.
@@ -148,15 +145,115 @@ fn a_peer_is_told_and_heard_alone_and_reconfiguring_anything_else_keeps_it() {
     );
     assert_eq!(w.cx(|cx| ioctl::getpeers(cx, &sc)).carpp_addr.addr(), Ipv4Addr::new(10, 0, 0, 3));
     assert!(!w.effects().contains(&Join("carp0")), "no group where there is a peer");
-    // Heard at the parent's own address, not at another.
-    let body = w.ad_of_peer(&sc, 1, 0, 5)[20..].to_vec();
-    assert_eq!(w.hear_packet(&sc, &peer_packet(&body, 255, [10, 0, 0, 77])), Err(DropReason::NonMulticast));
-    assert_eq!(w.hear_packet(&sc, &peer_packet(&body, 255, [10, 0, 0, 2])), Ok(()));
-    assert_eq!(sc.state(), State::Backup);
     // `mcast` goes back to the group.
     setpeers(&mut w, &sc, peers(Some([0, 0, 0, 0]), None)).unwrap();
     assert!(!sc.is_unicast());
     assert!(w.effects().contains(&Join("carp0")));
+}
+
+#[test]
+fn who_has_a_peer_hears_whoever_knows_the_password_at_its_parents_address_and_in_the_group() {
+    let heard = |peer: [u8; 4], dst: [u8; 4]| {
+        let (mut w, sc) = master();
+        setpeers(&mut w, &sc, peers(Some(peer), None)).unwrap();
+        w.pass(4 * SEC);
+        assert_eq!(sc.state(), State::Master);
+        // From 10.0.0.3.
+        let packet = peer_packet(&w.ad_of_peer(&sc, 1, 0, 5)[20..], 255, dst);
+        let r = w.hear_packet(&sc, &packet);
+        assert_eq!(sc.state() == State::Backup, r.is_ok(), "{peer:?} {dst:?}");
+        r
+    };
+    assert_eq!(heard([10, 0, 0, 3], [10, 0, 0, 2]), Ok(()));
+    assert_eq!(heard([10, 0, 0, 77], [10, 0, 0, 2]), Ok(()), "not from the peer");
+    assert_eq!(heard([10, 0, 0, 3], [224, 0, 0, 18]), Ok(()), "to the group");
+    assert_eq!(heard([10, 0, 0, 3], [10, 0, 0, 77]), Err(DropReason::NonMulticast), "to somebody else");
+}
+
+#[test]
+fn a_vhid_is_taken_by_whoever_is_bound_to_the_parent_though_that_is_down() {
+    let mut w = World::new();
+    let em0 = w.ether("em0");
+    em0.clear_flags(&w.n0, Iff::UP);
+    let (sc, sc1) = (w.carp_if("carp0"), w.carp_if("carp1"));
+    w.setvh(&sc, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
+    set_carpdev(&mut w, &sc, Some(&em0)).unwrap();
+    // First bound, or first with the vhid: neither can have it.
+    set_carpdev(&mut w, &sc1, Some(&em0)).unwrap();
+    let clash = CarpReq { carpr_vhid: 1, ..w.keep("secret") };
+    assert_eq!(w.setvh(&sc1, clash), Err(Errno::EEXIST));
+    set_carpdev(&mut w, &sc1, None).unwrap();
+    w.setvh(&sc1, clash).unwrap();
+    assert_eq!(set_carpdev(&mut w, &sc1, Some(&em0)), Err(Errno::EEXIST));
+    // Up, but carp0 has no address yet: an address does not get round it.
+    w.set_up(&em0, true);
+    w.add_addr(&em0, [10, 0, 0, 2]).unwrap();
+    assert_eq!(w.add_addr(&sc1.sc_if, [10, 0, 0, 9]), Err(Errno::EEXIST));
+    w.add_addr(&sc.sc_if, [10, 0, 0, 1]).unwrap();
+    assert!(sc.carpdev(&w.n0).is_some() && sc1.carpdev(&w.n0).is_none());
+}
+
+#[test]
+fn an_address_that_finds_its_vhid_taken_when_its_parent_comes_up_says_so() {
+    let (mut w, sc) = World::with_carp0(0);
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.set_up(&em0, false);
+    let sc1 = w.carp_if("carp1");
+    w.up(&sc1);
+    w.setvh(&sc1, CarpReq { carpr_vhid: 1, ..w.keep("secret") }).unwrap();
+    set_carpdev(&mut w, &sc1, Some(&em0)).unwrap();
+    w.add_addr(&sc1.sc_if, [10, 0, 0, 9]).unwrap();
+    w.kern.logged.take();
+    w.set_up(&em0, true);
+    assert_eq!((sc.state(), sc1.state()), (State::Init, State::Backup));
+    let said = w.kern.logged.take();
+    assert!(said.contains(&"carp0: 10.0.0.1 stays inactive on em0: File exists".into()), "{said:?}");
+    // Unbound, carp0 would have it; bound again by address, carp1 finds it taken.
+    let em1 = w.ether("em1");
+    set_carpdev(&mut w, &sc1, Some(&em1)).unwrap();
+    w.set_up(&em0, false);
+    w.set_up(&em0, true);
+    assert_eq!(sc.state(), State::Backup);
+    w.kern.logged.take();
+    set_carpdev(&mut w, &sc1, None).unwrap();
+    assert_eq!(w.kern.logged.take(), ["carp1: 10.0.0.9 stays inactive: File exists"]);
+    assert_eq!((sc.state(), sc1.state()), (State::Backup, State::Init));
+}
+
+#[test]
+fn a_parent_that_comes_up_gets_all_addresses_of_both_families_before_the_election() {
+    for preempt in [0, 1] {
+        let (mut w, sc) = World::with_carp0(0);
+        w.add_addr(&sc.sc_if, [10, 0, 0, 9]).unwrap();
+        let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+        w.add(&em0, "2001:db8::2/64").unwrap();
+        w.add(&sc.sc_if, "2001:db8::1/64").unwrap();
+        w.carp.own(&w.n0).opts.preempt.set(preempt);
+        w.set_up(&em0, false);
+        w.effects();
+        w.set_up(&em0, true);
+        let all = w.effects();
+        let transitions: Vec<_> = all.iter().filter(|e| matches!(e, IfMsg(..))).collect();
+        let ads = all.iter().filter(|e| matches!(e, Ad(..) | Ad6(..))).count();
+        let state = if preempt == 1 { State::Master } else { State::Backup };
+        assert_eq!((sc.state(), transitions), (state, vec![&IfMsg("carp0", state)]));
+        assert_eq!((ads, sc.own(&w.n0).naddrs()), (if preempt == 1 { 2 } else { 0 }, 3));
+    }
+}
+
+#[test]
+fn carp_interfaces_whose_parent_comes_up_do_not_suppress_each_other() {
+    let (mut w, sc) = World::with_carp0(0);
+    let sc1 = w.carp_if("carp1");
+    w.up(&sc1);
+    w.setvh(&sc1, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap();
+    w.add_addr(&sc1.sc_if, [10, 0, 0, 9]).unwrap();
+    w.carp.own(&w.n0).opts.preempt.set(1);
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.set_up(&em0, false);
+    assert_eq!(w.carp.own(&w.n0).suppress_preempt.get(), 2);
+    w.set_up(&em0, true);
+    assert_eq!((sc.state(), sc1.state()), (State::Master, State::Master));
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! Random sequences of everything that can happen to two carp interfaces on
-//! two parents. After each step what is counted, joined, listed and armed is
-//! what its causes add up to.
+//! two parents. After each step what is counted, joined, listed, routed and
+//! armed is what its causes add up to, and no MASTER has left silently.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::carpreq::{CARPR_VHID_CLEAR, CarpPeers, CarpReq};
 use crate::ifaddr::{self, IfaddrEvent};
 use crate::kernel::{CarpCallout, Timer};
 use crate::softc::{CarpSoftc, State};
-use crate::testutil::World;
+use crate::sysctl::OIDS;
+use crate::testutil::{Effect, World};
+use crate::testutil_machine::same_route;
 use crate::{Ifaddr, Ifnet, ioctl};
 use compat::net::if_::{Iff, LinkState};
 use compat::netinet::in_::SockAddrIn;
 use compat::sys::errno::Errno;
 use compat::sys::socket::Af;
+use compat::sys::sysctl;
+use core::net::IpAddr;
 use std::time::Duration;
 use triomphe::Arc;
 
@@ -82,8 +86,7 @@ impl Chaos {
             return "nothing".into();
         }
         let ia = mine[self.random(mine.len())].clone();
-        self.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
-        self.w.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
+        self.w.del(&ia);
         format!("delete {} of {}", ia.ifa_addr, ifp.if_xname)
     }
 
@@ -93,14 +96,8 @@ impl Chaos {
             return "nothing".into();
         }
         let ia = mine[self.random(mine.len())].clone();
-        let before = ia.net(&self.w.n0).prefix_len();
         let len = if ia.ifa_addr.is_ipv4() { [24, 25][self.random(2)] } else { [64, 48][self.random(2)] };
-        ia.set_prefixlen(&self.w.n0, len);
-        let r = self.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Change));
-        if r.is_err() {
-            ia.set_prefixlen(&self.w.n0, before);
-            let _ = self.w.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Change));
-        }
+        let r = self.w.change(&ia, len);
         format!("{} of {} to /{len}: {r:?}", ia.ifa_addr, ifp.if_xname)
     }
 
@@ -109,17 +106,7 @@ impl Chaos {
         if ifp.flags().contains(Iff::UP) == up {
             return "nothing".into();
         }
-        let addrs = self.addresses(&ifp);
-        self.w.cx(|cx| {
-            if !up {
-                ifaddr::parent_going_down(cx, &ifp);
-                ifp.clear_flags(cx.n0, Iff::UP);
-            } else {
-                ifp.set_flags(cx.n0, Iff::UP);
-            }
-            addrs.iter().for_each(|ia| ifaddr::proto_ctlinput(cx, ia, up));
-            if up { ifaddr::parent_is_up(cx, &ifp) } else { ifaddr::parent_is_down(cx, &ifp) }
-        });
+        self.w.set_up(&ifp, up);
         format!("{} up {up}", ifp.if_xname)
     }
 
@@ -199,11 +186,14 @@ impl Chaos {
             _ => {
                 let broken = self.random(4) == 0;
                 self.w.kern.output_error.set(broken.then_some(Errno::ENETDOWN));
-                let preempt = self.random(2) as i32;
+                let (preempt, setroute) = (self.random(2) as i32, (self.random(4) > 0) as i32);
                 self.w.carp.own(&self.w.n0).opts.preempt.set(preempt);
+                let name = "net.inet.carp.setroute";
+                let set = self.w.cx(|cx| sysctl::sysctl(OIDS, cx, name, &setroute.to_ne_bytes(), true));
+                set.unwrap().unwrap();
                 let ms = self.random(6000) as u64;
                 self.w.pass(Duration::from_millis(ms));
-                format!("{ms} ms, sending fails {broken}")
+                format!("{ms} ms, sending fails {broken}, setroute {setroute}")
             }
         }
     }
@@ -237,6 +227,7 @@ impl Chaos {
                 "a parent that is down backs nobody"
             );
         }
+        self.check_routes();
         let mut reasons = 0;
         for sc in &self.scs {
             self.check_softc(sc);
@@ -246,6 +237,61 @@ impl Chaos {
         }
         let own = self.w.carp.own(n0);
         assert_eq!((own.suppress_preempt.get(), own.demotion.get()), (reasons, 240 * i64::from(reasons)));
+    }
+
+    /// One address holds the route of each prefix: a MASTER's, if the route
+    /// could come to it.
+    fn check_routes(&self) {
+        let (n0, all) = (&self.w.n0, self.w.kern.ifaddrs.borrow().clone());
+        let linklocal = |ia: &Ifaddr| matches!(ia.ifa_addr, IpAddr::V6(a) if a.is_unicast_link_local());
+        let holders = |ia: &Arc<Ifaddr>| -> Vec<&Arc<Ifaddr>> {
+            all.iter().filter(|o| o.has_route(n0) && same_route(n0, o, ia)).collect()
+        };
+        for ia in all.iter().filter(|ia| !linklocal(ia)) {
+            let n = holders(ia).len();
+            assert!(n <= 1, "{n} routes to the prefix of {}", ia.ifa_addr);
+            let up = self.ems.iter().any(|em| Arc::ptr_eq(em, &ia.ifa_ifp))
+                && ia.ifa_ifp.flags().contains(Iff::UP);
+            assert!(!up || n == 1, "no route to the prefix of {}", ia.ifa_addr);
+        }
+        let setroute = self.w.carp.own(n0).opts.setroute();
+        for sc in &self.scs {
+            for vha in sc.own(n0).vha_list().iter() {
+                let ia = &vha.vha_ia;
+                let entitled = setroute && sc.is_running_master() && vha.is_active(n0);
+                assert!(entitled || !ia.has_route(n0), "{} has a route of {}", sc.xname(), ia.ifa_addr);
+                if entitled && !ia.has_route(n0) {
+                    let held = holders(ia);
+                    assert!(!held.is_empty(), "{} has no route for {}", sc.xname(), ia.ifa_addr);
+                    let parent = sc.carpdev(n0).unwrap();
+                    let elsewhere = held.iter().all(|h| !Arc::ptr_eq(&h.ifa_ifp, parent));
+                    assert!(elsewhere, "the parent of {} keeps the route of {}", sc.xname(), ia.ifa_addr);
+                }
+            }
+        }
+    }
+
+    /// Who has ceased to be MASTER without a bow-out, though neither a better
+    /// one was heard nor the link lost.
+    fn left_silently(&self, mut master: [bool; 2], what: &str) -> Option<&'static str> {
+        let mut bowed_out = [false; 2];
+        let index = |name: &str| usize::from(name == "carp1");
+        for e in self.w.effects() {
+            match e {
+                Effect::Ad(name, _, base, skew) | Effect::Ad6(name, _, base, skew) => {
+                    bowed_out[index(name)] = (base, skew) == (255, 255);
+                }
+                Effect::IfMsg(name, state) => {
+                    let i = index(name);
+                    let leaves = std::mem::replace(&mut master[i], state == State::Master) && !master[i];
+                    if leaves && !bowed_out[i] && !what.contains("hears") && !what.contains("link") {
+                        return Some(name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     fn check_softc(&self, sc: &Arc<CarpSoftc>) {
@@ -303,7 +349,7 @@ impl Chaos {
                 assert!(md <= used(Af::Inet) && md6 <= used(Af::Inet6), "where it has addresses");
             }
         }
-        assert!(own.sendad_demotes.get().is_none() || sc.state() == State::Master, "only who sends can fail");
+        assert!(own.sendad_demotes.get().is_none() || sc.state() != State::Init, "a failure ends in INIT");
         let down = match parent {
             Some(p) => p.link_state() == LinkState::Down,
             None => {
@@ -323,12 +369,18 @@ fn whatever_happens_everything_adds_up() {
         let mut c = Chaos::new(seed);
         let mut story = Vec::new();
         for _ in 0..300 {
+            let masters = [0, 1].map(|i| c.scs[i].state() == State::Master);
+            c.w.effects();
             let what = c.step();
             if what == "nothing" {
                 continue;
             }
+            let silent = c.left_silently(masters, &what);
             story.push(what);
-            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| c.check()));
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                c.check();
+                assert_eq!(silent, None, "left without a word");
+            }));
             if checked.is_err() {
                 let from = story.len().saturating_sub(25);
                 panic!("seed {seed}, after\n{}", story[from..].join("\n"));

@@ -85,6 +85,14 @@ impl FakeKernel {
     fn did(&self, e: Effect) {
         self.effects.borrow_mut().push(e);
     }
+
+    fn routed(&self, n0: &Netisr0, from: &'static str, to: &Arc<Ifaddr>) {
+        let name = name_of(&to.ifa_ifp);
+        self.did(match to.prefix(n0) {
+            IpNet::V4(net) => Effect::Route(net.addr(), from, name),
+            IpNet::V6(net) => Effect::Route6(net.addr(), from, name),
+        });
+    }
 }
 
 impl Kernel for FakeKernel {
@@ -110,7 +118,11 @@ impl Kernel for FakeKernel {
         self.callouts.borrow().deadline(c)
     }
 
-    fn ip_output(&self, _: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+    fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+        let sc = self.softcs.borrow().iter().find(|sc| Arc::ptr_eq(&sc.sc_if, cifp)).cloned();
+        if sc.is_none_or(|sc| sc.carpdev(n0).is_none_or(|p| !p.flags().contains(Iff::UP))) {
+            return Err(Errno::ENETDOWN);
+        }
         let body = match af {
             Af::Inet => &packet[Ip::parse(packet).unwrap().hlen..],
             Af::Inet6 => Ip6::parse(packet).unwrap().payload(packet),
@@ -155,32 +167,22 @@ impl Kernel for FakeKernel {
         if old.has_route(n0) {
             old.set_route(n0, false);
             new.set_route(n0, true);
-            let (from, to) = (name_of(&old.ifa_ifp), name_of(&new.ifa_ifp));
-            self.did(match new.prefix(n0) {
-                IpNet::V4(net) => Effect::Route(net.addr(), from, to),
-                IpNet::V6(net) => Effect::Route6(net.addr(), from, to),
-            });
+            self.routed(n0, name_of(&old.ifa_ifp), new);
         }
     }
 
     fn rtadd(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
-        if !self.ifaddrs.borrow().iter().any(|o| o.has_route(n0) && o.same_prefix(n0, ia)) {
-            ia.set_route(n0, true);
-            let to = name_of(&ia.ifa_ifp);
-            self.did(match ia.prefix(n0) {
-                IpNet::V4(net) => Effect::Route(net.addr(), "", to),
-                IpNet::V6(net) => Effect::Route6(net.addr(), "", to),
-            });
+        if self.in_addprefix(n0, ia) {
+            self.routed(n0, "", ia);
         }
     }
 
     fn rtdelete(&self, n0: &Netisr0, ia: &Arc<Ifaddr>) {
-        if ia.has_route(n0) {
-            ia.set_route(n0, false);
-            self.did(match ia.prefix(n0) {
-                IpNet::V4(net) => Effect::Unroute(net.addr()),
-                IpNet::V6(net) => Effect::Unroute6(net.addr()),
-            });
+        match (self.in_scrubprefix(n0, ia), ia.prefix(n0)) {
+            ((true, Some(heir)), _) => self.routed(n0, name_of(&ia.ifa_ifp), &heir),
+            ((true, None), IpNet::V4(net)) => self.did(Effect::Unroute(net.addr())),
+            ((true, None), IpNet::V6(net)) => self.did(Effect::Unroute6(net.addr())),
+            ((false, _), _) => {}
         }
     }
 
@@ -296,7 +298,7 @@ impl World {
         let ia = Arc::new(Ifaddr::new(&self.brand, ifp.clone(), net.parse().unwrap()));
         self.kern.ifaddrs.borrow_mut().push(ia.clone());
         if ifp.if_type == IFT_ETHER {
-            ia.set_route(&self.n0, true);
+            self.kern.in_addprefix(&self.n0, &ia);
         }
         let r = self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Add));
         if r.is_err() {
@@ -309,12 +311,6 @@ impl World {
     pub fn ia(&self, addr: impl Into<IpAddr>) -> Arc<Ifaddr> {
         let addr = addr.into();
         self.kern.ifaddrs.borrow().iter().rev().find(|i| i.ifa_addr == addr).expect("address").clone()
-    }
-
-    pub fn del_addr(&mut self, addr: impl Into<IpAddr>) {
-        let ia = self.ia(addr);
-        self.cx(|cx| ifaddr::ifaddr(cx, &ia, IfaddrEvent::Delete)).unwrap();
-        self.kern.ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, &ia));
     }
 
     /// What was done since the last call.

@@ -4,9 +4,8 @@
 use crate::carpreq::Vhaf;
 use crate::hmac::CarpHmac;
 use crate::kernel::Cx;
-use crate::softc::{CarpSoftc, State};
-use crate::state;
-use crate::{Ifaddr, Ifnet, carp_if, clone, demote};
+use crate::softc::CarpSoftc;
+use crate::{Ifaddr, Ifnet, carp_if, clone, demote, state};
 use compat::net::if_::{IFT_CARP, Iff};
 use compat::qsbr::{Brand, Netisr0, Netisr0Cell};
 use compat::sys::errno::Errno;
@@ -97,7 +96,7 @@ struct Backing {
 }
 
 /// Whether addresses of `ifp` can back any.
-fn can_back(ifp: &Ifnet) -> bool {
+pub fn can_back(ifp: &Ifnet) -> bool {
     ifp.if_type != IFT_CARP && ifp.flags().contains(Iff::UP | Iff::MULTICAST)
 }
 
@@ -151,7 +150,7 @@ fn choose_on(cx: &Cx<'_>, ifp: &Arc<Ifnet>, vha: &CarpVhaddr, del: Option<&Arc<I
 }
 
 /// `carp_config_vhaddr`: finds a backing address and makes the virtual one
-/// active. `ENOENT` without one, `EEXIST` if that would change the parent or
+/// active; whoever calls lets the election start over. `ENOENT` without one, `EEXIST` if that would change the parent or
 /// if the vhid is taken there. On an error the address is inactive.
 #[doc(alias = "carp_config_vhaddr")]
 pub fn config_vhaddr(
@@ -169,8 +168,9 @@ pub fn config_vhaddr(
     activate(cx, sc, vha, found, del)
 }
 
-/// `carp_activate_vhaddr`: `ia_if` backs `vha` from now on, its interface is
-/// the parent, and the state machine starts over.
+/// `carp_activate_vhaddr`: `ia_if` backs `vha` from now on, and its interface
+/// is the parent. (Upstream lets the election start over for each address;
+/// here whoever calls does it once, for all.)
 #[doc(alias = "carp_activate_vhaddr")]
 pub fn activate_vhaddr(
     cx: &mut Cx<'_>,
@@ -192,7 +192,7 @@ fn activate(
     let ifp = found.ifp;
     debug_assert!(!vha.is_active(cx.n0), "{}: activated twice", sc.xname());
     if let Some(vhid) = sc.own(cx.n0).vhid.get()
-        && carp_if::vhid_taken(cx.n0, &ifp, sc, vhid)
+        && carp_if::vhid_taken(cx, &ifp, sc, vhid)
     {
         return Err(Errno::EEXIST);
     }
@@ -215,13 +215,25 @@ fn activate(
         vown.owner.set(true);
         o.advskew.set(0);
     }
-    addroute_vhaddr(cx, sc, vha);
     join(cx, sc, af);
-    hmac_prepare(cx, sc);
-    state::set_state(cx, sc, State::Init);
-    demote::review(cx, sc);
-    state::setrun(cx, sc, None);
     Ok(())
+}
+
+/// Addresses of a parent that was chosen by name have come, gone or changed:
+/// each active virtual address has the best of them, without `del`, behind it.
+/// Any will do, and none, so that this is no transition.
+pub fn choose_backing_again(cx: &Cx<'_>, sc: &CarpSoftc, del: Option<&Arc<Ifaddr>>) {
+    let Some(ifp) = sc.carpdev(cx.n0) else { return };
+    for vha in sc.own(cx.n0).vha_list().iter().filter(|v| v.is_active(cx.n0)) {
+        let Some(found) = choose_on(cx, ifp, vha, del) else { continue };
+        let vown = vha.own.get(cx.n0);
+        *vown.iaback.borrow_mut() = found.ia;
+        vown.owner.set(found.own);
+        if found.own {
+            sc.own(cx.n0).advskew.set(0);
+        }
+    }
+    Af::ALL.iter().for_each(|af| choose_source(cx, sc, *af, del));
 }
 
 /// The address that advertisements come from: the backing address; over IPv6
@@ -282,8 +294,9 @@ pub fn deactivate_vhaddr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVha
     }
     let vown = vha.own.get(cx.n0);
     vown.owner.set(false);
-    delroute_vhaddr(cx, vha, del_iaback);
     vown.active.set(false);
+    delroute_vhaddr(cx, vha, del_iaback);
+    claim_routes(cx);
     *vown.iaback.borrow_mut() = None;
     let (own, af) = (sc.own(cx.n0), vha.vha_ia.af());
     own.af(af).naddrs.set(own.af(af).naddrs.get() - 1);
@@ -292,20 +305,27 @@ pub fn deactivate_vhaddr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVha
     } else if own.af(af).naddrs.get() == 0 {
         leave(cx, sc, af);
         *own.af(af).ia.borrow_mut() = None;
+        // What could not be sent may have been that family's.
+        demote::forgive_sendad_errors(cx, sc);
         state::family_left(cx, sc, af);
     }
 }
 
 /// `carp_addroute_vhaddr`: a MASTER's prefix route leaves by the carp
-/// interface. On a parent that was chosen by name, and has no address of that
-/// prefix, it begins there: how else would an answer get out?
+/// interface: it has it from the parent's address that holds it, `all` being
+/// the machine's. On a parent that was chosen by name, and has no address of
+/// that prefix, it begins there: how else would an answer get out?
 #[doc(alias = "carp_addroute_vhaddr")]
-pub fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) {
-    if sc.state() != State::Master || !vha.is_active(cx.n0) {
+fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr, all: &[Arc<Ifaddr>]) {
+    let Some(parent) = sc.carpdev(cx.n0) else { return };
+    if !vha.is_active(cx.n0) || vha.vha_ia.has_route(cx.n0) {
         return;
     }
-    match backing_route(cx, vha) {
-        Some(iaback) => cx.kern.rtchange(cx.n0, &iaback, &vha.vha_ia),
+    let holds = |ia: &&Arc<Ifaddr>| {
+        ia.has_route(cx.n0) && Arc::ptr_eq(&ia.ifa_ifp, parent) && vha.vha_ia.same_prefix(cx.n0, ia)
+    };
+    match all.iter().find(holds) {
+        Some(holder) => cx.kern.rtchange(cx.n0, holder, &vha.vha_ia),
         None => cx.kern.rtadd(cx.n0, &vha.vha_ia),
     }
 }
@@ -313,8 +333,10 @@ pub fn addroute_vhaddr(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr) {
 /// `carp_delroute_vhaddr`: the prefix route goes back to the backing address,
 /// or away with it.
 #[doc(alias = "carp_delroute_vhaddr")]
-pub fn delroute_vhaddr(cx: &Cx<'_>, vha: &CarpVhaddr, del_iaback: bool) {
-    match backing_route(cx, vha) {
+fn delroute_vhaddr(cx: &Cx<'_>, vha: &CarpVhaddr, del_iaback: bool) {
+    // A parent that was chosen by name may have none of that prefix.
+    let back = vha.iaback(cx.n0).filter(|ia| vha.vha_ia.same_prefix(cx.n0, ia));
+    match back {
         Some(iaback) if !del_iaback && iaback.ifa_ifp.flags().contains(Iff::UP) => {
             cx.kern.rtchange(cx.n0, &vha.vha_ia, &iaback);
         }
@@ -322,24 +344,49 @@ pub fn delroute_vhaddr(cx: &Cx<'_>, vha: &CarpVhaddr, del_iaback: bool) {
     }
 }
 
-/// The backing address whose prefix route can be `vha`'s: one of the same
-/// prefix. A parent chosen by name may have none.
-fn backing_route(cx: &Cx<'_>, vha: &CarpVhaddr) -> Option<Arc<Ifaddr>> {
-    vha.iaback(cx.n0).filter(|ia| vha.vha_ia.same_prefix(cx.n0, ia))
-}
-
-/// `carp_setroute`, `RTM_ADD`
+/// `carp_setroute`, `RTM_ADD`: for a MASTER.
 #[doc(alias = "carp_setroute")]
 pub fn addroutes(cx: &Cx<'_>, sc: &CarpSoftc) {
+    addroutes_of(cx, core::slice::from_ref(&sc), &cx.kern.ifaddrs(cx.n0));
+}
+
+fn addroutes_of(cx: &Cx<'_>, masters: &[&CarpSoftc], all: &[Arc<Ifaddr>]) {
     if cx.carp.own(cx.n0).opts.setroute() {
-        sc.own(cx.n0).vha_list().iter().for_each(|vha| addroute_vhaddr(cx, sc, vha));
+        for sc in masters {
+            sc.own(cx.n0).vha_list().iter().for_each(|vha| addroute_vhaddr(cx, sc, vha, all));
+        }
     }
 }
 
-/// `carp_setroute`, `RTM_DELETE`
+/// `carp_setroute`, `RTM_DELETE`: whatever routes `sc` has it gives back, and
+/// other MASTERs may have them.
 pub fn delroutes(cx: &Cx<'_>, sc: &CarpSoftc) {
-    if cx.carp.own(cx.n0).opts.setroute() {
-        sc.own(cx.n0).vha_list().iter().for_each(|vha| delroute_vhaddr(cx, vha, false));
+    let list = sc.own(cx.n0).vha_list();
+    let mut held = list.iter().filter(|vha| vha.vha_ia.has_route(cx.n0)).peekable();
+    if held.peek().is_some() {
+        held.for_each(|vha| delroute_vhaddr(cx, vha, false));
+        claim_routes(cx);
+    }
+}
+
+/// Routes have changed hands: MASTERs get those that are theirs. The one that
+/// held a prefix's route may be gone, and another have an address of that
+/// prefix. (Upstream leaves it with the backing address.)
+pub fn claim_routes(cx: &Cx<'_>) {
+    let softcs = cx.carp.softcs(cx.n0);
+    let masters: Vec<&CarpSoftc> =
+        softcs.iter().map(|sc| &**sc).filter(|sc| sc.is_running_master()).collect();
+    if !masters.is_empty() {
+        addroutes_of(cx, &masters, &cx.kern.ifaddrs(cx.n0));
+    }
+}
+
+/// `net.inet.carp.setroute` was set: MASTERs take their routes, or everyone
+/// gives them back.
+pub fn setroute_changed(cx: &Cx<'_>) {
+    match cx.carp.own(cx.n0).opts.setroute() {
+        true => claim_routes(cx),
+        false => cx.carp.softcs(cx.n0).iter().for_each(|sc| delroutes(cx, sc)),
     }
 }
 

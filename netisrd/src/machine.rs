@@ -1,6 +1,7 @@
 //! The machine: all that upstream keeps in globals, in one value.
 
 use crate::dev::RxQueue;
+use crate::net::fate::Fates;
 use crate::net::if_::IfTable;
 use crate::net::if_llatbl::LlTable;
 use crate::net::ifaddr::AddrTable;
@@ -19,7 +20,8 @@ use compat::sys::msgport::{MsgId, MsgPort};
 use compat::sys::ratecheck::RateCheck;
 use compat::sys::time::Clock;
 use core::cell::{Cell, RefCell};
-use libcarp::kernel::CarpCallout;
+use core::fmt;
+use libcarp::kernel::{CarpCallout, Level};
 use libcarp::{Carp, Ifaddr, Ifnet};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -41,6 +43,17 @@ pub struct Config {
     /// Ticks a second that callouts are rounded up to, as on a BSD kernel; 0
     /// for exact ones.
     pub hz: u32,
+    /// Where CARP's sentences go.
+    pub log: Log,
+}
+
+/// `log(9)`: takes a line of CARP's.
+pub type Log = Box<dyn Fn(Level, fmt::Arguments<'_>) + Send + Sync>;
+
+/// A log that is netisrd's own, on stderr. What `net.inet.carp.log=2` asks for
+/// is to be seen, whatever the filter says of the daemon's own debugging.
+pub fn trace() -> Log {
+    Box::new(|_, line| tracing::info!("{line}"))
 }
 
 /// One machine.
@@ -65,8 +78,11 @@ pub struct Machine {
     pub listeners: Listeners,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
+    /// What became of each frame.
+    pub fates: Fates,
     clock: StdArc<dyn Clock>,
     hz: u32,
+    log: Log,
     own: Netisr0Cell<MachineOwn>,
 }
 
@@ -124,8 +140,10 @@ impl Machine {
             ip6stat: Ip6Stats::default(),
             listeners: Listeners::default(),
             other_vhid: Counter::default(),
+            fates: Fates::new(config.ncpus),
             clock: config.clock,
             hz: config.hz,
+            log: config.log,
             own: Netisr0Cell::new(&brand, own),
             brand,
         };
@@ -145,6 +163,11 @@ impl Machine {
     /// The machine's clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// `log(9)`
+    pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
+        (self.log)(level, line);
     }
 
     /// `hz`; 0 for exact callouts.

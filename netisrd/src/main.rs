@@ -78,7 +78,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
-    let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz })?;
+    let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
     let served = serve(devices, &mut control, &mut signals, &machine);
     tracing::info!("netisrd: halting");
     // Whatever ended it: a MASTER bows out.

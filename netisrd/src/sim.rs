@@ -1,26 +1,30 @@
 //! Many machines in one thread, in virtual time: the other way to run the
 //! same netisrs, ifnets and CARP as the threads do.
 //!
-//! A seeded scheduler picks whose turn it is: a message of some port, or a
-//! frame of some queue. When nobody has anything to do, the clock moves on to
-//! the next callout. For a seed the run is the same, byte for byte.
+//! A seeded scheduler picks whose turn it is among those who were woken: a
+//! message of some port, or a frame of some queue. When nobody has anything to
+//! do, the clock moves on to the next callout, or to the arrival of what is
+//! under way on a LAN. For a seed the run is the same, byte for byte.
 
+use crate::dev::lan::Lan;
 use crate::dev::{Device, RxQueue};
 use crate::kern::carp_kernel::softclock;
-use crate::machine::{Booted, Config, Ctx, Machine, PerCpu};
+use crate::machine::{self, Booted, Config, Ctx, Log, Machine, PerCpu};
 use crate::net::netisr::{self, Cred, Flow, Netmsg0};
 use crate::net::rtsock::Listener;
 use compat::net::if_::LinkState;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
-use compat::sys::msgport::{Priority, ReplyPort, Waiting, reply_port};
+use compat::sys::msgport::{ReplyPort, Waiting, reply_port};
 use compat::sys::time::{Clock, Time, VirtualClock};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// One machine of a world, by the order in which it was added.
@@ -32,32 +36,131 @@ pub struct World {
     clock: Arc<VirtualClock>,
     rng: ChaCha12Rng,
     machines: Vec<Option<Host>>,
+    lans: Vec<Arc<Lan>>,
+    ready: Arc<Ready>,
+    /// When each machine's next callout is due, in the world's time.
+    due: BTreeSet<(Time, usize)>,
 }
 
 /// netisr 1 to n-1, which netisr0's synchronisation reaches too.
 type Others = Rc<RefCell<Vec<(Netisr, PerCpu)>>>;
 
 struct Host {
+    id: usize,
     m: Arc<Machine>,
+    clock: Arc<HostClock>,
+    ready: Arc<Ready>,
     n0: Netisr0,
     cpu0: PerCpu,
     others: Others,
-    /// Netisr, interface, queue.
-    queues: Vec<(usize, u16, Box<dyn RxQueue>)>,
+    /// Netisr, interface, queue, and who is woken for it.
+    queues: Vec<(usize, u16, Box<dyn RxQueue>, Sleeper)>,
+    netisrs: Vec<Sleeper>,
+    /// What `World::due` has of it.
+    due: Option<Time>,
+    /// Stopped, as by SIGSTOP: whose turn would have been.
+    paused: Option<Vec<Turn>>,
 }
 
-/// Whose turn it may be.
+/// Whose turn it may be: what was woken and had no turn since.
+#[derive(Default)]
+struct Ready(Mutex<Vec<Turn>>);
+
+struct Turn {
+    machine: usize,
+    what: What,
+    queued: Arc<AtomicBool>,
+}
+
 #[derive(Clone, Copy)]
-enum Turn {
+enum What {
     Netisr(usize),
     Queue(usize),
+}
+
+/// Somebody who waits to be woken: a netisr for its port, or for a queue.
+#[derive(Clone)]
+struct Sleeper {
+    ready: Arc<Ready>,
+    machine: usize,
+    what: What,
+    queued: Arc<AtomicBool>,
+}
+
+impl Sleeper {
+    fn wake(&self) {
+        if !self.queued.swap(true, Ordering::Relaxed) {
+            let queued = self.queued.clone();
+            self.ready.turns().push(Turn { machine: self.machine, what: self.what, queued });
+        }
+    }
+}
+
+impl Ready {
+    fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A machine's own clock: the world's, but it may go slower or faster, and
+/// jump forwards.
+struct HostClock {
+    world: Arc<VirtualClock>,
+    /// When it began to go as it goes, by the world's clock and by its own.
+    since: AtomicU64,
+    local: AtomicU64,
+    /// How much it goes in a million of the world's.
+    rate: AtomicU64,
+}
+
+const EXACT: u64 = 1_000_000;
+
+impl HostClock {
+    fn new(world: Arc<VirtualClock>) -> HostClock {
+        let now = world.now().0;
+        HostClock { world, since: now.into(), local: now.into(), rate: EXACT.into() }
+    }
+
+    /// From now on it goes at `rate`, and it jumps by `jump`.
+    fn set(&self, rate: u64, jump: Duration) {
+        let local = self.now() + jump;
+        self.local.store(local.0, Ordering::Relaxed);
+        self.since.store(self.world.now().0, Ordering::Relaxed);
+        self.rate.store(rate.max(1), Ordering::Relaxed);
+    }
+
+    fn rate(&self) -> u64 {
+        self.rate.load(Ordering::Relaxed)
+    }
+
+    /// When the world's clock will be, as this one shows `t`.
+    fn in_world(&self, t: Time) -> Time {
+        let ahead = t.0.saturating_sub(self.local.load(Ordering::Relaxed));
+        let ahead = (u128::from(ahead) * u128::from(EXACT)).div_ceil(u128::from(self.rate()));
+        Time(self.since.load(Ordering::Relaxed).saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Clock for HostClock {
+    fn now(&self) -> Time {
+        let gone = self.world.now().0.saturating_sub(self.since.load(Ordering::Relaxed));
+        let gone = u128::from(gone) * u128::from(self.rate()) / u128::from(EXACT);
+        let local = self.local.load(Ordering::Relaxed);
+        Time(local.saturating_add(u64::try_from(gone).unwrap_or(u64::MAX)))
+    }
 }
 
 impl World {
     /// An empty world at time 0.
     pub fn new(seed: u64) -> World {
-        let rng = ChaCha12Rng::seed_from_u64(seed);
-        World { clock: Arc::new(VirtualClock::default()), rng, machines: Vec::new() }
+        World {
+            clock: Arc::new(VirtualClock::default()),
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            machines: Vec::new(),
+            lans: Vec::new(),
+            ready: Arc::default(),
+            due: BTreeSet::new(),
+        }
     }
 
     /// Now.
@@ -65,13 +168,31 @@ impl World {
         self.clock.now()
     }
 
-    /// Boots a machine of `ncpus` netisrs with exact timers (`hz` 0) or ticks.
+    /// The world's clock, for a medium that delays.
+    pub fn clock(&self) -> Arc<VirtualClock> {
+        self.clock.clone()
+    }
+
+    /// What is under way on that LAN arrives when its time has come.
+    pub fn join(&mut self, lan: &Arc<Lan>) {
+        self.lans.push(lan.clone());
+    }
+
+    /// Boots a machine of `ncpus` netisrs with exact timers (`hz` 0) or ticks,
+    /// that logs by `tracing`.
     pub fn boot(&mut self, ncpus: usize, hz: u32) -> MachineId {
+        self.boot_logging(ncpus, hz, machine::trace())
+    }
+
+    /// The same, with a log of its own.
+    pub fn boot_logging(&mut self, ncpus: usize, hz: u32, log: Log) -> MachineId {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
-        let config = Config { ncpus, clock: self.clock.clone(), seed, hz };
-        self.machines.push(Some(Host::new(Machine::boot(config))));
-        MachineId(self.machines.len() - 1)
+        let clock = Arc::new(HostClock::new(self.clock.clone()));
+        let config = Config { ncpus, clock: clock.clone(), seed, hz, log };
+        let id = self.machines.len();
+        self.machines.push(Some(Host::new(id, Machine::boot(config), clock, self.ready.clone())));
+        MachineId(id)
     }
 
     /// The device becomes an interface of the machine. `ENXIO` for a machine
@@ -93,7 +214,8 @@ impl World {
     /// A message that nobody waits for, before whatever else is under way.
     fn send(&mut self, id: MachineId, msg: Netmsg0) {
         if let Some(Some(host)) = self.machines.get(id.0) {
-            host.m.port0.sendmsg(Priority::Priority, msg);
+            host.m.port0.sendmsg_droppable(msg);
+            host.netisrs[0].wake();
         }
     }
 
@@ -111,20 +233,68 @@ impl World {
 
     /// The machine halts in order: every MASTER bows out.
     pub fn halt(&mut self, id: MachineId) {
+        self.resume(id);
         self.call(id, Netmsg0::Halt);
-        self.machines[id.0] = None;
+        self.crash(id);
     }
 
     /// The machine is gone from one moment to the next.
     pub fn crash(&mut self, id: MachineId) {
-        self.machines[id.0] = None;
+        if let Some(host) = self.machines.get_mut(id.0).and_then(Option::take)
+            && let Some(t) = host.due
+        {
+            self.due.remove(&(t, id.0));
+        }
+    }
+
+    /// Whether the machine runs, paused or not.
+    pub fn is_alive(&self, id: MachineId) -> bool {
+        self.machines.get(id.0).is_some_and(Option::is_some)
+    }
+
+    /// The machine, and netisr0's token, for whoever looks on.
+    pub fn look(&self, id: MachineId) -> Option<(&Machine, &Netisr0)> {
+        let host = self.machines.get(id.0)?.as_ref()?;
+        Some((&host.m, &host.n0))
+    }
+
+    /// The machine stops, as a process does by SIGSTOP: its clock goes on.
+    pub fn pause(&mut self, id: MachineId) {
+        if let Some(Some(host)) = self.machines.get_mut(id.0) {
+            host.paused.get_or_insert_default();
+        }
+    }
+
+    /// The machine goes on.
+    pub fn resume(&mut self, id: MachineId) {
+        if let Some(Some(host)) = self.machines.get_mut(id.0)
+            && let Some(parked) = host.paused.take()
+        {
+            self.ready.turns().extend(parked);
+            host.netisrs[0].wake();
+        }
+    }
+
+    /// Whether the machine is paused.
+    pub fn is_paused(&self, id: MachineId) -> bool {
+        matches!(self.machines.get(id.0), Some(Some(h)) if h.paused.is_some())
+    }
+
+    /// The machine's clock goes on at `ppm` millionths of the world's, and
+    /// jumps forwards by `jump`.
+    pub fn set_clock(&mut self, id: MachineId, ppm: u64, jump: Duration) {
+        if let Some(Some(host)) = self.machines.get_mut(id.0) {
+            host.clock.set(ppm, jump);
+            host.netisrs[0].wake();
+            self.note_due(id.0);
+        }
     }
 
     /// Sends a message to netisr0 and runs the world, without letting time
-    /// pass, until it is answered.
+    /// pass, until it is answered. A machine that is paused does not answer.
     fn call<R>(&mut self, id: MachineId, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> Option<R> {
         let (reply, waiting): (_, Waiting<R>) = reply_port();
-        self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(Priority::Normal, msg(reply));
+        self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(msg(reply));
         loop {
             if let Some(r) = waiting.poll() {
                 return Some(r);
@@ -139,9 +309,9 @@ impl World {
     pub fn run_until(&mut self, end: Time) {
         loop {
             while self.step() {}
-            match self.next_callout().filter(|t| *t <= end) {
-                Some(t) => self.clock.advance_to(t),
-                None => return self.clock.advance_to(end),
+            match self.next_event().filter(|t| *t <= end) {
+                Some(t) => self.advance_to(t),
+                None => return self.advance_to(end),
             }
         }
     }
@@ -151,35 +321,75 @@ impl World {
         self.run_until(self.now() + d);
     }
 
-    fn next_callout(&self) -> Option<Time> {
-        let hosts = self.machines.iter().flatten();
-        hosts.filter_map(|h| h.m.own(&h.n0).callouts.borrow().next()).min()
+    /// When something happens next, if nobody has anything to do now: a
+    /// callout is due, or a frame arrives.
+    pub fn next_event(&self) -> Option<Time> {
+        let due = self.due.first().map(|(t, _)| *t);
+        due.into_iter().chain(self.lans.iter().filter_map(|lan| lan.next_arrival())).min()
+    }
+
+    /// Lets time pass until `t`, and wakes whoever has waited for it.
+    pub fn advance_to(&mut self, t: Time) {
+        self.clock.advance_to(t);
+        let now = self.clock.now();
+        while let Some(&(t, id)) = self.due.first().filter(|(t, _)| *t <= now) {
+            self.due.remove(&(t, id));
+            if let Some(Some(host)) = self.machines.get_mut(id) {
+                host.due = None;
+                host.netisrs[0].wake();
+            }
+        }
+        self.lans.iter().for_each(|lan| lan.arrive(now));
     }
 
     /// One message or one frame, of whoever the scheduler picks; `false` when
     /// nobody has anything to do now.
-    fn step(&mut self) -> bool {
-        let mut turns = Vec::new();
-        for (i, host) in self.machines.iter().enumerate() {
-            if let Some(h) = host {
-                turns.extend(h.turns().map(|t| (i, t)));
+    pub fn step(&mut self) -> bool {
+        loop {
+            let Some(turn) = self.pick() else { return false };
+            let Some(Some(host)) = self.machines.get_mut(turn.machine) else { continue };
+            if let Some(parked) = &mut host.paused {
+                parked.push(turn);
+                continue;
             }
-        }
-        while !turns.is_empty() {
-            let pick = self.rng.next_u32() as usize % turns.len();
-            let (i, turn) = turns.swap_remove(pick);
-            if let Some(h) = &mut self.machines[i]
-                && h.take(turn)
-            {
+            turn.queued.store(false, Ordering::Relaxed);
+            let worked = host.take(turn.what);
+            if matches!(turn.what, What::Netisr(0)) {
+                self.note_due(turn.machine);
+            }
+            if worked {
                 return true;
             }
         }
-        false
+    }
+
+    fn pick(&mut self) -> Option<Turn> {
+        let mut turns = self.ready.turns();
+        let at = match turns.len() {
+            0 => return None,
+            1 => 0,
+            n => self.rng.next_u32() as usize % n,
+        };
+        Some(turns.swap_remove(at))
+    }
+
+    fn note_due(&mut self, id: usize) {
+        let Some(Some(host)) = self.machines.get_mut(id) else { return };
+        // A paused machine is woken when it goes on.
+        let next = host.m.own(&host.n0).callouts.borrow().next();
+        let next = next.map(|t| host.clock.in_world(t));
+        if host.due != next {
+            if let Some(t) = host.due {
+                self.due.remove(&(t, id));
+            }
+            self.due.extend(next.map(|t| (t, id)));
+            host.due = next;
+        }
     }
 }
 
 impl Host {
-    fn new(booted: Booted) -> Host {
+    fn new(id: usize, booted: Booted, clock: Arc<HostClock>, ready: Arc<Ready>) -> Host {
         let Booted { machine: m, seeds, .. } = booted;
         let mut seeds = seeds.into_iter();
         let seed0 = seeds.next();
@@ -190,23 +400,28 @@ impl Host {
         };
         #[allow(clippy::expect_used, reason = "a machine has at least netisr0")]
         let n0 = seed0.expect("netisr0's seed").claim0(Box::new(transport));
-        Host { m, n0, cpu0: PerCpu::default(), others, queues: Vec::new() }
+        let netisrs: Vec<_> = (0..m.ncpus()).map(|k| Sleeper::new(&ready, id, What::Netisr(k))).collect();
+        for (k, sleeper) in netisrs.iter().enumerate() {
+            let sleeper = sleeper.clone();
+            let wake = Box::new(move || sleeper.wake());
+            match k {
+                0 => m.port0.set_wake(wake),
+                k => m.ports[k - 1].set_wake(wake),
+            }
+        }
+        let cpu0 = PerCpu::default();
+        Host { id, m, clock, ready, n0, cpu0, others, queues: Vec::new(), netisrs, due: None, paused: None }
     }
 
-    fn turns(&self) -> impl Iterator<Item = Turn> + use<> {
-        let netisrs = (0..self.m.ncpus()).map(Turn::Netisr);
-        netisrs.chain((0..self.queues.len()).map(Turn::Queue))
-    }
-
-    /// Whether there was something to do.
-    fn take(&mut self, turn: Turn) -> bool {
-        let worked = match turn {
-            Turn::Netisr(0) => {
+    /// Whether there was something to do. Whoever worked may have more to do.
+    fn take(&mut self, what: What) -> bool {
+        let worked = match what {
+            What::Netisr(0) => {
                 softclock(&self.m, &self.n0);
                 let msg = self.m.port0.getport();
                 msg.map(|msg| netisr::dispatch0(&self.m, &mut self.n0, &self.cpu0, msg)).is_some()
             }
-            Turn::Netisr(k) => match self.m.ports[k - 1].getport() {
+            What::Netisr(k) => match self.m.ports[k - 1].getport() {
                 Some(msg) => {
                     let mut others = self.others.borrow_mut();
                     let (n, cpu) = &mut others[k - 1];
@@ -216,14 +431,20 @@ impl Host {
                 }
                 None => false,
             },
-            Turn::Queue(q) => self.receive(q),
+            What::Queue(q) => self.receive(q),
         };
         self.take_new_queues();
+        if worked {
+            match what {
+                What::Netisr(k) => self.netisrs[k].wake(),
+                What::Queue(q) => self.queues[q].3.wake(),
+            }
+        }
         worked
     }
 
     fn receive(&mut self, q: usize) -> bool {
-        let (cpu, if_index, queue) = &mut self.queues[q];
+        let (cpu, if_index, queue, _) = &mut self.queues[q];
         let others = self.others.borrow();
         let (n, percpu): (&Netisr, &PerCpu) = match *cpu {
             0 => (&self.n0, &self.cpu0),
@@ -235,12 +456,22 @@ impl Host {
     }
 
     fn take_new_queues(&mut self) {
-        let new = self.cpu0.new_queues.take();
-        self.queues.extend(new.into_iter().map(|(index, rx)| (0, index, rx)));
+        let mut new = self.cpu0.new_queues.take().into_iter().map(|q| (0, q)).collect::<Vec<_>>();
         for (n, cpu) in self.others.borrow().iter() {
-            let new = cpu.new_queues.take();
-            self.queues.extend(new.into_iter().map(|(index, rx)| (n.cpuid(), index, rx)));
+            new.extend(cpu.new_queues.take().into_iter().map(|q| (n.cpuid(), q)));
         }
+        for (cpu, (if_index, mut rx)) in new {
+            let sleeper = Sleeper::new(&self.ready, self.id, What::Queue(self.queues.len()));
+            let wake = sleeper.clone();
+            rx.set_waker(Arc::new(move || wake.wake()));
+            self.queues.push((cpu, if_index, rx, sleeper));
+        }
+    }
+}
+
+impl Sleeper {
+    fn new(ready: &Arc<Ready>, machine: usize, what: What) -> Sleeper {
+        Sleeper { ready: ready.clone(), machine, what, queued: Arc::default() }
     }
 }
 

@@ -10,6 +10,7 @@ use compat::netinet6::in6::{IPPROTO_ICMPV6, linklocal_of, map_ipv6_multicast, so
 use compat::netinet6::ip6::{Ip6, in6_cksum};
 use compat::sys::ctlsock::Request;
 use core::net::Ipv6Addr;
+use netisrd::dev::lan::filter;
 use netisrd::sim::MachineId;
 
 fn vip6() -> Ipv6Addr {
@@ -104,7 +105,7 @@ fn losing_ipv4_alone_makes_no_second_master() {
     lab.world.run_for(5 * SEC);
     assert_eq!(lab.states(&ids), [2, 1]);
     // A switch that forgets 224.0.0.18.
-    lab.lan.set_filter(Some(Box::new(|_, f| f[12..14] != [8, 0])));
+    lab.lan.set_medium(Some(filter(|_, f| f[12..14] != [8, 0])));
     lab.world.run_for(60 * SEC);
     assert_eq!(lab.states(&ids), [2, 1]);
     lab.world.crash(ids[0]);

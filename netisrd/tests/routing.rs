@@ -155,5 +155,5 @@ fn the_vhids_of_an_interface_tell_their_state_but_are_no_interfaces() {
     lab.ok(id, addr(name("em0"), [10, 0, 0, 2]));
     let l = lab.world.listen(id).unwrap();
     lab.ok(id, common::setvh(name("em0"), 1, 0));
-    assert_eq!(heard(&l), ["if 2 up Unknown"]);
+    assert_eq!(heard(&l), ["if 1 up Unknown"]);
 }

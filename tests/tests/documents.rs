@@ -188,13 +188,17 @@ fn wrong_tests(doc: &str, columns: usize, files: &BTreeMap<String, String>) -> V
     wrong
 }
 
-/// Whether a function of that name has `#[test]` among its attributes.
+/// Whether a function of that name has `#[test]` among its attributes, and
+/// nothing that keeps it from running.
 fn is_test(text: &str, name: &str) -> bool {
     let needle = format!("fn {name}()");
     let above = |at: usize| text.get(..at).unwrap_or("").lines().rev();
     text.match_indices(&needle).any(|(at, _)| {
         let attributes = above(at).map(str::trim).skip_while(|l| l.is_empty());
-        attributes.take_while(|l| l.starts_with("#[") || l.starts_with("//")).any(|l| l == "#[test]")
+        let attributes: Vec<_> =
+            attributes.take_while(|l| l.starts_with("#[") || l.starts_with("//")).collect();
+        let idle = |l: &&str| l.starts_with("#[ignore") || (l.starts_with("#[cfg") && *l != "#[cfg(test)]");
+        attributes.contains(&"#[test]") && !attributes.iter().any(idle)
     })
 }
 
@@ -333,13 +337,19 @@ fn the_porting_check_finds_what_is_wrong() {
 
 #[test]
 fn the_deviations_check_finds_what_is_wrong() {
-    let files =
-        of(&[("a.rs", "#[test]\nfn it_holds() {}\nfn no_test() {}\n#[test]\n#[ignore]\nfn twice() {}\n")]);
+    let text = "#[test]\nfn it_holds() {}\nfn no_test() {}\n#[test]\n// Ever.\n#[should_panic]\nfn twice() {}\n\
+                #[test]\n#[ignore]\nfn idle() {}\n#[ignore = \"slow\"]\n#[test]\nfn idle_too() {}\n\
+                #[test]\n#[cfg_attr(unix, ignore)]\nfn idle_here() {}\n#[cfg(unix)]\n#[test]\nfn there() {}\n";
+    let files = of(&[("a.rs", text)]);
     let table = |row: &str| format!("| upstream | here | why | test |\n|---|---|---|---|\n{row}\n");
     assert_eq!(wrong_tests(&table("| a | b | c | `it_holds`, `twice` |"), 4, &files), [""; 0]);
     let bad = [
         "| a | b | c | `it_fails` |",
         "| a | b | c | `no_test` |",
+        "| a | b | c | `idle` |",
+        "| a | b | c | `idle_too` |",
+        "| a | b | c | `idle_here` |",
+        "| a | b | c | `there` |",
         "| a | b | c | it holds |",
         "| a | b | c |  |",
         "| a | b |  | `it_holds` |",

@@ -15,6 +15,8 @@ use tests::lab::{self, Frame, Needs, PATIENCE, Pinger, Ucarp, UcarpSetup, show_m
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 /// Makes [`a_test_that_only_hangs`] hang, holding a lock on this file.
 const HANG: &str = "NETISRD_LAB_HANG";
+/// Makes [`a_test_whose_capture_wants_reading`] have it read.
+const READ: &str = "NETISRD_LAB_READ";
 
 #[test]
 fn two_ucarps_elect_one_master() {
@@ -110,6 +112,28 @@ fn tshark_finds_fault_with_what_is_damaged_and_with_nothing_else() {
             assert_eq!(faults(&bad).lines().count(), 1, "{which} cut short");
         }
     });
+}
+
+/// Not a test of its own: the next one starts it.
+#[test]
+fn a_test_whose_capture_wants_reading() {
+    if env::var_os(READ).is_some() {
+        assert_eq!(lab::faults(&[], &env::temp_dir(), "nothing"), None);
+    }
+}
+
+#[test]
+fn a_capture_that_tshark_cannot_read_fails_under_ci_and_is_said_to_be_skipped_elsewhere() {
+    let without_tshark = |ci: &str| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "a_test_whose_capture_wants_reading"]);
+        let out = command.env(READ, "1").env("PATH", "/nonexistent").env("CI", ci).output().unwrap();
+        (out.status.success(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    };
+    let (succeeds, said) = without_tshark("true");
+    assert!(!succeeds && said.contains("CI must not skip, but no program tshark in PATH"), "{said}");
+    let (succeeds, said) = without_tshark("");
+    assert!(succeeds && said.contains("\nskipped: no program tshark in PATH"), "{said}");
 }
 
 #[test]

@@ -7,9 +7,12 @@
 
 use nix::sys::signal::Signal;
 use std::net::IpAddr;
+use std::time::Duration;
 use tests::lab::{self, Frame, Host, Lab, Needs, Netisrd, PATIENCE, Wire, virtual_mac};
 
 const VHID: u8 = 175;
+/// As long as NetBSD's client keeps trying.
+const HANDOVER: Duration = Duration::from_secs(5);
 
 /// Which addresses are used.
 struct Family {
@@ -96,6 +99,7 @@ fn handover(f: &Family, op: &Op, carpdevip: bool) {
         m2.wait_backup("carp0");
         assert_alone(&said1, &said2);
         assert!(m1.ifconfig("carp0").ok().contains("\tcarpdev: em0\n"));
+        assert!(m2.ifconfig("carp0").ok().contains("\tcarpdev: em1\n"));
         if carpdevip {
             assert_eq!((client.ping(f.master, 1), client.ping(f.backup, 1)), (1, 1));
         }
@@ -110,7 +114,11 @@ fn handover(f: &Family, op: &Op, carpdevip: bool) {
             m1.wait_state("carp0", "INIT", PATIENCE);
         }
         m2.wait_master("carp0");
-        wire.wait_for(mark, "the successor's advertisement", PATIENCE, advertises);
+        let left = wire.wait_for(mark, "the master's last word", PATIENCE, is_last_word);
+        let taken = wire.wait_for(left, "the successor's advertisement", PATIENCE, advertises);
+        let frames = wire.frames();
+        let took = frames[taken].stamp.saturating_sub(frames[left].stamp);
+        assert!(took < HANDOVER, "the successor took {took:?}");
         assert!(!said1.since(mark1).iter().skip_while(|f| !is_last_word(f)).any(advertises), "it is over");
         if carpdevip {
             assert_eq!(client.ping(f.master, 1), 0, "the master is dead");
@@ -120,6 +128,7 @@ fn handover(f: &Family, op: &Op, carpdevip: bool) {
         said2.wait_count(here, 3, "advertisements of the successor", advertises);
         assert_eq!(said1.since(there).len(), 0, "the dead one says nothing");
         assert_eq!(m2.state("carp0"), "MASTER");
+        assert!(m2.ifconfig("carp0").ok().contains("\tcarpdev: em1\n"));
         assert_vip_is_virtual(&wire, &client, f);
         let s = m2.stats();
         assert_eq!((s.badauth, s.badsum, s.badver, s.badlen, s.badttl), (0, 0, 0, 0, 0));
@@ -131,41 +140,41 @@ fn is_last_word(f: &Frame) -> bool {
 }
 
 #[test]
-fn handover_ipv4_halt_carpdevip() {
+fn carp_handover_ipv4_halt_carpdevip() {
     handover(&IPV4, &Op::Halt, true);
 }
 
 #[test]
-fn handover_ipv4_halt_nocarpdevip() {
+fn carp_handover_ipv4_halt_nocarpdevip() {
     handover(&IPV4, &Op::Halt, false);
 }
 
 #[test]
-fn handover_ipv4_ifdown_carpdevip() {
+fn carp_handover_ipv4_ifdown_carpdevip() {
     handover(&IPV4, &Op::Ifdown, true);
 }
 
 #[test]
-fn handover_ipv4_ifdown_nocarpdevip() {
+fn carp_handover_ipv4_ifdown_nocarpdevip() {
     handover(&IPV4, &Op::Ifdown, false);
 }
 
 #[test]
-fn handover_ipv6_halt_carpdevip() {
+fn carp_handover_ipv6_halt_carpdevip() {
     handover(&IPV6, &Op::Halt, true);
 }
 
 #[test]
-fn handover_ipv6_halt_nocarpdevip() {
+fn carp_handover_ipv6_halt_nocarpdevip() {
     handover(&IPV6, &Op::Halt, false);
 }
 
 #[test]
-fn handover_ipv6_ifdown_carpdevip() {
+fn carp_handover_ipv6_ifdown_carpdevip() {
     handover(&IPV6, &Op::Ifdown, true);
 }
 
 #[test]
-fn handover_ipv6_ifdown_nocarpdevip() {
+fn carp_handover_ipv6_ifdown_nocarpdevip() {
     handover(&IPV6, &Op::Ifdown, false);
 }

@@ -74,7 +74,8 @@ fn stage(peers: [&str; 2], body: impl FnOnce(&Stage)) {
     });
 }
 
-/// `carp_2.sh`
+/// `carp_1.sh`, and `carp_2.sh`, where the carp interfaces have their parents'
+/// Ethernet addresses, which ours never have.
 #[test]
 fn a_demoted_group_swaps_the_roles_and_a_restored_one_swaps_them_back() {
     stage(["", ""], |s| {

@@ -293,7 +293,10 @@ pub struct IfData {
     pub ifi_hdrlen: u8,
     pub ifi_recvquota: u8,
     pub ifi_xmitquota: u8,
-    pub ifi_pad: [u8; 2],
+    /// Whose state it is that changed (as in FreeBSD's `if_data`); 0 for the
+    /// interface's own. Padding upstream.
+    pub ifi_vhid: u8,
+    pub ifi_pad: u8,
     pub ifi_mtu: u64,
     pub ifi_metric: u64,
     pub ifi_link_state: u64,

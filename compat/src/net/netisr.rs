@@ -8,11 +8,12 @@
 //! synchronises would hang both.
 
 use crate::qsbr::{self, Brand, Seed, Synchronize};
-use crate::sys::msgport::{MsgPort, Priority, ReplyPort, reply_port};
+use crate::sys::msgport::{MsgPort, ReplyPort, reply_port};
 use core::marker::PhantomData;
 
 /// The context of a process in a system call: the right to wait. It stays on
-/// the thread that booted the machine.
+/// the thread that booted the machine. (Which machine it does not say: a netisr
+/// that boots another one to get it has broken the rule with open eyes.)
 pub struct Proc {
     here: PhantomData<*mut ()>,
 }
@@ -28,7 +29,7 @@ pub fn boot(n: usize) -> (Brand, Vec<Seed>, Proc) {
 /// answer. The port's netisr must still run: after a halt nobody answers.
 pub fn domsg<M, R>(_: &Proc, port: &MsgPort<M>, msg: impl FnOnce(ReplyPort<R>) -> M) -> Option<R> {
     let (reply, waiting) = reply_port();
-    port.sendmsg(Priority::Normal, msg(reply));
+    port.sendmsg(msg(reply));
     waiting.wait()
 }
 
@@ -55,7 +56,7 @@ impl<M: From<SyncMsg>> Synchronize for PortSync<M> {
             .iter()
             .map(|port| {
                 let (reply, waiting) = reply_port();
-                port.sendmsg(Priority::Normal, SyncMsg(reply).into());
+                port.sendmsg(SyncMsg(reply).into());
                 waiting
             })
             .collect();

@@ -1,34 +1,43 @@
 //! `sys/msgport.h`: LWKT message ports. A port belongs to one thread, which
-//! takes messages from it in order, priority messages first; any thread may
-//! send. A droppable message can be taken back until it is dispatched.
+//! takes messages from it in order, droppable ones first; any thread may send.
+//!
+//! ```text
+//! sender                                  owner
+//! p  queue.push(m)                        t  queue.pop() = None
+//! q  if !pending.swap(true) { wake() }    u  pending.swap(false)
+//!                                         v  queue.pop() = None: sleep until woken
+//! ```
+//!
+//! No wakeup is lost: `q` and `u` are steps of one order. If `q` is the later,
+//! it finds `false` and wakes; if `u` is, it acquires what `q` released, which
+//! `p` is part of, and `v` finds the message. `model.rs` beside this file tries every order.
 
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+use concurrent_queue::ConcurrentQueue;
 use std::collections::VecDeque;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError};
 
-/// `MSGF_PRIORITY`, or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// In the order of arrival.
-    Normal,
-    /// Before all normal messages.
-    Priority,
-}
-
-/// Names a message in flight, for [`MsgPort::dropmsg`] (`MSGF_DROPABLE`).
+/// Names a droppable message in flight, for [`MsgPort::dropmsg`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MsgId(u64);
 
 type Wake = Box<dyn Fn() + Send + Sync>;
 
-struct Queues<M> {
-    prio: VecDeque<(MsgId, M)>,
-    normal: VecDeque<(MsgId, M)>,
+/// Droppable messages. They are few, and no packet is among them: a lock will
+/// do.
+struct Droppable<M> {
+    queue: VecDeque<(MsgId, M)>,
     seq: u64,
 }
 
 struct Port<M> {
-    queues: Mutex<Queues<M>>,
+    droppable: Mutex<Droppable<M>>,
+    /// How many there are, so that the owner need not lock to find none.
+    ndroppable: AtomicUsize,
+    queue: ConcurrentQueue<M>,
+    /// The owner was woken, or will look again before it sleeps.
+    pending: AtomicBool,
     wake: OnceLock<Wake>,
 }
 
@@ -43,72 +52,104 @@ impl<M> Clone for MsgPort<M> {
 
 impl<M> Default for MsgPort<M> {
     fn default() -> Self {
-        let queues = Queues { prio: VecDeque::new(), normal: VecDeque::new(), seq: 0 };
-        MsgPort(Arc::new(Port { queues: Mutex::new(queues), wake: OnceLock::new() }))
+        MsgPort(Arc::new(Port {
+            droppable: Mutex::new(Droppable { queue: VecDeque::new(), seq: 0 }),
+            ndroppable: AtomicUsize::new(0),
+            queue: ConcurrentQueue::unbounded(),
+            pending: AtomicBool::new(false),
+            wake: OnceLock::new(),
+        }))
     }
 }
 
 impl<M> MsgPort<M> {
-    /// What to call when the port turns from empty to not empty. Once only;
-    /// a simulator's ports have none.
+    /// How the owner is woken. Once only, and before anybody sends; a
+    /// simulator's ports have none.
     pub fn set_wake(&self, wake: Wake) {
         let _ = self.0.wake.set(wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queues<M>> {
-        // A panic under the lock cannot leave a queue half changed.
-        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `lwkt_sendmsg`: queues and wakes.
+    pub fn sendmsg(&self, msg: M) {
+        // p. An unbounded queue that nobody closes takes everything.
+        let _ = self.0.queue.push(msg);
+        self.notify();
     }
 
-    /// `lwkt_sendmsg`: queues and wakes. The id is good for `dropmsg`.
-    pub fn sendmsg(&self, prio: Priority, msg: M) -> MsgId {
-        self.queue(self.lock(), prio, msg)
-    }
-
-    /// Queues a normal message unless `limit` of them wait already: a wire
-    /// must not fill the memory. Gives the message back then.
-    pub fn sendmsg_bounded(&self, limit: usize, msg: M) -> Result<(), M> {
-        let q = self.lock();
-        if q.normal.len() >= limit {
-            return Err(msg);
-        }
-        self.queue(q, Priority::Normal, msg);
-        Ok(())
-    }
-
-    fn queue(&self, mut q: MutexGuard<'_, Queues<M>>, prio: Priority, msg: M) -> MsgId {
-        q.seq += 1;
-        let id = MsgId(q.seq);
-        let was_empty = q.prio.is_empty() && q.normal.is_empty();
-        match prio {
-            Priority::Priority => q.prio.push_back((id, msg)),
-            Priority::Normal => q.normal.push_back((id, msg)),
-        }
-        drop(q);
-        if was_empty && let Some(wake) = self.0.wake.get() {
-            wake();
-        }
+    /// `lwkt_sendmsg` with `MSGF_PRIORITY` and `MSGF_DROPABLE`: goes before
+    /// all others, and can be taken back until it is dispatched. The owner
+    /// sends these to itself, and needs no waking.
+    pub fn sendmsg_droppable(&self, msg: M) -> MsgId {
+        let mut d = lock(&self.0.droppable);
+        d.seq += 1;
+        let id = MsgId(d.seq);
+        d.queue.push_back((id, msg));
+        self.0.ndroppable.store(d.queue.len(), Ordering::Relaxed);
         id
     }
 
-    /// `lwkt_dropmsg`: takes a priority message back that was not yet
-    /// dispatched; whether it was still there.
-    pub fn dropmsg(&self, id: MsgId) -> bool {
-        let mut q = self.lock();
-        let at = q.prio.iter().position(|(i, _)| *i == id);
-        at.and_then(|i| q.prio.remove(i)).is_some()
+    // q
+    fn notify(&self) {
+        if !self.0.pending.swap(true, Ordering::Release)
+            && let Some(wake) = self.0.wake.get()
+        {
+            wake();
+        }
     }
 
-    /// `lwkt_getport`: the next message, if any.
+    /// Queues a message unless `limit` or more of them wait already: a wire
+    /// must not fill the memory. Gives the message back then. Of senders at the
+    /// same moment each may add one above the limit.
+    pub fn sendmsg_bounded(&self, limit: usize, msg: M) -> Result<(), M> {
+        if self.0.queue.len() >= limit {
+            return Err(msg);
+        }
+        self.sendmsg(msg);
+        Ok(())
+    }
+
+    /// `lwkt_dropmsg`: takes a droppable message back that was not yet
+    /// dispatched; whether it was still there.
+    pub fn dropmsg(&self, id: MsgId) -> bool {
+        let mut d = lock(&self.0.droppable);
+        let at = d.queue.iter().position(|(i, _)| *i == id);
+        let dropped = at.and_then(|i| d.queue.remove(i));
+        self.0.ndroppable.store(d.queue.len(), Ordering::Relaxed);
+        dropped.is_some()
+    }
+
+    /// `lwkt_getport`: the next message, if any. For the owner alone: after
+    /// `None` it may sleep, and the next message wakes it.
     pub fn getport(&self) -> Option<M> {
-        let mut q = self.lock();
-        q.prio.pop_front().or_else(|| q.normal.pop_front()).map(|(_, m)| m)
+        // t
+        if let Some(msg) = self.take() {
+            return Some(msg);
+        }
+        self.settle();
+        // v
+        self.take()
+    }
+
+    // u
+    fn settle(&self) {
+        self.0.pending.swap(false, Ordering::Acquire);
+    }
+
+    fn take(&self) -> Option<M> {
+        // Relaxed: it was the owner who stored it.
+        if self.0.ndroppable.load(Ordering::Relaxed) > 0 {
+            let mut d = lock(&self.0.droppable);
+            if let Some((_, msg)) = d.queue.pop_front() {
+                self.0.ndroppable.store(d.queue.len(), Ordering::Relaxed);
+                return Some(msg);
+            }
+        }
+        self.0.queue.pop().ok()
     }
 
     /// How many messages wait.
     pub fn len(&self) -> usize {
-        let q = self.lock();
-        q.prio.len() + q.normal.len()
+        self.0.queue.len() + lock(&self.0.droppable).queue.len()
     }
 
     /// Whether none waits.
@@ -117,51 +158,99 @@ impl<M> MsgPort<M> {
     }
 }
 
+/// A panic under a lock of this file leaves nothing half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+enum Slot<R> {
+    /// Not answered yet.
+    Open,
+    Answered(R),
+    /// Dropped unanswered, or the answer was taken.
+    Closed,
+}
+
+struct Exchange<R> {
+    slot: Mutex<Slot<R>>,
+    changed: Condvar,
+}
+
 /// The end of a synchronous message that its handler answers
 /// (`lwkt_replymsg`). Dropped unanswered, the sender is told so.
-pub struct ReplyPort<R>(mpsc::Sender<R>);
+pub struct ReplyPort<R>(Arc<Exchange<R>>);
 
 /// The end that waits.
-pub struct Waiting<R>(mpsc::Receiver<R>);
+pub struct Waiting<R>(Arc<Exchange<R>>);
 
 /// A reply port and its waiting end.
 pub fn reply_port<R>() -> (ReplyPort<R>, Waiting<R>) {
-    let (tx, rx) = mpsc::channel();
-    (ReplyPort(tx), Waiting(rx))
+    let exchange = Arc::new(Exchange { slot: Mutex::new(Slot::Open), changed: Condvar::new() });
+    (ReplyPort(exchange.clone()), Waiting(exchange))
 }
 
 impl<R> ReplyPort<R> {
     /// Answers. A sender that has gone does not mind.
     pub fn replymsg(self, r: R) {
-        let _ = self.0.send(r);
+        // Dropping `self` wakes the sender.
+        *lock(&self.0.slot) = Slot::Answered(r);
+    }
+}
+
+impl<R> Drop for ReplyPort<R> {
+    fn drop(&mut self) {
+        let mut slot = lock(&self.0.slot);
+        if let Slot::Open = *slot {
+            *slot = Slot::Closed;
+        }
+        drop(slot);
+        self.0.changed.notify_one();
     }
 }
 
 impl<R> Waiting<R> {
-    /// Waits; `None` if the message was dropped without an answer.
-    pub fn wait(self) -> Option<R> {
-        self.0.recv().ok()
+    /// Waits; `None` if the message was dropped without an answer. Who may wait
+    /// is for [`domsg`](crate::net::netisr::domsg) to say.
+    pub(crate) fn wait(self) -> Option<R> {
+        let mut slot = lock(&self.0.slot);
+        while let Slot::Open = *slot {
+            slot = self.0.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+        take(&mut slot)
     }
 
     /// The answer, if it is there already.
     pub fn poll(&self) -> Option<R> {
-        self.0.try_recv().ok()
+        take(&mut lock(&self.0.slot))
     }
 }
 
-#[cfg(test)]
+fn take<R>(slot: &mut Slot<R>) -> Option<R> {
+    match std::mem::replace(slot, Slot::Closed) {
+        Slot::Answered(r) => Some(r),
+        other => {
+            *slot = other;
+            None
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model;
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn priority_goes_first_and_order_is_kept() {
+    fn droppable_messages_go_first_and_order_is_kept() {
         let p = MsgPort::default();
         for m in ["a", "b"] {
-            p.sendmsg(Priority::Normal, m);
+            p.sendmsg(m);
         }
         for m in ["P", "Q"] {
-            p.sendmsg(Priority::Priority, m);
+            p.sendmsg_droppable(m);
         }
         let got: Vec<_> = std::iter::from_fn(|| p.getport()).collect();
         assert_eq!(got, ["P", "Q", "a", "b"]);
@@ -170,8 +259,8 @@ mod tests {
     #[test]
     fn a_dropped_message_never_arrives_and_a_dispatched_one_cannot_be_dropped() {
         let p = MsgPort::default();
-        let a = p.sendmsg(Priority::Priority, 'a');
-        let b = p.sendmsg(Priority::Priority, 'b');
+        let a = p.sendmsg_droppable('a');
+        let b = p.sendmsg_droppable('b');
         assert!(p.dropmsg(b));
         assert!(!p.dropmsg(b));
         assert_eq!(p.getport(), Some('a'));
@@ -188,11 +277,11 @@ mod tests {
             w.fetch_add(1, Ordering::Relaxed);
         }));
         for _ in 0..3 {
-            p.sendmsg(Priority::Normal, ());
+            p.sendmsg(());
         }
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         while p.getport().is_some() {}
-        p.sendmsg(Priority::Normal, ());
+        p.sendmsg(());
         assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
 
@@ -202,7 +291,7 @@ mod tests {
         assert_eq!(p.sendmsg_bounded(2, 1), Ok(()));
         assert_eq!(p.sendmsg_bounded(2, 2), Ok(()));
         assert_eq!(p.sendmsg_bounded(2, 3), Err(3));
-        p.sendmsg(Priority::Normal, 4);
+        p.sendmsg(4);
         assert_eq!(p.getport(), Some(1));
         assert_eq!(p.len(), 2);
     }

@@ -210,6 +210,18 @@ impl fmt::Display for Bits {
     }
 }
 
+/// Whose message it is, if it is not the interface's own.
+struct Vhid(u8);
+
+impl fmt::Display for Vhid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            vhid => write!(f, "vhid {vhid}, "),
+        }
+    }
+}
+
 /// `pmsg_addrs`
 fn write_names(f: &mut fmt::Formatter<'_>, bits: i32, names: &Names) -> fmt::Result {
     if names.is_empty() {
@@ -244,15 +256,18 @@ impl fmt::Display for Message {
                 let (kind, len) = (kind(h.ifm_type), h.ifm_msglen);
                 write!(
                     f,
-                    "{kind}: len {len}, if# {}, {link}, flags:{}",
+                    "{kind}: len {len}, if# {}, {}{link}, flags:{}",
                     h.ifm_index,
+                    Vhid(h.ifm_data.ifi_vhid),
                     Bits(h.ifm_flags, &IFF)
                 )?;
                 write_names(f, h.ifm_addrs, names)
             }
             Message::Addr(h, names) => {
                 let (kind, len) = (kind(h.ifam_type), h.ifam_msglen);
-                write!(f, "{kind}: len {len}, metric {}, flags:{}", h.ifam_metric, Bits(h.ifam_flags, &RTF))?;
+                let vhid = Vhid(h.ifam_vhid);
+                let flags = Bits(h.ifam_flags, &RTF);
+                write!(f, "{kind}: len {len}, {vhid}metric {}, flags:{flags}", h.ifam_metric)?;
                 write_names(f, h.ifam_addrs, names)
             }
             Message::Announce(h) => {

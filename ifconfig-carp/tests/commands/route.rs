@@ -147,6 +147,10 @@ fn each_message_is_shown_as_bsds_route_monitor_shows_it() {
     let addrs = [SockAddrIn::new([255, 255, 255, 0].into()), SockAddrIn::new([10, 0, 0, 1].into())];
     ifam.ifam_msglen = 24 + 32;
     let newaddr = [ifam.as_bytes(), addrs[0].as_bytes(), addrs[1].as_bytes()].concat();
+    // The same of a vhid of FreeBSD's model.
+    let (mut state, mut alias) = (ifm, newaddr.clone());
+    state.ifm_data.ifi_vhid = 7;
+    alias[std::mem::offset_of!(IfaMsghdr, ifam_vhid)] = 7;
     let ifan = IfAnnouncemsghdr {
         ifan_msglen: 24,
         ifan_version: RTM_VERSION,
@@ -160,6 +164,8 @@ fn each_message_is_shown_as_bsds_route_monitor_shows_it() {
     let tells = [
         tell(ifm.as_bytes().to_vec()),
         tell(newaddr),
+        tell(state.as_bytes().to_vec()),
+        tell(alias),
         tell(inet(RTM_CHANGE, [10, 0, 0, 0], 24, "carp0", 2)),
         Reply { error: None, arg: 7u32.to_ne_bytes().to_vec(), data: Vec::new() },
         tell(ifan.as_bytes().to_vec()),
@@ -175,6 +181,14 @@ fn each_message_is_shown_as_bsds_route_monitor_shows_it() {
         "",
         "got message of size 56",
         "RTM_NEWADDR: address being added to iface: len 56, metric 0, flags:",
+        "sockaddrs: <NETMASK,IFA>",
+        " 255.255.255.0 10.0.0.1",
+        "",
+        "got message of size 176",
+        "RTM_IFINFO: iface status change: len 176, if# 2, vhid 7, link: up, flags:<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>",
+        "",
+        "got message of size 56",
+        "RTM_NEWADDR: address being added to iface: len 56, vhid 7, metric 0, flags:",
         "sockaddrs: <NETMASK,IFA>",
         " 255.255.255.0 10.0.0.1",
         "",

@@ -7,11 +7,15 @@
 //! The order of frames is the same for all: the order of the transmissions;
 //! ports hear in the order they were attached. With one thread, or one thread
 //! at a time, a run repeats exactly.
+//!
+//! A [`Medium`] may lose, change, double or delay what is sent; what is delayed
+//! waits in the cable until [`Lan::arrive`].
 
 use super::{Device, RxQueue, Transmit, Waker, check_len};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
-use std::collections::VecDeque;
+use compat::sys::time::Time;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -25,14 +29,45 @@ const MTU: u32 = 1500;
 /// Sees each frame with the index of the port that sent it.
 pub type Observer = Box<dyn Fn(usize, &[u8]) + Send + Sync>;
 
-/// Says of each frame, with the index of the port that sent it, whether it
-/// arrives anywhere.
-pub type Filter = Box<dyn Fn(usize, &[u8]) -> bool + Send + Sync>;
+/// A frame that arrives at a port.
+pub struct Arrival {
+    /// Where.
+    pub port: usize,
+    /// When; `None` for at once.
+    pub at: Option<Time>,
+    /// What.
+    pub frame: Arc<[u8]>,
+}
+
+/// What becomes of frames between the ports.
+pub trait Medium: Send {
+    /// Port `from` has sent `frame`; the ports in `to`, which are not `from`,
+    /// would hear it. What arrives is pushed to `arrivals`.
+    fn carry(&mut self, from: usize, frame: &Arc<[u8]>, to: &[usize], arrivals: &mut Vec<Arrival>);
+}
+
+/// A medium that drops what `passes` says no to: of each frame, with the index
+/// of the port that sent it.
+pub fn filter(passes: impl Fn(usize, &[u8]) -> bool + Send + 'static) -> Box<dyn Medium> {
+    struct Filter<F>(F);
+    impl<F: Fn(usize, &[u8]) -> bool + Send> Medium for Filter<F> {
+        fn carry(&mut self, from: usize, frame: &Arc<[u8]>, to: &[usize], arrivals: &mut Vec<Arrival>) {
+            if (self.0)(from, frame) {
+                arrivals.extend(to.iter().map(|port| Arrival {
+                    port: *port,
+                    at: None,
+                    frame: frame.clone(),
+                }));
+            }
+        }
+    }
+    Box::new(Filter(passes))
+}
 
 #[derive(Default)]
 struct Wire {
     observers: Vec<Observer>,
-    filter: Option<Filter>,
+    medium: Option<Box<dyn Medium>>,
 }
 
 /// A hub. Ports are counted from 0 in the order they were attached, and an
@@ -45,15 +80,22 @@ pub struct Lan {
     state: Mutex<State>,
 }
 
+/// Frames and their ports, by the time and the order of arrival.
+type UnderWay = BTreeMap<(Time, u64), (usize, Arc<[u8]>)>;
+
 #[derive(Default)]
 struct State {
     ports: Vec<Port>,
     drops: u64,
+    under_way: UnderWay,
+    seq: u64,
 }
 
 struct Port {
     name: IfName,
     up: bool,
+    /// What sending fails with, if it does.
+    fault: Option<Errno>,
     /// None once the card is gone.
     queues: Vec<Option<Queue>>,
 }
@@ -78,7 +120,7 @@ impl Lan {
         let mut state = self.state();
         let port = state.ports.len();
         let slots = (0..queues).map(|_| Some(Queue::default())).collect();
-        state.ports.push(Port { name, up: true, queues: slots });
+        state.ports.push(Port { name, up: true, fault: None, queues: slots });
         drop(state);
         let rx = (0..queues).map(|queue| -> Box<dyn RxQueue> {
             Box::new(LanRx { lan: Arc::clone(self), port, queue, taken: VecDeque::new() })
@@ -105,10 +147,34 @@ impl Lan {
         lock(&self.wire).observers.push(observer);
     }
 
-    /// From now on a frame arrives only if `filter` says so; observers see
-    /// those too that do not. `None`: all arrive.
-    pub fn set_filter(&self, filter: Option<Filter>) {
-        lock(&self.wire).filter = filter;
+    /// From now on frames go by `medium`; observers see those too that do not
+    /// arrive. `None`: all arrive at once.
+    pub fn set_medium(&self, medium: Option<Box<dyn Medium>>) {
+        lock(&self.wire).medium = medium;
+    }
+
+    /// When the next of what is under way arrives.
+    pub fn next_arrival(&self) -> Option<Time> {
+        self.state().under_way.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Lets arrive what is due.
+    pub fn arrive(&self, now: Time) {
+        let mut wakers = Vec::new();
+        let mut state = self.state();
+        while let Some(first) = state.under_way.first_entry().filter(|e| e.key().0 <= now) {
+            let (port, frame) = first.remove();
+            wakers.extend(state.deliver(port, frame));
+        }
+        drop(state);
+        wakers.iter().for_each(|wake| wake());
+    }
+
+    /// From now on sending on that port fails with `fault`, if there is one.
+    pub fn set_port_fault(&self, port: usize, fault: Option<Errno>) {
+        if let Some(p) = self.state().ports.get_mut(port) {
+            p.fault = fault;
+        }
     }
 
     /// Cuts or mends the links of all cards called `name`, and says how many
@@ -130,13 +196,33 @@ impl Lan {
 
     fn transmit(&self, from: usize, frame: &[u8]) -> Result<(), Errno> {
         check_len(frame, MTU)?;
-        let wire = lock(&self.wire);
-        if !self.state().ports.get(from).is_some_and(|p| p.up) {
+        let mut wire = lock(&self.wire);
+        let mut state = self.state();
+        let port = state.ports.get(from).ok_or(Errno::ENXIO)?;
+        if let Some(fault) = port.fault {
+            return Err(fault);
+        }
+        if !port.up {
             return Err(Errno::ENETDOWN);
         }
-        wire.observers.iter().for_each(|observe| observe(from, frame));
-        let arrives = wire.filter.as_ref().is_none_or(|f| f(from, frame));
-        let wakers = if arrives { self.state().deliver(from, frame) } else { Vec::new() };
+        if !wire.observers.is_empty() {
+            // They may look at the cable.
+            drop(state);
+            wire.observers.iter().for_each(|observe| observe(from, frame));
+            state = self.state();
+        }
+        let frame: Arc<[u8]> = frame.into();
+        let hearing = state.hearing(from);
+        let mut wakers = Vec::new();
+        match &mut wire.medium {
+            None => hearing.into_iter().for_each(|to| wakers.extend(state.deliver(to, frame.clone()))),
+            Some(medium) => {
+                let mut arrivals = Vec::new();
+                medium.carry(from, &frame, &hearing, &mut arrivals);
+                arrivals.into_iter().for_each(|a| wakers.extend(state.accept(a)));
+            }
+        }
+        drop(state);
         drop(wire);
         wakers.iter().for_each(|wake| wake());
         Ok(())
@@ -144,25 +230,38 @@ impl Lan {
 }
 
 impl State {
-    /// Queues a frame everywhere and says whom to wake.
-    fn deliver(&mut self, from: usize, frame: &[u8]) -> Vec<Waker> {
-        let shared: Arc<[u8]> = frame.into();
-        let hash = flow_hash(frame) as usize;
-        let mut wakers = Vec::new();
-        let hearing = self.ports.iter_mut().enumerate().filter(|(n, p)| *n != from && p.up);
-        for (_, port) in hearing {
-            let index = hash % port.queues.len().max(1);
-            let Some(Some(queue)) = port.queues.get_mut(index) else { continue };
-            if queue.frames.len() >= QUEUE_LEN {
-                self.drops += 1;
-                continue;
-            }
-            queue.frames.push_back(Arc::clone(&shared));
-            if queue.frames.len() == 1 {
-                wakers.extend(queue.wake.clone());
+    /// The ports that hear what `from` sends.
+    fn hearing(&self, from: usize) -> Vec<usize> {
+        let up = self.ports.iter().enumerate().filter(|(n, p)| *n != from && p.up);
+        up.map(|(n, _)| n).collect()
+    }
+
+    fn accept(&mut self, a: Arrival) -> Option<Waker> {
+        match a.at {
+            None => self.deliver(a.port, a.frame),
+            Some(at) => {
+                self.seq += 1;
+                self.under_way.insert((at, self.seq), (a.port, a.frame));
+                None
             }
         }
-        wakers
+    }
+
+    /// Queues a frame at a port, and says whom to wake. A link that is down,
+    /// and a card that is gone, take nothing.
+    fn deliver(&mut self, port: usize, frame: Arc<[u8]>) -> Option<Waker> {
+        let port = self.ports.get_mut(port).filter(|p| p.up)?;
+        let index = match port.queues.len() {
+            1 => 0,
+            n => flow_hash(&frame) as usize % n,
+        };
+        let queue = port.queues.get_mut(index)?.as_mut()?;
+        if queue.frames.len() >= QUEUE_LEN {
+            self.drops += 1;
+            return None;
+        }
+        queue.frames.push_back(frame);
+        if queue.frames.len() == 1 { queue.wake.clone() } else { None }
     }
 
     fn slot(&mut self, port: usize, queue: usize) -> Option<&mut Option<Queue>> {

@@ -34,6 +34,17 @@ impl Runtime {
             .unwrap_or(Err(Errno::ENXIO))
     }
 
+    /// Returns when every netisr has ended the message that it was dispatching:
+    /// a change that changes nothing, with its synchronisation.
+    pub fn barrier(&self) {
+        domsg(&self.proc_, &self.machine.port0, Netmsg0::Barrier);
+    }
+
+    /// The machine, for whoever looks at its counters.
+    pub fn machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
     /// `netisr_ncpus`
     pub fn ncpus(&self) -> usize {
         self.machine.ncpus()

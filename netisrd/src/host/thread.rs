@@ -6,7 +6,6 @@ use crate::machine::{Ctx, Machine, PerCpu};
 use crate::net::netisr::{self, Flow, Netmsg0};
 use compat::net::netisr::PortSync;
 use compat::qsbr::{Netisr, Netisr0, Seed};
-use compat::sys::msgport::Priority;
 use compat::sys::time::Time;
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -36,13 +35,6 @@ impl NetisrToken {
         match self {
             NetisrToken::Zero(n0) => n0,
             NetisrToken::Other(n) => n,
-        }
-    }
-
-    fn quiescent(&mut self) {
-        match self {
-            NetisrToken::Zero(n0) => n0.quiescent(),
-            NetisrToken::Other(n) => n.quiescent(),
         }
     }
 
@@ -147,7 +139,7 @@ impl NetisrThread {
                 let in_memory = |q: &&mut Queue| q.rx.poll_fd().is_none();
                 self.queues.iter_mut().flatten().filter(in_memory).for_each(|q| q.ready = true);
             }
-            self.receive(&mut token)?;
+            self.receive(&token)?;
         }
     }
 
@@ -167,7 +159,7 @@ impl NetisrThread {
     }
 
     /// Takes up to [`RX_BUDGET`] frames from each queue that may have some.
-    fn receive(&mut self, token: &mut NetisrToken) -> io::Result<()> {
+    fn receive(&mut self, token: &NetisrToken) -> io::Result<()> {
         for slot in &mut self.queues {
             let Some(q) = slot.as_mut().filter(|q| q.ready) else { continue };
             let cx = Ctx { m: &self.m, n: token.any(), cpu: &self.cpu };
@@ -175,14 +167,13 @@ impl NetisrThread {
                 Ok(n) => q.ready = n == RX_BUDGET,
                 Err(e) => {
                     tracing::warn!("interface {}: {e}", q.if_index);
-                    self.m.port0.sendmsg(Priority::Normal, Netmsg0::IfDetach(q.if_index));
+                    self.m.port0.sendmsg(Netmsg0::IfDetach(q.if_index));
                     if let Some(fd) = q.rx.poll_fd() {
                         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))?;
                     }
                     *slot = None;
                 }
             }
-            token.quiescent();
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ use compat::netinet6::in6::map_ipv6_multicast;
 use compat::netinet6::ip6::Ip6;
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
-use compat::sys::msgport::Priority;
 use compat::sys::socket::Af;
 use compat::sys::time::{Time, tvtohz_high};
 use core::fmt;
@@ -129,9 +128,9 @@ impl Kernel for CarpKernel<'_> {
         route::in_scrubprefix(self.m, self.cpu, n0, ia);
     }
 
-    fn rt_ifmsg(&self, _: &Netisr0, ifp: &Arc<Ifnet>) {
+    fn rt_ifmsg(&self, n0: &Netisr0, ifp: &Arc<Ifnet>) {
         tracing::debug!("{}: link state changed to {:?}", ifp.if_xname, ifp.link_state());
-        rtsock::rt_ifmsg(self.m, ifp);
+        rtsock::rt_ifmsg(self.m, n0, ifp);
     }
 
     fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {
@@ -139,12 +138,7 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn log(&self, level: Level, line: fmt::Arguments<'_>) {
-        match level {
-            Level::Info => tracing::info!("{line}"),
-            // What net.inet.carp.log=2 asks for is to be seen, whatever the
-            // filter says of the daemon's own debugging.
-            Level::Debug => tracing::info!("{line}"),
-        }
+        self.m.log(level, line);
     }
 }
 
@@ -157,7 +151,7 @@ pub fn softclock(m: &Machine, n0: &Netisr0) {
     loop {
         let due = own.callouts.borrow_mut().expire(now);
         let Some(c) = due else { return };
-        let id = m.port0.sendmsg(Priority::Priority, Netmsg0::CarpTimeout(c));
+        let id = m.port0.sendmsg_droppable(Netmsg0::CarpTimeout(c));
         own.inflight.borrow_mut().insert(c, id);
     }
 }
@@ -173,7 +167,13 @@ mod tests {
     #[test]
     fn a_stopped_callout_takes_its_message_with_it() {
         let clock = std::sync::Arc::new(VirtualClock::default());
-        let mut booted = Machine::boot(Config { ncpus: 1, clock: clock.clone(), seed: [0; 32], hz: 0 });
+        let mut booted = Machine::boot(Config {
+            ncpus: 1,
+            clock: clock.clone(),
+            seed: [0; 32],
+            hz: 0,
+            log: crate::machine::trace(),
+        });
         let n0 = booted.seeds.remove(0).claim0(Box::new(|| {}));
         let (m, cpu) = (booted.machine, PerCpu::default());
         let kern = CarpKernel { m: &m, cpu: &cpu };

@@ -10,7 +10,7 @@ use compat::net::route::{IFAN_ARRIVAL, IFAN_DEPARTURE};
 use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
-use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl};
+use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl, vhaddr};
 use std::sync::Arc as StdArc;
 use triomphe::Arc;
 
@@ -58,9 +58,15 @@ impl Machine {
         self.ifnets.load(n)?.get(index)
     }
 
-    /// `ifunit`: the interface of that name.
+    /// `ifunit`: the interface of that name, as users may say it: one that no
+    /// list shows is none.
     pub fn ifunit(&self, n: &Netisr, name: IfName) -> Option<IfEntry> {
-        self.ifnets.load(n)?.iter().find(|e| e.ifp.if_xname == name).cloned()
+        self.if_byname(n, name).filter(|e| !carp_vhid::is_vhid(&e.ifp)).cloned()
+    }
+
+    /// The interface of that name, whether lists show it or not.
+    pub fn if_byname<'n>(&'n self, n: &'n Netisr, name: IfName) -> Option<&'n IfEntry> {
+        self.ifnets.load(n)?.iter().find(|e| e.ifp.if_xname == name)
     }
 
     /// All interfaces, by index.
@@ -84,7 +90,7 @@ pub fn if_attach(
     attach: impl FnOnce(u16) -> IfAttach,
     softc: impl FnOnce(&mut Ctx0<'_>, &Arc<Ifnet>) -> Softc,
 ) -> Result<IfEntry, Errno> {
-    if cx.m.ifunit(cx.n0, name).is_some() {
+    if cx.m.if_byname(cx.n0, name).is_some() {
         return Err(Errno::EEXIST);
     }
     let index = free_index(cx)?;
@@ -189,14 +195,13 @@ pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), 
 pub fn if_up(cx: &mut Ctx0<'_>, entry: &IfEntry) {
     let ifp = &entry.ifp;
     ifp.set_flags(cx.n0, Iff::UP);
-    rtsock::rt_ifmsg(cx.m, ifp);
+    rtsock::rt_ifmsg(cx.m, cx.n0, ifp);
     match &entry.softc {
         Softc::Nic(_) => {
             ifp.set_flags(cx.n0, Iff::RUNNING);
             for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
                 route::in_addprefix(cx.m, cx.cpu, cx.n0, &ia);
             }
-            ctlinput(cx, ifp, true);
             cx.carp(|cx| ifaddr::parent_is_up(cx, ifp));
         }
         Softc::Carp(sc) => {
@@ -214,26 +219,20 @@ pub fn if_down(cx: &mut Ctx0<'_>, entry: &IfEntry) {
         Softc::Nic(_) => {
             cx.carp(|cx| ifaddr::parent_going_down(cx, ifp));
             ifp.clear_flags(cx.n0, Iff::UP);
-            rtsock::rt_ifmsg(cx.m, ifp);
-            ctlinput(cx, ifp, false);
+            rtsock::rt_ifmsg(cx.m, cx.n0, ifp);
             cx.carp(|cx| ifaddr::parent_is_down(cx, ifp));
             for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
                 route::in_scrubprefix(cx.m, cx.cpu, cx.n0, &ia);
             }
+            // Their heirs may back a MASTER.
+            cx.carp(|cx| vhaddr::claim_routes(cx));
         }
         Softc::Carp(sc) => {
             let sc = sc.clone();
             ifp.clear_flags(cx.n0, Iff::UP);
-            rtsock::rt_ifmsg(cx.m, ifp);
+            rtsock::rt_ifmsg(cx.m, cx.n0, ifp);
             cx.carp(|cx| ioctl::sifflags(cx, &sc));
         }
-    }
-}
-
-/// `pfctlinput(PRC_IFDOWN or PRC_IFUP)` for each address of `ifp`.
-fn ctlinput(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>, up: bool) {
-    for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
-        cx.carp(|cx| ifaddr::proto_ctlinput(cx, &ia, up));
     }
 }
 

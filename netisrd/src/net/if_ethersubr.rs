@@ -1,6 +1,7 @@
 //! `net/if_ethersubr.c`: frames in and out.
 
 use crate::machine::{Ctx, Mbuf};
+use crate::net::fate::Fate;
 use crate::net::if_::{IfEntry, Softc};
 use crate::net::netisr;
 use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
@@ -33,20 +34,20 @@ pub enum Isr {
 
 /// `ether_input_oncpu` and `ether_demux_oncpu`: whose frame it is, and for
 /// which handler. `if_carp` is loaded once, into `cif`, and only that local is
-/// used.
-pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbuf)> {
-    let ifp = &cx.m.ifentry(cx.n, if_index)?.ifp;
+/// used. A frame that goes no further has met its [`Fate`].
+pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Result<(Isr, Mbuf), Fate> {
+    let ifp = &cx.m.ifentry(cx.n, if_index).ok_or(Fate::NoInterface)?.ifp;
     let Some(eh) = EtherHeader::parse(frame) else {
         ifp.stats.ierrors.add(1);
-        return None;
+        return Err(Fate::Short);
     };
     if !ifp.is_up_and_running() {
         ifp.stats.iqdrops.add(1);
-        return None;
+        return Err(Fate::Stopped);
     }
     received(ifp, &eh, frame);
     if ifp.flags().contains(Iff::MONITOR) {
-        return None;
+        return Err(Fate::Monitored);
     }
 
     let cif = ifp.if_carp.load(cx.n);
@@ -57,7 +58,7 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
         Claim::NotCarp => (ifp, false),
         Claim::OtherVhid => {
             cx.m.other_vhid.add(1);
-            return None;
+            return Err(Fate::OtherVhid);
         }
     };
     if !Arc::ptr_eq(rcvif, ifp) {
@@ -69,13 +70,13 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
     if cast == LinkCast::Unicast && !to_us {
         // Promiscuous mode brought it here; it is somebody else's.
         rcvif.stats.iqdrops.add(1);
-        return None;
+        return Err(Fate::NotForUs);
     }
     let proto_carp = is_proto_carp(&eh, frame);
     if !carp && cast != LinkCast::Unicast && proto_carp {
         // Nobody here has joined the group: CARP or VRRP of others.
         cx.m.other_vhid.add(1);
-        return None;
+        return Err(Fate::OtherVhid);
     }
     let isr = match eh.ether_type {
         ETHERTYPE_ARP => Isr::Arp,
@@ -85,10 +86,10 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Option<(Isr, Mbu
         ETHERTYPE_IPV6 => Isr::Ip6,
         _ => {
             rcvif.stats.noproto.add(1);
-            return None;
+            return Err(Fate::NoProto);
         }
     };
-    Some((isr, Mbuf { data: frame.to_vec(), rcvif: rcvif.clone(), cast }))
+    Ok((isr, Mbuf { data: frame.to_vec(), rcvif: rcvif.clone(), cast }))
 }
 
 fn is_proto_carp(eh: &EtherHeader, frame: &[u8]) -> bool {

@@ -6,13 +6,14 @@ use crate::netinet::carp_vhid;
 use compat::net::if_::{IFG_ALL, IfName};
 use compat::net::if_var::IfgGroup;
 use compat::sys::errno::Errno;
-use libcarp::{Ifnet, demote};
+use libcarp::{Ifnet, demote, output};
 use triomphe::Arc;
 
 /// `if_addgroup`: the interface joins a group, which is made if there is none
 /// of that name. `EINVAL` for a name that ends in a digit, as an interface's
-/// does, `EEXIST` for one that is joined already.
-pub fn if_addgroup(cx: &Ctx0<'_>, ifp: &Ifnet, name: &str) -> Result<(), Errno> {
+/// does, `EEXIST` for one that is joined already. A MASTER that is demoted by
+/// that says so at once.
+pub fn if_addgroup(cx: &mut Ctx0<'_>, ifp: &Ifnet, name: &str) -> Result<(), Errno> {
     let name = IfName::new(name).ok_or(Errno::EINVAL)?;
     if name.as_str().ends_with(|c: char| c.is_ascii_digit()) {
         return Err(Errno::EINVAL);
@@ -27,12 +28,14 @@ pub fn if_addgroup(cx: &Ctx0<'_>, ifp: &Ifnet, name: &str) -> Result<(), Errno> 
         new
     });
     mine.borrow_mut().push(group);
+    cx.carp(|cx| output::send_ad_all(cx));
     Ok(())
 }
 
 /// `if_delgroup`: `ENOENT` for a group that the interface is not in, `EPERM`
-/// for the one that all are in. A group without members is no more.
-pub fn if_delgroup(cx: &Ctx0<'_>, ifp: &Ifnet, name: IfName) -> Result<(), Errno> {
+/// for the one that all are in. A group without members is no more, and a MASTER
+/// that was demoted by it says at once that it is not.
+pub fn if_delgroup(cx: &mut Ctx0<'_>, ifp: &Ifnet, name: IfName) -> Result<(), Errno> {
     let mine = &ifp.own(cx.n0).if_groups;
     if !mine.borrow().iter().any(|g| g.ifg_group == name) {
         return Err(Errno::ENOENT);
@@ -42,6 +45,7 @@ pub fn if_delgroup(cx: &Ctx0<'_>, ifp: &Ifnet, name: IfName) -> Result<(), Errno
     }
     mine.borrow_mut().retain(|g| g.ifg_group != name);
     forget_empty(cx);
+    cx.carp(|cx| output::send_ad_all(cx));
     Ok(())
 }
 

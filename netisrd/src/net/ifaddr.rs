@@ -15,7 +15,7 @@ use compat::sys::errno::Errno;
 use core::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use libcarp::ifaddr::{self, IfaddrEvent};
-use libcarp::{Ifaddr, Ifnet};
+use libcarp::{Ifaddr, Ifnet, vhaddr};
 use std::collections::BTreeMap;
 use triomphe::Arc;
 
@@ -68,8 +68,8 @@ fn publish(cx: &mut Ctx0<'_>) {
     drop(service_sync(cx.n0, old));
 }
 
-/// The groups that an address makes its interface join.
-fn groups_of(addr: IpAddr) -> IpAddr {
+/// The group that an address makes its interface join.
+fn group_of(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => INADDR_ALLHOSTS_GROUP.into(),
         IpAddr::V6(a) => solicited_node(a).into(),
@@ -91,8 +91,9 @@ pub fn add_address(
     if let Some(b) = broad {
         ia.set_broad(cx.n0, b);
     }
-    if_::addmulti(cx.m, cx.n0, ifp, groups_of(ia.ifa_addr));
+    if_::addmulti(cx.m, cx.n0, ifp, group_of(ia.ifa_addr));
     cx.m.own(cx.n0).ifaddrs.borrow_mut().push(ia.clone());
+    in6::review_allnodes(cx, ifp);
     if !if_::is_carp(ifp) {
         route::in_addprefix(cx.m, cx.cpu, cx.n0, &ia);
     }
@@ -124,8 +125,9 @@ pub fn announce(cx: Ctx<'_>, ifp: &Arc<Ifnet>, addr: IpAddr) {
 
 /// The address leaves every table.
 fn forget(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
-    if_::delmulti(cx.m, cx.n0, &ia.ifa_ifp, groups_of(ia.ifa_addr));
+    if_::delmulti(cx.m, cx.n0, &ia.ifa_ifp, group_of(ia.ifa_addr));
     cx.m.own(cx.n0).ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, ia));
+    in6::review_allnodes(cx, &ia.ifa_ifp);
     route::in_scrubprefix(cx.m, cx.cpu, cx.n0, ia);
     publish(cx);
 }
@@ -183,6 +185,8 @@ pub fn delete_address(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
     // A deletion is never refused.
     let _ = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Delete));
     forget(cx, ia);
+    // Whoever inherits its route may back a MASTER.
+    cx.carp(|cx| vhaddr::claim_routes(cx));
     rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
 }
 

@@ -1,5 +1,6 @@
 //! `sys/net`: network threads, interfaces, Ethernet, routes.
 
+pub mod fate;
 pub mod if_;
 pub mod if_clone;
 pub mod if_ethersubr;

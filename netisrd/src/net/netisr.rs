@@ -6,6 +6,7 @@
 use crate::dev::{Device, RxQueue};
 use crate::kern::{carp_kernel, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
+use crate::net::fate::Fate;
 use crate::net::if_ethersubr::{self, Isr};
 use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
@@ -14,10 +15,10 @@ use crate::netinet::{if_ether, ip_input};
 use crate::netinet6::{ip6_input, mld6, nd6};
 use compat::net::if_::LinkState;
 use compat::net::netisr::SyncMsg;
-use compat::qsbr::{Netisr, Netisr0};
+use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
-use compat::sys::msgport::{Priority, ReplyPort};
+use compat::sys::msgport::ReplyPort;
 use libcarp::kernel::CarpCallout;
 use zeroize::Zeroize;
 
@@ -84,6 +85,8 @@ pub enum Netmsg0 {
     IfDetach(u16),
     /// A device's link came or went.
     LinkState(u16, LinkState),
+    /// `netmsg_service_sync()` and nothing else.
+    Barrier(ReplyPort<()>),
     /// The machine halts: every MASTER bows out.
     Halt(ReplyPort<()>),
 }
@@ -97,9 +100,10 @@ pub enum Flow {
     Halt,
 }
 
-/// Dispatches one message on netisr `k`, which is quiescent after it.
+/// Dispatches one message on netisr `k`. What it loads it has let go of when
+/// this returns; a sync message says so.
 pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow {
-    let flow = match msg {
+    match msg {
         Netmsg::Sync(SyncMsg(reply)) => {
             n.quiescent();
             reply.replymsg(());
@@ -126,9 +130,7 @@ pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow 
             Flow::Continue
         }
         Netmsg::Halt => Flow::Halt,
-    };
-    n.quiescent();
-    flow
+    }
 }
 
 /// Dispatches one message on netisr0.
@@ -156,11 +158,15 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
         Netmsg0::IfDetach(index) => if_::if_detach_index(&mut cx, index),
         Netmsg0::LinkState(index, state) => if_::set_link_state(&mut cx, index, state),
+        Netmsg0::Barrier(reply) => {
+            service_sync(cx.n0, ());
+            reply.replymsg(());
+        }
         Netmsg0::Halt(reply) => {
             cx.carp(|cx| libcarp::output::bow_out_all(cx));
             if_clone::destroy_all(&mut cx);
             for port in &m.ports {
-                port.sendmsg(Priority::Normal, Netmsg::Halt);
+                port.sendmsg(Netmsg::Halt);
             }
             reply.replymsg(());
             return Flow::Halt;
@@ -189,7 +195,7 @@ fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
         match cpu_of(cx.m.ncpus(), index, q) {
             0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),
             cpu => {
-                cx.m.ports[cpu - 1].sendmsg(Priority::Normal, Netmsg::Queue(index, queue));
+                cx.m.ports[cpu - 1].sendmsg(Netmsg::Queue(index, queue));
             }
         }
     }
@@ -200,30 +206,39 @@ fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
 /// from queue to protocol. A netisr that is [`PACKETS_MAX`] packets behind gets
 /// no more; they count as input drops of their interface.
 pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
-    let Some((isr, mbuf)) = if_ethersubr::ether_input(cx, if_index, frame) else { return };
+    let fate =
+        if_ethersubr::ether_input(cx, if_index, frame).map_or_else(|fate| fate, |(isr, m)| queue(cx, isr, m));
+    cx.m.fates.count(cx.n.cpuid(), fate);
+}
+
+fn queue(cx: Ctx<'_>, isr: Isr, mbuf: Mbuf) -> Fate {
     let rcvif = mbuf.rcvif.clone();
-    let queued = match isr {
-        Isr::Arp => queue0(cx, PACKETS_MAX, Netmsg0::Arp(mbuf)),
-        Isr::Nd6 => queue0(cx, PACKETS_MAX, Netmsg0::Nd6(mbuf)),
-        Isr::Carp => queue0(cx, ADS_MAX, Netmsg0::Carp(mbuf)),
-        Isr::Ip | Isr::Ip6 => {
-            let ip6 = isr == Isr::Ip6;
-            match ip_input::ip_cpu(cx.m.ncpus(), ip6, &mbuf.data) {
-                cpu if cpu == cx.n.cpuid() => {
-                    let input = if ip6 { ip6_input::ip6_input } else { ip_input::ip_input };
-                    input(cx, mbuf);
-                    true
-                }
-                0 => queue0(cx, PACKETS_MAX, if ip6 { Netmsg0::Ip6(mbuf) } else { Netmsg0::Ip(mbuf) }),
-                cpu => {
-                    let msg = if ip6 { Netmsg::Ip6(mbuf) } else { Netmsg::Ip(mbuf) };
-                    cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, msg).is_ok()
-                }
-            }
-        }
+    let (fate, queued) = match isr {
+        Isr::Arp => (Fate::Arp, queue0(cx, PACKETS_MAX, Netmsg0::Arp(mbuf))),
+        Isr::Nd6 => (Fate::Nd6, queue0(cx, PACKETS_MAX, Netmsg0::Nd6(mbuf))),
+        Isr::Carp => (Fate::Carp, queue0(cx, ADS_MAX, Netmsg0::Carp(mbuf))),
+        Isr::Ip => (Fate::Ip, queue_ip(cx, false, mbuf)),
+        Isr::Ip6 => (Fate::Ip6, queue_ip(cx, true, mbuf)),
     };
-    if !queued {
-        rcvif.stats.iqdrops.add(1);
+    if queued {
+        return fate;
+    }
+    rcvif.stats.iqdrops.add(1);
+    Fate::QueueFull
+}
+
+fn queue_ip(cx: Ctx<'_>, ip6: bool, mbuf: Mbuf) -> bool {
+    match ip_input::ip_cpu(cx.m.ncpus(), ip6, &mbuf.data) {
+        cpu if cpu == cx.n.cpuid() => {
+            let input = if ip6 { ip6_input::ip6_input } else { ip_input::ip_input };
+            input(cx, mbuf);
+            true
+        }
+        0 => queue0(cx, PACKETS_MAX, if ip6 { Netmsg0::Ip6(mbuf) } else { Netmsg0::Ip(mbuf) }),
+        cpu => {
+            let msg = if ip6 { Netmsg::Ip6(mbuf) } else { Netmsg::Ip(mbuf) };
+            cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, msg).is_ok()
+        }
     }
 }
 

@@ -8,10 +8,10 @@ use crate::machine::{Ctx, Machine, PerCpu};
 use crate::net::if_::is_carp;
 use crate::net::netisr::Netmsg;
 use crate::net::rtsock;
+use crate::netinet::carp_vhid;
 use compat::net::if_::Iff;
 use compat::net::route::{RTM_ADD, RTM_CHANGE, RTM_DELETE};
 use compat::qsbr::Netisr0;
-use compat::sys::msgport::Priority;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use libcarp::{Ifaddr, Ifnet};
@@ -39,12 +39,11 @@ pub fn rtlookup(table: &[Route], dst: IpAddr) -> Option<&Route> {
 /// `in_addprefix`: gives `ia` its prefix route, unless some address holds it
 /// already.
 pub fn in_addprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<Ifaddr>) {
-    let holders = m.own(n0).ifaddrs.borrow();
-    if !holders.iter().any(|other| other.has_route(n0) && same_route(n0, other, ia)) {
+    let holds = |other: &Arc<Ifaddr>| other.has_route(n0) && same_route(n0, other, ia);
+    if !m.own(n0).ifaddrs.borrow().iter().any(holds) {
         ia.set_route(n0, true);
+        publish(m, cpu, n0);
     }
-    drop(holders);
-    publish(m, cpu, n0);
 }
 
 /// `in_scrubprefix`, and `rtinit(RTM_DELETE)`: `ia` leaves its prefix route to
@@ -56,8 +55,8 @@ pub fn in_scrubprefix(m: &Machine, cpu: &PerCpu, n0: &Netisr0, ia: &Arc<Ifaddr>)
         if let Some(heir) = heir {
             heir.set_route(n0, true);
         }
+        publish(m, cpu, n0);
     }
-    publish(m, cpu, n0);
 }
 
 /// Whether both would hold the same route: a link-local prefix is another one
@@ -88,24 +87,28 @@ fn publish(m: &Machine, cpu: &PerCpu, n0: &Netisr0) {
     routes.sort_by_key(|r| core::cmp::Reverse(r.net.prefix_len()));
     let table: RouteTable = routes.into();
     let before = cpu.routes.replace(table.clone());
-    tell(m, &before, &table);
+    tell(m, n0, &before, &table);
     for port in &m.ports {
-        port.sendmsg(Priority::Normal, Netmsg::Routes(table.clone()));
+        port.sendmsg(Netmsg::Routes(table.clone()));
     }
 }
 
 /// Tells whoever listens what has changed.
-fn tell(m: &Machine, before: &[Route], after: &[Route]) {
+fn tell(m: &Machine, n0: &Netisr0, before: &[Route], after: &[Route]) {
     // A link-local prefix has a route for each link.
     let scoped = |r: &Route| matches!(r.src, IpAddr::V6(a) if a.is_unicast_link_local());
+    let elsewhere = |a: &Route, b: &Route| {
+        let shown = |r: &Route| carp_vhid::shown(m, n0, &r.ifp).0.if_index;
+        shown(a) != shown(b)
+    };
     let same = |a: &Route, b: &Route| a.net == b.net && (!scoped(a) || Arc::ptr_eq(&a.ifp, &b.ifp));
     for old in before.iter().filter(|old| !after.iter().any(|new| same(old, new))) {
-        rtsock::rt_rtmsg(m, old, RTM_DELETE);
+        rtsock::rt_rtmsg(m, n0, old, RTM_DELETE);
     }
     for new in after {
         match before.iter().find(|old| same(old, new)) {
-            None => rtsock::rt_rtmsg(m, new, RTM_ADD),
-            Some(old) if !Arc::ptr_eq(&old.ifp, &new.ifp) => rtsock::rt_rtmsg(m, new, RTM_CHANGE),
+            None => rtsock::rt_rtmsg(m, n0, new, RTM_ADD),
+            Some(old) if elsewhere(old, new) => rtsock::rt_rtmsg(m, n0, new, RTM_CHANGE),
             Some(_) => {}
         }
     }

@@ -67,7 +67,7 @@ pub fn table(cx: &Ctx0<'_>, first: u32) -> Vec<u8> {
     let routes = cx.cpu.routes.borrow().clone();
     for route in routes.iter().skip(first as usize) {
         let before = out.len();
-        push_route(&mut out, route, RTM_GET);
+        push_route(&mut out, carp_vhid::shown(cx.m, cx.n0, &route.ifp).0, route, RTM_GET);
         if out.len() > PAGE {
             out.truncate(before);
             break;

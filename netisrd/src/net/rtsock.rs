@@ -11,6 +11,7 @@
 
 use crate::machine::Machine;
 use crate::net::route::Route;
+use crate::netinet::carp_vhid;
 use compat::net::if_::{IfData, IfMsghdr, IfaMsghdr};
 use compat::net::if_dl::SockAddrDl;
 use compat::net::route::*;
@@ -123,16 +124,18 @@ fn rt_dispatch(m: &Machine, make: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// `rt_ifmsg`: flags or link state of `ifp` have changed.
-pub fn rt_ifmsg(m: &Machine, ifp: &Ifnet) {
+/// `rt_ifmsg`: flags or link state of `ifp` have changed. The state of a vhid
+/// of FreeBSD's model is told as its interface's, with the vhid.
+pub fn rt_ifmsg(m: &Machine, n0: &Netisr0, ifp: &TArc<Ifnet>) {
     rt_dispatch(m, |out| {
+        let (of, vhid) = carp_vhid::shown(m, n0, ifp);
         let mut hdr = IfMsghdr::new_zeroed();
         hdr.ifm_msglen = size_of::<IfMsghdr>() as u16;
         hdr.ifm_version = RTM_VERSION;
         hdr.ifm_type = RTM_IFINFO;
-        hdr.ifm_index = ifp.if_index;
-        hdr.ifm_flags = ifp.flags().bits() as i32;
-        hdr.ifm_data = if_data(ifp);
+        hdr.ifm_index = of.if_index;
+        hdr.ifm_flags = of.flags().bits() as i32;
+        hdr.ifm_data = IfData { ifi_vhid: vhid, ..if_data(ifp) };
         out.extend_from_slice(hdr.as_bytes());
     });
 }
@@ -152,12 +155,15 @@ pub fn rt_ifannouncemsg(m: &Machine, ifp: &Ifnet, what: u16) {
 
 /// `rt_newaddrmsg`: an address came (`RTM_NEWADDR`) or went.
 pub fn rt_newaddrmsg(m: &Machine, n0: &Netisr0, ia: &TArc<Ifaddr>, rtm_type: u8) {
-    rt_dispatch(m, |out| push_ifa(out, n0, ia, rtm_type, ia.ifa_ifp.if_index, 0));
+    rt_dispatch(m, |out| {
+        let (of, vhid) = carp_vhid::shown(m, n0, &ia.ifa_ifp);
+        push_ifa(out, n0, ia, rtm_type, of.if_index, vhid);
+    });
 }
 
 /// `rt_rtmsg`: a route came, went, or leads elsewhere.
-pub fn rt_rtmsg(m: &Machine, route: &Route, rtm_type: u8) {
-    rt_dispatch(m, |out| push_route(out, route, rtm_type));
+pub fn rt_rtmsg(m: &Machine, n0: &Netisr0, route: &Route, rtm_type: u8) {
+    rt_dispatch(m, |out| push_route(out, carp_vhid::shown(m, n0, &route.ifp).0, route, rtm_type));
 }
 
 /// One `ifa_msghdr`, of the interface with that index, or of a vhid of it.
@@ -188,17 +194,18 @@ pub(crate) fn push_ifa(
     out.extend_from_slice(&body);
 }
 
-/// One `rt_msghdr` with destination, link and netmask.
-pub(crate) fn push_route(out: &mut Vec<u8>, route: &Route, rtm_type: u8) {
+/// One `rt_msghdr` with destination, link and netmask, of a route that leaves
+/// by `ifp`, as others know it.
+pub(crate) fn push_route(out: &mut Vec<u8>, ifp: &Ifnet, route: &Route, rtm_type: u8) {
     let mut body = Vec::new();
-    push_addr(&mut body, route.net.addr(), u32::from(route.ifp.if_index));
-    push_link(&mut body, &route.ifp);
+    push_addr(&mut body, route.net.addr(), u32::from(ifp.if_index));
+    push_link(&mut body, ifp);
     push_addr(&mut body, route.net.netmask(), 0);
     let hdr = RtMsghdr {
         rtm_msglen: (size_of::<RtMsghdr>() + body.len()) as u16,
         rtm_version: RTM_VERSION,
         rtm_type,
-        rtm_index: route.ifp.if_index,
+        rtm_index: ifp.if_index,
         rtm_flags: RTF_UP | RTF_CLONING,
         rtm_addrs: RTA_DST | RTA_GATEWAY | RTA_NETMASK,
         ..RtMsghdr::default()

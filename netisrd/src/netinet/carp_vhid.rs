@@ -5,10 +5,11 @@
 //! name. It is called `VHID@IFNAME`, as FreeBSD's log calls it, shows up on no
 //! list, and goes with its last address.
 
-use crate::machine::Ctx0;
+use crate::machine::{Ctx0, Machine};
 use crate::net::if_::{self, IfEntry, Softc};
 use crate::net::{if_clone, ifaddr};
 use compat::net::if_::{IFT_CARP, IfName};
+use compat::qsbr::Netisr;
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
 use ipnet::IpNet;
@@ -19,7 +20,20 @@ use triomphe::Arc;
 
 /// Whether an interface is such a vhid.
 pub fn is_vhid(ifp: &Ifnet) -> bool {
-    ifp.if_type == IFT_CARP && ifp.if_xname.as_str().contains('@')
+    parse(ifp).is_some()
+}
+
+/// The number and the interface of a name that [`name_of`] made.
+fn parse(ifp: &Ifnet) -> Option<(u8, IfName)> {
+    let (vhid, ifname) = ifp.if_xname.as_str().split_once('@').filter(|_| ifp.if_type == IFT_CARP)?;
+    Some((vhid.parse().ok()?, IfName::new(ifname)?))
+}
+
+/// `ifp` as others are told of it: a vhid is its interface and a number, any
+/// other interface is itself and 0.
+pub fn shown<'n>(m: &'n Machine, n: &'n Netisr, ifp: &'n Arc<Ifnet>) -> (&'n Arc<Ifnet>, u8) {
+    let found = parse(ifp).and_then(|(vhid, ifname)| Some((&m.if_byname(n, ifname)?.ifp, vhid)));
+    found.unwrap_or((ifp, 0))
 }
 
 /// `EINVAL` for what is no vhid, `ENAMETOOLONG` where the interface's name
@@ -31,7 +45,7 @@ fn name_of(entry: &IfEntry, vhid: i32) -> Result<IfName, Errno> {
 
 /// The vhid of an interface. `ENOENT` if it has no such one.
 pub fn find(cx: &Ctx0<'_>, entry: &IfEntry, vhid: i32) -> Result<(IfEntry, Arc<CarpSoftc>), Errno> {
-    let found = cx.m.ifunit(cx.n0, name_of(entry, vhid)?).ok_or(Errno::ENOENT)?;
+    let found = cx.m.if_byname(cx.n0, name_of(entry, vhid)?).ok_or(Errno::ENOENT)?;
     match &found.softc {
         Softc::Carp(sc) => Ok((found.clone(), sc.clone())),
         Softc::Nic(_) => Err(Errno::ENOENT),
@@ -40,11 +54,10 @@ pub fn find(cx: &Ctx0<'_>, entry: &IfEntry, vhid: i32) -> Result<(IfEntry, Arc<C
 
 /// All vhids of an interface, ascending.
 pub fn all(cx: &Ctx0<'_>, ifp: &Ifnet) -> Vec<(IfEntry, Arc<CarpSoftc>)> {
-    let suffix = format!("@{}", ifp.if_xname);
     let mut all = Vec::new();
     for e in cx.m.if_entries(cx.n0) {
         if let Softc::Carp(sc) = &e.softc
-            && e.ifp.if_xname.as_str().ends_with(&suffix)
+            && parse(&e.ifp).is_some_and(|(_, of)| of == ifp.if_xname)
         {
             all.push((e.clone(), sc.clone()));
         }

@@ -21,6 +21,8 @@ pub struct Ip6Stats {
     pub badvers: Counter,
     /// `ip6s_badscope`: addresses that no packet can have.
     pub badscope: Counter,
+    /// `icp6s_checksum`, of neighbour discovery.
+    pub badsum: Counter,
     /// `ip6s_cantforward`: not ours.
     pub cantforward: Counter,
     /// Of a protocol, or with a header, that the machine does not speak.

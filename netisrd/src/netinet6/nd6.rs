@@ -25,11 +25,12 @@ pub fn input(cx: &mut Ctx0<'_>, m: &Mbuf) {
     let packet = m.data.get(ETHER_HDR_LEN..).unwrap_or(&[]);
     let Some(ip6) = cx.m.ip6stat.header(packet) else { return };
     if ip6.nxt == IPPROTO_HOPOPTS {
+        cx.m.ip6stat.delivered.add(1);
         return mld6::input(cx, &m.rcvif, &ip6, packet);
     }
     let icmp6 = ip6.payload(packet);
     if !cksum_ok(&ip6, icmp6) {
-        return;
+        return cx.m.ip6stat.badsum.add(1);
     }
     cx.m.ip6stat.delivered.add(1);
     match Nd::parse(&ip6, icmp6) {

@@ -9,15 +9,11 @@ use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
 use ifconfig_carp::{CallError, Syscalls, ifconfig, sysctl};
 use netisrd::dev::lan::Lan;
-use netisrd::dev::{RxQueue, Waker};
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::runtime::Runtime;
-use netisrd::machine::Config;
+use netisrd::machine::{Config, Log};
 use netisrd::net::netisr::Cred;
-use std::cell::RefCell;
 use std::ffi::OsString;
-use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -39,21 +35,9 @@ pub struct Memory {
 
 struct Machine {
     runtime: Runtime,
-    life: Arc<Life>,
-    port: usize,
-}
-
-/// Whose log a thread writes to.
-struct Life {
-    who: Who,
-    journal: Arc<Journal>,
     /// A dead machine says nothing more.
-    alive: AtomicBool,
-}
-
-thread_local! {
-    /// The machine that this thread is a netisr of.
-    static MACHINE: RefCell<Option<Arc<Life>>> = const { RefCell::new(None) };
+    alive: Arc<AtomicBool>,
+    port: usize,
 }
 
 impl Memory {
@@ -71,7 +55,6 @@ impl Memory {
             sink.lock().unwrap_or_else(PoisonError::into_inner).push((frame, port));
         }));
         let client = Client::attach(&lan).map_err(|e| format!("the client: {e}"))?;
-        log_to_journals();
         let (journal, ports, machines) = (Arc::new(Journal::default()), vec![None], [None, None]);
         Ok(Memory { lan, journal, frames, ports, machines, client })
     }
@@ -92,19 +75,23 @@ impl World for Memory {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|e| e.to_string())?;
         let clock = Arc::new(MonotonicClock::start());
-        let runtime = Runtime::start(Config { ncpus: NCPUS, clock, seed, hz: 0 });
+        let alive = Arc::new(AtomicBool::new(true));
+        let (journal, speaks) = (Arc::clone(&self.journal), Arc::clone(&alive));
+        let log: Log = Box::new(move |_, line| {
+            if speaks.load(Ordering::SeqCst) {
+                journal.line(who, Instant::now(), &line.to_string());
+            }
+        });
+        let runtime = Runtime::start(Config { ncpus: NCPUS, clock, seed, hz: 0, log });
         let runtime = runtime.map_err(|e| format!("{name}: {e}"))?;
         let ifname = IfName::new(card).ok_or("a bad interface name")?;
         let port = self.ports.len();
         let mac = [2, 0, 0, 0, port as u8, who.index() as u8];
-        let mut device = self.lan.attach(ifname, mac, NCPUS);
+        let device = self.lan.attach(ifname, mac, NCPUS);
         self.ports.push(Some(who));
-        let life = Arc::new(Life { who, journal: Arc::clone(&self.journal), alive: AtomicBool::new(true) });
-        let named = |inner| Box::new(Named { inner, life: Arc::clone(&life) }) as Box<dyn RxQueue>;
-        device.rx = device.rx.into_iter().map(named).collect();
         self.journal.booted(who);
         runtime.attach(device).map_err(|e| format!("{name}: {card}: {e}"))?;
-        self.machines[who.index()] = Some(Machine { runtime, life, port });
+        self.machines[who.index()] = Some(Machine { runtime, alive, port });
         Ok(())
     }
 
@@ -129,7 +116,7 @@ impl World for Memory {
         println!("-- {}'s cable is cut, then the machine is dropped: what SIGKILL is here", who.name());
         self.journal.killed(who, Instant::now());
         self.lan.set_port_link(machine.port, false);
-        machine.life.alive.store(false, Ordering::SeqCst);
+        machine.alive.store(false, Ordering::SeqCst);
         // it bows out, but nobody hears it
         machine.runtime.halt();
         Ok(())
@@ -165,50 +152,5 @@ struct InProcess<'a>(&'a Runtime);
 impl Syscalls for InProcess<'_> {
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
         Ok(self.0.syscall(Cred { privileged: true }, request.clone()))
-    }
-}
-
-/// A receive queue that tells its netisr's thread whose it is: every machine's
-/// threads are in this process, and their log lines do not say.
-struct Named {
-    inner: Box<dyn RxQueue>,
-    life: Arc<Life>,
-}
-
-impl RxQueue for Named {
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.poll_fd()
-    }
-
-    fn set_waker(&mut self, wake: Waker) {
-        MACHINE.set(Some(Arc::clone(&self.life)));
-        self.inner.set_waker(wake);
-    }
-
-    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        self.inner.receive(budget, input)
-    }
-}
-
-/// Log lines go to the journal of the machine whose thread writes them.
-fn log_to_journals() {
-    let lines = tracing_subscriber::fmt().without_time().with_level(false).with_target(false);
-    lines.with_ansi(false).with_writer(|| Line).init();
-}
-
-struct Line;
-
-impl Write for Line {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        MACHINE.with_borrow(|life| {
-            if let Some(life) = life.as_ref().filter(|l| l.alive.load(Ordering::SeqCst)) {
-                life.journal.line(life.who, Instant::now(), String::from_utf8_lossy(line).trim());
-            }
-        });
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -20,6 +20,8 @@ use std::time::Duration;
 const INSIDE: &str = "NETISRD_LAB_INSIDE";
 /// What the inner process says when its test has run to its end.
 const FINISHED: &str = "lab: finished ";
+/// What is not tested here, by its beginning.
+const SKIPPED: &str = "skipped: ";
 /// Only a bound against a laboratory that hangs; every single wait has its own.
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -61,10 +63,13 @@ impl Needs {
             tun.map_err(|e| format!("/dev/net/tun cannot be opened: {e}"))?;
         }
         let base = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        // With other users beside root, if there is a way to have them.
+        let users = ["--user", "--map-root-user", "--map-auto"];
         let user = ["--user", "--map-root-user"];
         let mut why = String::from("no program unshare in PATH");
         let as_root = nix::unistd::geteuid().is_root().then(|| base.to_vec());
-        for flags in as_root.into_iter().chain([[&user[..], &base[..]].concat()]) {
+        let as_user = [[&users[..], &base[..]].concat(), [&user[..], &base[..]].concat()];
+        for flags in as_root.into_iter().chain(as_user) {
             match Command::new("unshare").args(&flags).arg("true").stdin(Stdio::null()).output() {
                 Ok(out) if out.status.success() => return Ok(flags),
                 Ok(out) => why = String::from_utf8_lossy(&out.stderr).trim().to_owned(),
@@ -113,8 +118,12 @@ pub fn run<F: FnOnce(&Lab)>(needs: Needs, body: F) {
 /// Under CI, which must not skip.
 pub fn skip(reason: &str) {
     assert!(!in_ci(), "CI must not skip, but {reason}");
-    // Not by a macro of printing: libtest would keep it to itself.
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    say(&format!("{SKIPPED}{reason}"));
+}
+
+/// Not by a macro of printing: libtest would keep it to itself.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// libtest names a test's thread after it, unless it runs tests on the main
@@ -150,7 +159,8 @@ fn outside(name: &str, flags: &[&str]) {
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
         finished |= line.contains(&format!("{FINISHED}{name}"));
-        println!("{line}");
+        // What a laboratory leaves out is for everyone to know.
+        if line.starts_with(SKIPPED) { say(&line) } else { println!("{line}") }
     }
     let status = child.wait().unwrap();
     drop(lifeline);

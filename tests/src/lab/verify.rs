@@ -1,7 +1,7 @@
 //! What somebody else's decoder finds wrong in a capture.
 
 use super::proc::Said;
-use super::run::find_program;
+use super::run::{find_program, skip};
 use super::wire::write_pcap;
 use super::{Frame, command};
 use std::path::Path;
@@ -13,13 +13,14 @@ const BAD: &str = "_ws.malformed || _ws.expert.severity == 8388608 || ip.checksu
     || udp.checksum.status == 0";
 
 /// `tshark`'s words on each frame that it finds fault with, one line a frame.
-/// `None` where there is no `tshark`.
+/// Where there is no `tshark` that is said, as of a laboratory that cannot run,
+/// and there is nothing to tell.
 ///
 /// # Panics
-/// If it fails.
+/// If it fails; under CI, if it is missing.
 pub fn faults(frames: &[Frame], dir: &Path, name: &str) -> Option<String> {
     if find_program("tshark").is_none() {
-        println!("not read by tshark: {name}");
+        skip(&format!("no program tshark in PATH: nobody has read the capture of {name}"));
         return None;
     }
     let path = dir.join(format!("{name}.verify.pcap"));
