@@ -35,11 +35,12 @@ bench:
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
 
+# QUICK=1 tries every part and writes nothing.
 bench-lockless:
 	@scripts/need libpcap-dev
 	@scripts/need --optional valgrind
 	$(CARGO) build --release --package benches
-	target/release/bench --only read,change,forward --out docs/benchmarks.md
+	target/release/bench --only read,change,forward $(if $(QUICK),--quick,--out docs/benchmarks.md)
 
 coverage:
 	@scripts/need libpcap-dev
