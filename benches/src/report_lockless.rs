@@ -21,11 +21,11 @@ const MOVED: f64 = 1.10;
 const READ_HOW: &str = "\
 64 pointers, each to a value in a cache line of its own. Latency: the value says which pointer is next, so a
 read waits for the one before. Throughput: one pointer after the other. A reader does what its way asks for
-at each read, and ours is quiescent after each 64, which is in its figures. Nanoseconds of the reader's own
-CPU time a read, by criterion, median of passes that go through all ways in turn; a wait for a lock is not
-in it. `w`: a writer changes one pointer after the other as fast as its way lets it, with an allocation for
-each value; ours waits for all readers at each change. A plain pointer's old values are never freed.
-Instructions by callgrind.";
+at each read, and ours looks after each 64 whether it is to be quiescent, which is in its figures.
+Nanoseconds of the reader's own CPU time a read, by criterion, median of passes that go through all ways in
+turn; a wait for a lock is not in it. `w`: a writer changes one pointer after the other as fast as its way
+lets it, with an allocation for each value; ours waits for all readers at each change. A plain pointer's old
+values are never freed. Instructions by callgrind.";
 
 const CHANGE_HOW: &str = "\
 A machine whose netisr0 is the measuring thread and whose others are netisrd's threads. A change: the last of

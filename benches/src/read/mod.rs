@@ -36,7 +36,7 @@ use std::time::Duration;
 /// How many pointers.
 const CELLS: usize = 64;
 /// Reads between two turns of a reader: as many frames as a netisr takes from
-/// a queue before it is quiescent.
+/// a queue before it looks at its messages.
 const BATCH: usize = 64;
 /// Reads of one iteration of criterion's: more than it takes to start a reader.
 const READS: u64 = 1 << 16;

@@ -91,12 +91,13 @@ impl Reader for OurReader<'_> {
         self.cells[at].load(&self.netisr).map_or(0, |v| v.next)
     }
 
-    /// What a netisr does after a batch, and its answer if one is asked for.
+    /// What a netisr does between two batches: it looks whether there is a
+    /// message, and is quiescent if that is a synchronisation's.
     #[inline]
     fn turn(&mut self) {
         let asked = self.answers.rounds.asked.load(Ordering::Acquire);
-        self.netisr.quiescent();
         if asked != self.answers.last {
+            self.netisr.quiescent();
             self.answers.last = asked;
             self.answers.mine.store(asked, Ordering::Release);
         }
