@@ -37,6 +37,20 @@ pub fn destroyed(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     own.by_index.borrow_mut().remove(&sc.sc_if.if_index);
 }
 
+/// The machine is gone from one moment to the next. Nothing is said, but an
+/// interface and the softcs on its list hold each other: without a list
+/// nothing holds itself.
+pub fn crash(cx: &mut Cx<'_>) {
+    for sc in cx.carp.softcs(cx.n0) {
+        if let Some(ifp) = sc.carpdev(cx.n0).cloned() {
+            carp_if::remove(cx, &ifp, &sc);
+        }
+        let own = sc.own(cx.n0);
+        *own.lost_parent.borrow_mut() = None;
+        *own.bound.borrow_mut() = None;
+    }
+}
+
 /// `carp_detach`: stops, leaves the group, and lets go of the parent. With
 /// `all`, every virtual address becomes inactive too.
 #[doc(alias = "carp_detach")]

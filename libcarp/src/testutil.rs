@@ -200,6 +200,12 @@ impl Kernel for FakeKernel {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.cx(clone::crash);
+    }
+}
+
 /// A machine of one netisr with CARP in it.
 pub struct World {
     pub brand: Brand,

@@ -18,6 +18,7 @@
 pub mod dev;
 pub mod host;
 pub mod kern;
+pub mod lab;
 pub mod machine;
 pub mod net;
 pub mod netinet;

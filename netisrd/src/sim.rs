@@ -9,7 +9,7 @@
 use crate::dev::lan::Lan;
 use crate::dev::{Device, RxQueue};
 use crate::kern::carp_kernel::softclock;
-use crate::machine::{self, Booted, Config, Ctx, Log, Machine, PerCpu};
+use crate::machine::{self, Booted, Config, Ctx, Ctx0, Log, Machine, PerCpu};
 use crate::net::netisr::{self, Cred, Flow, Netmsg0};
 use crate::net::rtsock::Listener;
 use compat::net::if_::LinkState;
@@ -413,6 +413,15 @@ impl Host {
         Host { id, m, clock, ready, n0, cpu0, others, queues: Vec::new(), netisrs, due: None, paused: None }
     }
 
+    /// What is under way is lost, and no word is said.
+    fn crash(&mut self) {
+        while self.m.port0.getport().is_some() {}
+        for port in &self.m.ports {
+            while port.getport().is_some() {}
+        }
+        Ctx0 { m: &self.m, n0: &mut self.n0, cpu: &self.cpu0 }.carp(libcarp::clone::crash);
+    }
+
     /// Whether there was something to do. Whoever worked may have more to do.
     fn take(&mut self, what: What) -> bool {
         let worked = match what {
@@ -472,6 +481,15 @@ impl Host {
 impl Sleeper {
     fn new(ready: &Arc<Ready>, machine: usize, what: What) -> Sleeper {
         Sleeper { ready: ready.clone(), machine, what, queued: Arc::default() }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // After a panic nobody can say what still stands.
+        if !std::thread::panicking() {
+            self.crash();
+        }
     }
 }
 

@@ -79,7 +79,7 @@ fn a_vhid_of_an_interface_is_a_carp_interface_that_no_list_shows() {
     }
     assert_eq!((interfaces, owners), (1, vec![0, 1, 1]));
     let members = IfGroupReq { ifgr_len: 1024, ..IfGroupReq::new(name("carp")) };
-    assert_eq!(lab.ok(a, Request::ioctl(SIOCGIFGMEMB, &members)).data, []);
+    assert_eq!(lab.ok(a, Request::ioctl(SIOCGIFGMEMB, &members)).data, [0; 0]);
 
     // Taken over, and given up with the last address.
     lab.world.halt(a);
@@ -165,6 +165,6 @@ fn the_vhids_go_with_their_interface_and_stop_with_it() {
     assert!(IfReq::read_from_bytes(&r.arg).unwrap().flags().contains(Iff::PROMISC));
     lab.world.detach(a, 1);
     lab.world.run_for(SEC);
-    assert_eq!(lab.ok(a, Request::sysctl("net.route.iflist.0", &[])).data, []);
+    assert_eq!(lab.ok(a, Request::sysctl("net.route.iflist.0", &[])).data, [0; 0]);
     assert_eq!(lab.int(a, "net.inet.carp.suppress_preempt"), 0);
 }

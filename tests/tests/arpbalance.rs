@@ -112,7 +112,7 @@ impl Stage<'_> {
             .flat_map(|n| self.said[n].since(marks[n]).into_iter().map(move |f| (n, f)))
             .filter(|(_, f)| is_answer(f))
             .collect();
-        assert_eq!(answers.len(), CLIENTS.into(), "one answer to each client");
+        assert_eq!(answers.len(), usize::from(CLIENTS), "one answer to each client");
         let mut told = BTreeMap::new();
         for (who, f) in &answers {
             let (to, mac) = (q.told)(f).unwrap();

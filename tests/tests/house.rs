@@ -92,7 +92,7 @@ fn unsafe_is_in_two_places_and_a_bench() {
 #[test]
 fn nothing_is_global() {
     for file in sources(&root()) {
-        if file.starts_with(root().join("tests")) || file.ends_with("tests.rs") {
+        if file.components().any(|c| c.as_os_str() == "tests") || file.ends_with("tests.rs") {
             continue;
         }
         for line in read(&file).lines() {

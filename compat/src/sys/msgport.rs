@@ -1,5 +1,7 @@
 //! `sys/msgport.h`: LWKT message ports. A port belongs to one thread, which
-//! takes messages from it in order, droppable ones first; any thread may send.
+//! takes messages from it; any thread may send. Of one kind they come in order;
+//! droppable ones go first, and packets last: a wire can send any number of
+//! them, and whoever waits for an answer must not wait for a flood.
 //!
 //! ```text
 //! sender                                  owner
@@ -36,6 +38,7 @@ struct Port<M> {
     /// How many there are, so that the owner need not lock to find none.
     ndroppable: AtomicUsize,
     queue: ConcurrentQueue<M>,
+    packets: ConcurrentQueue<M>,
     /// The owner was woken, or will look again before it sleeps.
     pending: AtomicBool,
     wake: OnceLock<Wake>,
@@ -56,6 +59,7 @@ impl<M> Default for MsgPort<M> {
             droppable: Mutex::new(Droppable { queue: VecDeque::new(), seq: 0 }),
             ndroppable: AtomicUsize::new(0),
             queue: ConcurrentQueue::unbounded(),
+            packets: ConcurrentQueue::unbounded(),
             pending: AtomicBool::new(false),
             wake: OnceLock::new(),
         }))
@@ -97,14 +101,16 @@ impl<M> MsgPort<M> {
         }
     }
 
-    /// Queues a message unless `limit` or more of them wait already: a wire
-    /// must not fill the memory. Gives the message back then. Of senders at the
-    /// same moment each may add one above the limit.
-    pub fn sendmsg_bounded(&self, limit: usize, msg: M) -> Result<(), M> {
-        if self.0.queue.len() >= limit {
+    /// Queues a packet, behind all other messages, unless `limit` or more of
+    /// them wait already: a wire must not fill the memory. Gives the message
+    /// back then. Of senders at the same moment each may add one above the
+    /// limit.
+    pub fn sendmsg_packet(&self, limit: usize, msg: M) -> Result<(), M> {
+        if self.0.packets.len() >= limit {
             return Err(msg);
         }
-        self.sendmsg(msg);
+        let _ = self.0.packets.push(msg);
+        self.notify();
         Ok(())
     }
 
@@ -144,12 +150,12 @@ impl<M> MsgPort<M> {
                 return Some(msg);
             }
         }
-        self.0.queue.pop().ok()
+        self.0.queue.pop().or_else(|_| self.0.packets.pop()).ok()
     }
 
     /// How many messages wait.
     pub fn len(&self) -> usize {
-        self.0.queue.len() + lock(&self.0.droppable).queue.len()
+        self.0.queue.len() + self.0.packets.len() + lock(&self.0.droppable).queue.len()
     }
 
     /// Whether none waits.
@@ -286,14 +292,16 @@ mod tests {
     }
 
     #[test]
-    fn a_bounded_port_refuses_what_is_too_much_but_never_a_plain_message() {
+    fn packets_are_refused_when_they_are_too_many_and_go_behind_all_other_messages() {
         let p = MsgPort::default();
-        assert_eq!(p.sendmsg_bounded(2, 1), Ok(()));
-        assert_eq!(p.sendmsg_bounded(2, 2), Ok(()));
-        assert_eq!(p.sendmsg_bounded(2, 3), Err(3));
+        assert_eq!(p.sendmsg_packet(2, 1), Ok(()));
+        assert_eq!(p.sendmsg_packet(2, 2), Ok(()));
+        assert_eq!(p.sendmsg_packet(2, 3), Err(3));
         p.sendmsg(4);
-        assert_eq!(p.getport(), Some(1));
-        assert_eq!(p.len(), 2);
+        p.sendmsg(5);
+        assert_eq!(p.len(), 4);
+        let got: Vec<_> = std::iter::from_fn(|| p.getport()).collect();
+        assert_eq!(got, [4, 5, 1, 2]);
     }
 
     #[test]

@@ -180,7 +180,8 @@ impl NetisrThread {
 
     fn take_new_queues(&mut self) -> io::Result<()> {
         for (if_index, mut rx) in self.cpu.new_queues.borrow_mut().drain(..) {
-            let token = Token(self.queues.len() + FIRST_QUEUE);
+            let at = free_slot(&mut self.queues);
+            let token = Token(at + FIRST_QUEUE);
             match rx.poll_fd() {
                 Some(fd) => {
                     let interest = Interest::READABLE;
@@ -195,7 +196,7 @@ impl NetisrThread {
                 }
             }
             // What came before it was polled makes no event.
-            self.queues.push(Some(Queue { if_index, rx, ready: true }));
+            self.queues[at] = Some(Queue { if_index, rx, ready: true });
         }
         Ok(())
     }
@@ -217,5 +218,30 @@ impl NetisrThread {
         }
         self.armed = deadline;
         Ok(())
+    }
+}
+
+/// A place that a dead queue has left, or one more. An event that still comes
+/// for the dead one only makes the new one look.
+fn free_slot<T>(slots: &mut Vec<Option<T>>) -> usize {
+    slots.iter().position(Option::is_none).unwrap_or_else(|| {
+        slots.push(None);
+        slots.len() - 1
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_takes_the_place_of_a_dead_one() {
+        let mut slots = Vec::new();
+        for n in 0..3 {
+            assert_eq!(free_slot(&mut slots), n);
+            slots[n] = Some(n);
+        }
+        slots[1] = None;
+        assert_eq!((free_slot(&mut slots), slots.len()), (1, 3));
     }
 }

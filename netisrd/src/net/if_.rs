@@ -2,7 +2,7 @@
 
 use crate::dev::{Device, Transmit};
 use crate::machine::{Ctx0, Machine};
-use crate::net::{if_group, ifaddr as addrs, route, rtsock};
+use crate::net::{if_group, if_llatbl, ifaddr as addrs, route, rtsock};
 use crate::netinet::carp_vhid;
 use compat::net::if_::{IFG_ALL, IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
 use compat::net::if_var::IfAttach;
@@ -112,12 +112,26 @@ pub fn if_attach(
 /// is not given out again soon, since messages about it may still be under way.
 fn free_index(cx: &Ctx0<'_>) -> Result<u16, Errno> {
     let next = &cx.m.own(cx.n0).next_index;
+    let in_use = cx.m.ifnets.load(cx.n0).map_or(0, |t| t.iter().count());
     let taken = |i: &u16| *i == 0 || cx.m.ifentry(cx.n0, *i).is_some();
-    let index = (0..=u16::MAX).map(|i| next.get().wrapping_add(i)).find(|i| !taken(i));
-    let index = index.ok_or(Errno::ENOSPC)?;
+    let round = round_of(in_use);
+    let numbers = (0..round).filter_map(|i| u16::try_from((u32::from(next.get()) + i) % round).ok());
+    let index = { numbers }.find(|i| !taken(i)).ok_or(Errno::ENOSPC)?;
     next.set(index.wrapping_add(1));
     Ok(index)
 }
+
+/// How many numbers the indexes go round in: so many that at least half of
+/// them rest, and so few that the table, which each change copies, stays small
+/// however many interfaces have come and gone. By the time that half a round
+/// has gone by, netisr0 has synchronised with everybody as many times.
+fn round_of(in_use: usize) -> u32 {
+    let wanted = (2 * in_use).next_power_of_two().clamp(MIN_ROUND, usize::from(u16::MAX) + 1);
+    wanted as u32
+}
+
+/// The least of it.
+const MIN_ROUND: usize = 256;
 
 /// `ether_ifattach` of a device, up and running, with the addresses that the
 /// host lends. Its queues stay with the caller, who gives them to netisrs.
@@ -155,6 +169,7 @@ pub fn if_detach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
             *slot = None;
         }
     });
+    if_llatbl::ifdetach(cx, ifp.if_index);
     announce(cx.m, ifp, IFAN_DEPARTURE);
 }
 
@@ -291,4 +306,14 @@ pub fn set_link_state(cx: &mut Ctx0<'_>, index: u16, state: LinkState) {
 /// Whether `ifp` is a carp interface.
 pub fn is_carp(ifp: &Ifnet) -> bool {
     ifp.if_type == IFT_CARP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_go_round_in_few_numbers_of_which_half_rest() {
+        assert_eq!([0, 1, 128, 129, 256, 40_000].map(round_of), [256, 256, 256, 512, 512, 65_536]);
+    }
 }

@@ -93,6 +93,13 @@ impl LlTable {
         self.asked.remove(&key)
     }
 
+    /// Forgets what is behind an interface, and what it was to send.
+    fn purge(&mut self, if_index: u16) {
+        self.known.retain(|(index, _), _| *index != if_index);
+        self.by_age.retain(|_, (index, _)| *index != if_index);
+        self.asked.retain(|(index, _), h| *index != if_index && h.ifp.if_index != if_index);
+    }
+
     /// Keeps the newest packet for `key`; whether to ask (again).
     fn hold(&mut self, key: Key, hold: Hold) -> bool {
         let last = self.asked.get(&key).map(|h| h.asked);
@@ -156,7 +163,7 @@ pub fn learn(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, addr: IpAddr, lladdr: LlAddr
     update_oncpu(cx.any(), update);
     for port in &cx.m.ports {
         // A netisr that is that far behind asks again when it needs to know.
-        let _ = port.sendmsg_bounded(PACKETS_MAX, Netmsg::Neighbour(update));
+        let _ = port.sendmsg_packet(PACKETS_MAX, Netmsg::Neighbour(update));
     }
 }
 
@@ -171,6 +178,22 @@ pub fn update_oncpu(cx: Ctx<'_>, u: LlUpdate) {
     {
         tracing::debug!("{}: packet held for {}: {e}", h.ifp.if_xname, u.addr);
     }
+}
+
+/// An interface has left: every netisr forgets its neighbours, before somebody
+/// else gets its index. Upstream's are routes, which `if_rtdel` takes away on
+/// every CPU. Nobody finds the interface any more, so that nothing is learned
+/// after this.
+pub fn ifdetach(cx: &Ctx0<'_>, if_index: u16) {
+    purge_oncpu(cx.any(), if_index);
+    for port in &cx.m.ports {
+        port.sendmsg(Netmsg::Purge(if_index));
+    }
+}
+
+/// One netisr's part of it.
+pub fn purge_oncpu(cx: Ctx<'_>, if_index: u16) {
+    cx.cpu.lltable.borrow_mut().purge(if_index);
 }
 
 /// Whom a question for an address concerns.
@@ -242,5 +265,36 @@ mod tests {
         }
         assert_eq!((t.known.len(), t.by_age.len()), (MAX, MAX));
         assert!(!t.known.contains_key(&(1, addr(1))));
+    }
+
+    #[test]
+    fn an_interface_that_leaves_takes_its_neighbours_and_what_waits_for_them_along() {
+        let (brand, _) = compat::qsbr::machine(1);
+        let ifp = |index| {
+            let attach = compat::net::if_var::IfAttach {
+                name: compat::net::if_::IfName::new(&format!("em{index}")).unwrap(),
+                index,
+                if_type: compat::net::if_::IFT_ETHER,
+                flags: compat::net::if_::Iff::UP,
+                mtu: 1500,
+                lladdr: [2; 6],
+                shared_with_host: false,
+            };
+            Arc::new(Ifnet::new(&brand, attach))
+        };
+        let (em1, carp7) = (ifp(1), ifp(7));
+        let mut t = LlTable::default();
+        t.learn(update(1, 0));
+        t.learn(LlUpdate { if_index: 2, ..update(2, 0) });
+        for (key, ifp) in [((1, addr(3)), &em1), ((1, addr(4)), &carp7), ((2, addr(5)), &em1)] {
+            t.hold(key, Hold { asked: Time(0), packet: vec![0], ifp: ifp.clone() });
+        }
+        t.purge(7);
+        assert!(Arc::is_unique(&carp7), "nothing that is held holds it");
+        assert_eq!((t.known.len(), t.asked.len()), (2, 2));
+        t.purge(1);
+        assert!(Arc::is_unique(&em1));
+        assert_eq!((t.known.len(), t.by_age.len(), t.asked.len()), (1, 1, 0));
+        assert!(t.lookup(2, addr(2), Time(0)).is_some());
     }
 }

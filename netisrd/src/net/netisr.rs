@@ -42,6 +42,8 @@ pub enum Netmsg {
     Ip6(Mbuf),
     /// `netmsg_inarp`: what netisr0 learned.
     Neighbour(LlUpdate),
+    /// The interface with that index has left: its neighbours are forgotten.
+    Purge(u16),
     /// The routing table has changed.
     Routes(RouteTable),
     /// A receive queue of the interface with that index: yours from now on.
@@ -119,6 +121,10 @@ pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow 
         }
         Netmsg::Neighbour(update) => {
             if_llatbl::update_oncpu(Ctx { m, n, cpu }, update);
+            Flow::Continue
+        }
+        Netmsg::Purge(index) => {
+            if_llatbl::purge_oncpu(Ctx { m, n, cpu }, index);
             Flow::Continue
         }
         Netmsg::Routes(table) => {
@@ -237,13 +243,13 @@ fn queue_ip(cx: Ctx<'_>, ip6: bool, mbuf: Mbuf) -> bool {
         0 => queue0(cx, PACKETS_MAX, if ip6 { Netmsg0::Ip6(mbuf) } else { Netmsg0::Ip(mbuf) }),
         cpu => {
             let msg = if ip6 { Netmsg::Ip6(mbuf) } else { Netmsg::Ip(mbuf) };
-            cx.m.ports[cpu - 1].sendmsg_bounded(PACKETS_MAX, msg).is_ok()
+            cx.m.ports[cpu - 1].sendmsg_packet(PACKETS_MAX, msg).is_ok()
         }
     }
 }
 
 fn queue0(cx: Ctx<'_>, limit: usize, msg: Netmsg0) -> bool {
-    cx.m.port0.sendmsg_bounded(limit, msg).is_ok()
+    cx.m.port0.sendmsg_packet(limit, msg).is_ok()
 }
 
 /// netisr0's turn: callouts that are due, then up to [`ROLLUP_LIMIT`]
@@ -260,14 +266,45 @@ pub fn run0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu) -> (Flow, bool) {
     (Flow::Continue, true)
 }
 
-/// Another netisr's turn.
+/// Another netisr's turn: up to [`ROLLUP_LIMIT`] messages. A synchronisation
+/// ends it: while netisr0 makes one change after another the next is there at
+/// once, and frames would wait for 32 of them.
 pub fn run(m: &Machine, n: &mut Netisr, cpu: &PerCpu) -> (Flow, bool) {
     let port = &m.ports[n.cpuid() - 1];
     for _ in 0..ROLLUP_LIMIT {
         let Some(msg) = port.getport() else { return (Flow::Continue, false) };
+        let sync = matches!(msg, Netmsg::Sync(_));
         if dispatch(m, n, cpu, msg) == Flow::Halt {
             return (Flow::Halt, false);
         }
+        if sync {
+            break;
+        }
     }
     (Flow::Continue, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Booted, Config, trace};
+    use compat::sys::msgport::reply_port;
+    use compat::sys::time::VirtualClock;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_synchronisation_ends_the_turn() {
+        let clock = Arc::new(VirtualClock::default());
+        let Booted { machine: m, seeds, .. } =
+            Machine::boot(Config { ncpus: 2, clock, seed: [0; 32], hz: 0, log: trace() });
+        let Some(seed) = seeds.into_iter().nth(1) else { return };
+        let (mut n, cpu) = (seed.claim(), PerCpu::default());
+        for _ in 0..2 {
+            m.ports[0].sendmsg(SyncMsg(reply_port().0).into());
+        }
+        assert_eq!((run(&m, &mut n, &cpu), m.ports[0].len()), ((Flow::Continue, true), 1));
+        m.ports[0].sendmsg(Netmsg::Halt);
+        assert_eq!((run(&m, &mut n, &cpu), m.ports[0].len()), ((Flow::Continue, true), 1));
+        assert_eq!(run(&m, &mut n, &cpu).0, Flow::Halt);
+    }
 }

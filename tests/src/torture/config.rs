@@ -1,6 +1,6 @@
 //! Changes, by the command lines that people type.
 
-use super::wire::Cable;
+use super::wire::{Cable, Pace};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
 use ifconfig_carp::{CallError, Run, Syscalls, ifconfig, sysctl};
@@ -110,6 +110,7 @@ impl Config {
 
     /// Carp interfaces come, change forty times, and go.
     pub(super) fn one_life(&mut self, runtime: &Runtime, cable: &mut Cable, beat: &AtomicU64) {
+        cable.pace(Pace::ALL[self.lives as usize % Pace::ALL.len()]);
         self.lives += 1;
         for line in BIRTH {
             self.line(runtime, line);

@@ -140,7 +140,8 @@ fn churn(
     samples
 }
 
-/// Memory is flat if the last quarter's least is not above the second's most.
+/// Memory is flat if the last quarter's least is not above the second's most: a
+/// port that has found the room for its longest burst keeps it.
 fn grows(samples: &[usize]) -> Option<String> {
     let quarter = samples.len() / 4;
     let most = samples.get(quarter..2 * quarter)?.iter().max()?;

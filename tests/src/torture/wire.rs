@@ -11,11 +11,34 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// One of so many frames is refused by the card.
 const REFUSED: u64 = 1009;
+
+/// How much the cards receive. Under a flood few changes get done, and none
+/// overtakes another by much; with less on the wire there are thousands a
+/// second.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As many frames as are asked for.
+    Flood,
+    /// A burst each millisecond.
+    Bursts,
+    /// Nothing.
+    Quiet,
+}
+
+impl Pace {
+    pub(super) const ALL: [Pace; 3] = [Pace::Flood, Pace::Bursts, Pace::Quiet];
+}
+
+/// Frames in a burst of one queue.
+const BURST: usize = 16;
+/// Between two bursts.
+const BEAT: Duration = Duration::from_millis(1);
 
 /// What the devices of one machine share.
 #[derive(Default)]
@@ -24,6 +47,15 @@ struct Shared {
     sent: AtomicU64,
     refused: AtomicU64,
     stopped: AtomicBool,
+    pace: AtomicU8,
+    /// How each queue's netisr is told of a burst.
+    wakers: Mutex<Vec<(IfName, Waker)>>,
+}
+
+impl Shared {
+    fn wake_all(&self) {
+        self.wakers.lock().expect("no waker panics").iter().for_each(|(_, wake)| wake());
+    }
 }
 
 /// All devices of one machine.
@@ -36,7 +68,21 @@ pub(super) struct Cable {
 
 impl Cable {
     pub(super) fn new(seed: u64) -> Cable {
-        Cable { shared: Arc::default(), frames: frames().into(), seed, dead: Vec::new() }
+        let shared = Arc::<Shared>::default();
+        let beat = shared.clone();
+        std::thread::spawn(move || {
+            while !beat.stopped.load(Ordering::Acquire) {
+                std::thread::park_timeout(BEAT);
+                beat.wake_all();
+            }
+        });
+        Cable { shared, frames: frames().into(), seed, dead: Vec::new() }
+    }
+
+    /// From now on so much comes in.
+    pub(super) fn pace(&self, pace: Pace) {
+        self.shared.pace.store(pace as u8, Ordering::Relaxed);
+        self.shared.wake_all();
     }
 
     /// A new card.
@@ -46,6 +92,7 @@ impl Cable {
         let rx = (0..queues).map(|q| -> Box<dyn RxQueue> {
             self.seed += 1;
             Box::new(Source {
+                name,
                 shared: self.shared.clone(),
                 frames: self.frames.clone(),
                 rng: ChaCha8Rng::seed_from_u64(self.seed + q as u64),
@@ -70,11 +117,18 @@ impl Cable {
             dead.fetch_or(it, Ordering::Relaxed);
             !it
         });
+        let mut wakers = self.shared.wakers.lock().expect("no waker panics");
+        wakers.retain(|(n, wake)| {
+            wake();
+            *n != name
+        });
     }
 
     /// No card produces anything more.
     pub(super) fn stop(&self) {
         self.shared.stopped.store(true, Ordering::Release);
+        self.shared.wake_all();
+        self.shared.wakers.lock().expect("no waker panics").clear();
     }
 
     pub(super) fn produced(&self) -> u64 {
@@ -88,6 +142,7 @@ impl Cable {
 }
 
 struct Source {
+    name: IfName,
     shared: Arc<Shared>,
     frames: Arc<[Vec<u8>]>,
     rng: ChaCha8Rng,
@@ -100,8 +155,7 @@ impl RxQueue for Source {
     }
 
     fn set_waker(&mut self, wake: Waker) {
-        // There is always something, until there is nothing more.
-        wake();
+        self.shared.wakers.lock().expect("no waker panics").push((self.name, wake));
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
@@ -111,12 +165,18 @@ impl RxQueue for Source {
         if self.shared.stopped.load(Ordering::Acquire) {
             return Ok(0);
         }
-        for _ in 0..budget {
+        let pace = self.shared.pace.load(Ordering::Relaxed);
+        let count = match pace {
+            p if p == Pace::Flood as u8 => budget,
+            p if p == Pace::Bursts as u8 => BURST.min(budget - 1),
+            _ => 0,
+        };
+        for _ in 0..count {
             let frame = &self.frames[self.rng.next_u32() as usize % self.frames.len()];
             self.shared.produced.fetch_add(1, Ordering::Release);
             input(frame);
         }
-        Ok(budget)
+        Ok(count)
     }
 }
 

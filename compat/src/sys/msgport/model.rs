@@ -93,6 +93,27 @@ fn two_senders_lose_no_wakeup() {
     });
 }
 
+/// A packet wakes as a message does, and goes behind it when both are there.
+#[test]
+fn a_packet_and_a_message_lose_no_wakeup() {
+    check(|| {
+        let (port, sleep) = port_and_sleep();
+        let sender = {
+            let port = port.clone();
+            thread::spawn(move || port.sendmsg_packet(1, 1).unwrap())
+        };
+        let other = {
+            let port = port.clone();
+            thread::spawn(move || port.sendmsg(2))
+        };
+        let mut sum = 0;
+        receive(&port, &sleep, 2, |m| sum += m);
+        assert_eq!(sum, 3);
+        sender.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
 #[test]
 fn one_sender_twice_keeps_its_order() {
     check(|| {

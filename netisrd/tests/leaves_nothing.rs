@@ -1,0 +1,36 @@
+//! A simulated machine leaves nothing behind, however it ends. One test, alone
+//! in its process: it counts what is live.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use cap::Cap;
+use common::{Lab, SEC, name};
+use std::alloc::System;
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Two machines with a virtual host and two more on the first, for ten seconds.
+fn live_after(end: fn(&mut Lab, netisrd::sim::MachineId)) -> usize {
+    let before = ALLOCATOR.allocated();
+    let mut lab = Lab::new(1);
+    let ids = [2, 3].map(|n| lab.machine(n, 2, i32::from(n)));
+    lab.addr6(ids[0], name("em2"), "2001:db8::2");
+    lab.carp(ids[0], "carp1", 2, 0, [10, 0, 0, 101]);
+    lab.carp(ids[0], "carp2", 3, 0, [10, 0, 0, 102]);
+    lab.world.run_for(10 * SEC);
+    ids.into_iter().for_each(|id| end(&mut lab, id));
+    drop(lab);
+    ALLOCATOR.allocated().saturating_sub(before)
+}
+
+#[test]
+fn a_machine_that_is_gone_leaves_nothing() {
+    // What is made once for a process.
+    live_after(|lab, id| lab.world.halt(id));
+    let halted = live_after(|lab, id| lab.world.halt(id));
+    let crashed = live_after(|lab, id| lab.world.crash(id));
+    let dropped = live_after(|_, _| ());
+    assert_eq!((halted, crashed, dropped), (0, 0, 0));
+}
