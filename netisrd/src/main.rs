@@ -18,8 +18,11 @@ use std::sync::Arc;
 
 /// One emulated DragonFly machine: CARP over taps and existing interfaces.
 #[derive(Parser)]
-#[command(name = "netisrd", version)]
+#[command(name = "netisrd", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Network threads [default: one per CPU]
     #[arg(short = 'n', value_name = "NETISRS", value_parser = clap::value_parser!(u16).range(1..=256))]
     ncpus: Option<u16>,
@@ -41,11 +44,20 @@ struct Args {
     hz: u32,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Simulate machines on LANs, in virtual time or for real
+    Lab(netisrd::lab::cli::Lab),
+}
+
 const SIGNAL: Token = Token(1);
 
 fn main() -> ExitCode {
     let args = Args::parse();
     log_to_stderr();
+    if let Some(Command::Lab(lab)) = &args.command {
+        return netisrd::lab::cli::main(lab);
+    }
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

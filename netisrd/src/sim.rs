@@ -299,16 +299,14 @@ impl World {
             if let Some(r) = waiting.poll() {
                 return Some(r);
             }
-            if !self.step() {
-                return None;
-            }
+            self.step()?;
         }
     }
 
     /// Runs until `end`.
     pub fn run_until(&mut self, end: Time) {
         loop {
-            while self.step() {}
+            while self.step().is_some() {}
             match self.next_event().filter(|t| *t <= end) {
                 Some(t) => self.advance_to(t),
                 None => return self.advance_to(end),
@@ -342,11 +340,11 @@ impl World {
         self.lans.iter().for_each(|lan| lan.arrive(now));
     }
 
-    /// One message or one frame, of whoever the scheduler picks; `false` when
-    /// nobody has anything to do now.
-    pub fn step(&mut self) -> bool {
+    /// One message or one frame, of whoever the scheduler picks, and whose it
+    /// was; `None` when nobody has anything to do now.
+    pub fn step(&mut self) -> Option<MachineId> {
         loop {
-            let Some(turn) = self.pick() else { return false };
+            let turn = self.pick()?;
             let Some(Some(host)) = self.machines.get_mut(turn.machine) else { continue };
             if let Some(parked) = &mut host.paused {
                 parked.push(turn);
@@ -358,7 +356,7 @@ impl World {
                 self.note_due(turn.machine);
             }
             if worked {
-                return true;
+                return Some(MachineId(turn.machine));
             }
         }
     }

@@ -66,3 +66,48 @@ impl<M: From<SyncMsg>> Synchronize for PortSync<M> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// An owner on a thread of its own, who sleeps as a netisr does.
+    #[test]
+    fn a_process_is_answered_whatever_packets_come() {
+        const CALLS: u32 = if cfg!(miri) { 5 } else { 500 };
+        let (_, _, process) = boot(1);
+        let port: MsgPort<Option<ReplyPort<u32>>> = MsgPort::default();
+        let (wake, woken) = std::sync::mpsc::channel();
+        port.set_wake(Box::new(move || wake.send(()).unwrap()));
+        let answered = std::thread::scope(|s| {
+            let owner = port.clone();
+            let owner = s.spawn(move || {
+                let mut answered = 0;
+                while answered < CALLS {
+                    match owner.getport() {
+                        Some(Some(reply)) => {
+                            answered += 1;
+                            reply.replymsg(answered);
+                        }
+                        Some(None) => {}
+                        None => woken.recv().unwrap(),
+                    }
+                }
+                answered
+            });
+            let packets = port.clone();
+            s.spawn(move || {
+                for _ in 0..CALLS {
+                    // A port that is full refuses it.
+                    let _ = packets.sendmsg_packet(8, None);
+                }
+            });
+            for n in 1..=CALLS {
+                assert_eq!(domsg(&process, &port, Some), Some(n));
+            }
+            owner.join().unwrap()
+        });
+        assert_eq!(answered, CALLS);
+    }
+}

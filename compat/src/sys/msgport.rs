@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! sender                                  owner
-//! p  queue.push(m)                        t  queue.pop() = None
+//! p  queue.push(m)                        t  queues.pop() = None
 //! q  if !pending.swap(true) { wake() }    u  pending.swap(false)
-//!                                         v  queue.pop() = None: sleep until woken
+//!                                         v  queues.pop() = None: sleep until woken
 //! ```
 //!
 //! No wakeup is lost: `q` and `u` are steps of one order. If `q` is the later,
@@ -109,6 +109,7 @@ impl<M> MsgPort<M> {
         if self.0.packets.len() >= limit {
             return Err(msg);
         }
+        // p
         let _ = self.0.packets.push(msg);
         self.notify();
         Ok(())

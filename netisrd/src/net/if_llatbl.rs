@@ -93,6 +93,12 @@ impl LlTable {
         self.asked.remove(&key)
     }
 
+    /// Whether nobody is known.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Forgets what is behind an interface, and what it was to send.
     fn purge(&mut self, if_index: u16) {
         self.known.retain(|(index, _), _| *index != if_index);
@@ -183,11 +189,12 @@ pub fn update_oncpu(cx: Ctx<'_>, u: LlUpdate) {
 /// An interface has left: every netisr forgets its neighbours, before somebody
 /// else gets its index. Upstream's are routes, which `if_rtdel` takes away on
 /// every CPU. Nobody finds the interface any more, so that nothing is learned
-/// after this.
+/// after this: it goes behind the neighbours that wait in a port, as a packet.
 pub fn ifdetach(cx: &Ctx0<'_>, if_index: u16) {
     purge_oncpu(cx.any(), if_index);
     for port in &cx.m.ports {
-        port.sendmsg(Netmsg::Purge(if_index));
+        // Without a limit it is always taken.
+        let _ = port.sendmsg_packet(usize::MAX, Netmsg::Purge(if_index));
     }
 }
 

@@ -307,4 +307,21 @@ mod tests {
         assert_eq!((run(&m, &mut n, &cpu), m.ports[0].len()), ((Flow::Continue, true), 1));
         assert_eq!(run(&m, &mut n, &cpu).0, Flow::Halt);
     }
+
+    #[test]
+    fn a_neighbour_that_waits_when_its_interface_leaves_is_forgotten_too() {
+        let clock = Arc::new(VirtualClock::default());
+        let Booted { machine: m, seeds, .. } =
+            Machine::boot(Config { ncpus: 2, clock, seed: [0; 32], hz: 0, log: trace() });
+        let mut seeds = seeds.into_iter();
+        let (Some(zero), Some(one)) = (seeds.next(), seeds.next()) else { return };
+        let (mut n0, cpu0) = (zero.claim0(Box::new(|| ())), PerCpu::default());
+        let (mut n, cpu) = (one.claim(), PerCpu::default());
+        let addr = core::net::IpAddr::from([10, 0, 0, 9]);
+        let update = LlUpdate { if_index: 1, addr, lladdr: [2; 6], heard: m.clock().now(), create: true };
+        assert!(m.ports[0].sendmsg_packet(PACKETS_MAX, Netmsg::Neighbour(update)).is_ok());
+        if_llatbl::ifdetach(&Ctx0 { m: &m, n0: &mut n0, cpu: &cpu0 }, 1);
+        assert_eq!(run(&m, &mut n, &cpu), (Flow::Continue, false));
+        assert!(cpu.lltable.borrow().is_empty());
+    }
 }

@@ -76,6 +76,10 @@ const DEATH: [&str; 12] = [
     "sysctl net.inet.carp.log=0",
 ];
 
+/// How much happens in one life: few enough that under a flood there are many
+/// lives too, after which memory can be compared.
+const DEEDS_IN_A_LIFE: usize = 10;
+
 /// One of so many lives loses a card.
 const CARD_DIES: u64 = 16;
 
@@ -108,14 +112,14 @@ impl Config {
         );
     }
 
-    /// Carp interfaces come, change forty times, and go.
+    /// Carp interfaces come, change some times, and go.
     pub(super) fn one_life(&mut self, runtime: &Runtime, cable: &mut Cable, beat: &AtomicU64) {
         cable.pace(Pace::ALL[self.lives as usize % Pace::ALL.len()]);
         self.lives += 1;
         for line in BIRTH {
             self.line(runtime, line);
         }
-        for _ in 0..40 {
+        for _ in 0..DEEDS_IN_A_LIFE {
             let line = DEEDS[self.rng.next_u32() as usize % DEEDS.len()];
             self.line(runtime, line);
             beat.fetch_add(1, Ordering::Relaxed);

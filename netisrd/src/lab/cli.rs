@@ -1,0 +1,103 @@
+//! `netisrd lab`: what people type.
+
+use super::journal::Keep;
+use super::record::{self, Event, What};
+use super::run::{self, Options, Outcome};
+use super::scenario::Scenario;
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Simulate machines on LANs, in virtual time or for real.
+#[derive(clap::Args)]
+pub struct Lab {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run scenarios, and say whether what they expect happens
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Scenarios
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// What every choice is made by [default: the scenario's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Netisrs of machines of which the scenario does not say
+    #[arg(short = 'n', value_name = "NETISRS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    netisrs: u16,
+
+    /// Write events.jsonl there
+    #[arg(short = 'o', long = "out", value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Does it: 0 if all went as expected, 1 if not, 2 if it could not be run.
+pub fn main(lab: &Lab) -> ExitCode {
+    let Command::Run(args) = &lab.command;
+    let mut status = 0;
+    for file in &args.files {
+        match run_file(args, file) {
+            Ok(true) => {}
+            Ok(false) => status = 1.max(status),
+            Err(e) => {
+                eprintln!("netisrd: {e}");
+                status = 2;
+            }
+        }
+    }
+    ExitCode::from(status)
+}
+
+fn run_file(args: &Run, file: &Path) -> Result<bool, Box<dyn Error>> {
+    let scenario = Scenario::read(file)?;
+    let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep: Keep::Records };
+    let outcome = run::run(&scenario, options);
+    verdict(&mut io::stdout().lock(), file, &outcome)?;
+    if let Some(dir) = &args.out {
+        // Several scenarios have a folder each.
+        let dir = match args.files.len() {
+            1 => dir.clone(),
+            _ => dir.join(file.file_stem().unwrap_or(file.as_os_str())),
+        };
+        write(&dir, &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;
+    }
+    Ok(outcome.passed)
+}
+
+/// What is said of a run.
+fn verdict(out: &mut dyn Write, file: &Path, outcome: &Outcome) -> io::Result<()> {
+    let word = if outcome.passed { "passed" } else { "FAILED" };
+    let seed = outcome.events.first().map(|e| match e.what {
+        What::Run { seed, .. } => seed,
+        _ => 0,
+    });
+    writeln!(out, "{}: {word} (seed {})", file.display(), seed.unwrap_or_default())?;
+    for Event { what, .. } in &outcome.events {
+        match what {
+            What::Expect { text, holds, seen } => {
+                let word = if *holds { "ok" } else { "NO" };
+                writeln!(out, "  {word}  {text}: {seen}")?;
+            }
+            What::Violation { text } => writeln!(out, "  NO  {text}")?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write(dir: &Path, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("events.jsonl"), record::to_jsonl(&outcome.events)?)?;
+    Ok(())
+}

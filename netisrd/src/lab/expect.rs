@@ -1,0 +1,203 @@
+//! Whether what a scenario expects was seen.
+
+use super::duration::Span;
+use super::record::{Event, State, What};
+use super::scenario::{ExpectSpec, Loss, Scenario};
+use compat::sys::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Looks at every expectation, notes what was seen and the end, and says
+/// whether all hold and nothing was wrong besides.
+pub fn judge(scenario: &Scenario, events: &mut Vec<Event>, end: Time) -> bool {
+    let mut passed = !events.iter().any(|e| matches!(e.what, What::Violation { .. }));
+    let verdicts: Vec<_> = scenario.expect.iter().map(|e| verdict(e, events, end)).collect();
+    for (text, seen) in verdicts {
+        let holds = seen.is_ok();
+        passed &= holds;
+        let seen = seen.unwrap_or_else(|seen| seen);
+        events.push(Event { at: end.0, what: What::Expect { text, holds, seen } });
+    }
+    events.push(Event { at: end.0, what: What::End { passed } });
+    passed
+}
+
+/// What is expected, and what was seen: `Ok` if it is as expected.
+fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<String, String>) {
+    let from = expect.from.map_or(Time::default(), at);
+    let until = expect.until.map_or(end, at);
+    let during = match (expect.from, expect.until) {
+        (None, None) => String::new(),
+        (from, None) => format!(" from {}", from.unwrap_or_default()),
+        (from, Some(until)) => format!(" from {} until {until}", from.unwrap_or_default()),
+    };
+    if let Some(most) = expect.two_masters_no_longer_than {
+        let lan = expect.lan.as_ref().map(|l| l.as_ref().as_str());
+        let text = format!("no two masters longer than {most}{}{during}", of_vhid(expect.vhid));
+        return (text, two_masters(events, lan, expect.vhid, from, until, most.0));
+    }
+    if let (Some(client), Some(most)) = (&expect.client, expect.ping_loss_below) {
+        let limit = match most {
+            Loss::Count(n) => n.to_string(),
+            Loss::Share(share) => format!("{} per cent", share * 100.0),
+        };
+        let text = format!("{} loses fewer than {limit} pings{during}", client.as_ref());
+        return (text, ping_loss(events, client.as_ref(), from, until, most));
+    }
+    let machine = expect.machine.as_ref().map(|m| m.as_ref().clone()).unwrap_or_default();
+    let ifname = expect.interface.as_deref().unwrap_or("carp0");
+    let state = expect.state.unwrap_or(State::Absent);
+    let history = History::of(events, &machine, ifname, expect.vhid);
+    let who = format!("{machine} {ifname}{} {}", of_vhid(expect.vhid), state.name());
+    match (expect.by, expect.after.zip(expect.within)) {
+        (Some(by), _) => {
+            let seen = history.at(at(by));
+            (format!("{who} at {by}"), held(seen == state, format!("{} at {by}", seen.name())))
+        }
+        (None, Some((after, within))) => {
+            let least = expect.not_within.unwrap_or_default();
+            let text = format!("{who} within {within} after {after}");
+            (text, history.becomes(state, at(after), least.0, within.0))
+        }
+        (None, None) => (format!("{who}{during}"), history.stays(state, from, until)),
+    }
+}
+
+fn at(span: Span) -> Time {
+    Time::default() + span.0
+}
+
+fn of_vhid(vhid: Option<u8>) -> String {
+    vhid.map(|v| format!(" vhid {v}")).unwrap_or_default()
+}
+
+fn held(holds: bool, seen: String) -> Result<String, String> {
+    if holds { Ok(seen) } else { Err(seen) }
+}
+
+fn seconds(t: Time) -> Span {
+    Span(Duration::from_nanos(t.0))
+}
+
+/// The states of one carp interface, each with its beginning.
+struct History(Vec<(Time, State)>);
+
+impl History {
+    fn of(events: &[Event], machine: &str, ifname: &str, vhid: Option<u8>) -> History {
+        let of = |e: &Event| match &e.what {
+            What::State { machine: m, ifname: i, vhid: v, to, .. }
+                if m == machine && i == ifname && vhid.is_none_or(|vhid| vhid == *v) =>
+            {
+                Some((e.time(), *to))
+            }
+            _ => None,
+        };
+        History(events.iter().filter_map(of).collect())
+    }
+
+    /// At the end of that moment.
+    fn at(&self, t: Time) -> State {
+        self.0.iter().take_while(|(since, _)| *since <= t).last().map_or(State::Absent, |(_, s)| *s)
+    }
+
+    fn becomes(&self, state: State, after: Time, least: Duration, most: Duration) -> Result<String, String> {
+        let later = self.0.iter().find(|(t, s)| *t >= after && *s == state);
+        match later {
+            Some((t, _)) => {
+                let took = *t - after;
+                held((least..=most).contains(&took), format!("{} after it", Span(took)))
+            }
+            None => Err(format!("{} at {}, and never again", self.at(after).name(), seconds(after))),
+        }
+    }
+
+    fn stays(&self, state: State, from: Time, until: Time) -> Result<String, String> {
+        let first = self.at(from);
+        if first != state {
+            return Err(format!("{} at {}", first.name(), seconds(from)));
+        }
+        match self.0.iter().find(|(t, s)| *t > from && *t <= until && *s != state) {
+            Some((t, s)) => Err(format!("{} at {}", s.name(), seconds(*t))),
+            None => Ok(format!("{} all the time", state.name())),
+        }
+    }
+}
+
+/// The longest that a vhid had two masters on a LAN. A machine that is paused
+/// is none: it sends nothing and answers nobody.
+fn two_masters(
+    events: &[Event],
+    lan: Option<&str>,
+    vhid: Option<u8>,
+    from: Time,
+    until: Time,
+    most: Duration,
+) -> Result<String, String> {
+    let mut masters: BTreeMap<(String, u8), BTreeSet<(String, String)>> = BTreeMap::new();
+    let mut paused: BTreeSet<String> = BTreeSet::new();
+    let mut since: BTreeMap<(String, u8), Time> = BTreeMap::new();
+    let mut longest = (Duration::ZERO, Time::default());
+    let end = Event { at: until.0, what: What::End { passed: true } };
+    for event in events.iter().take_while(|e| e.at < until.0).chain([&end]) {
+        let now = Time(event.at.max(from.0));
+        match &event.what {
+            What::Pause { machine } => {
+                paused.insert(machine.clone());
+            }
+            What::Resume { machine } | What::Crash { machine } => {
+                paused.remove(machine);
+            }
+            What::State { machine, ifname, lan: on, vhid: v, to, .. } => {
+                let who = (machine.clone(), ifname.clone());
+                masters.values_mut().for_each(|m| {
+                    m.remove(&who);
+                });
+                let here = on.as_ref().filter(|on| lan.is_none_or(|lan| lan == on.as_str()));
+                if let Some(on) = here.filter(|_| vhid.is_none_or(|vhid| vhid == *v))
+                    && *to == State::Master
+                {
+                    masters.entry((on.clone(), *v)).or_default().insert(who);
+                }
+            }
+            _ => {}
+        }
+        for (key, who) in &masters {
+            let two = who.iter().filter(|(machine, _)| !paused.contains(machine)).count() > 1;
+            if two && event.at < until.0 {
+                since.entry(key.clone()).or_insert(now);
+            } else if let Some(began) = since.remove(key)
+                && now - began > longest.0
+            {
+                longest = (now - began, began);
+            }
+        }
+    }
+    let seen = match longest {
+        (Duration::ZERO, _) => "never two".to_owned(),
+        (time, began) => format!("two for {} from {}", Span(time), seconds(began)),
+    };
+    held(longest.0 <= most, seen)
+}
+
+fn ping_loss(events: &[Event], client: &str, from: Time, until: Time, most: Loss) -> Result<String, String> {
+    let mine = events.iter().filter_map(|e| match &e.what {
+        What::Ping { client: c, sent, rtt, .. } if c == client && (from.0..until.0).contains(sent) => {
+            Some(*rtt)
+        }
+        _ => None,
+    });
+    let (mut all, mut lost) = (0, 0);
+    for rtt in mine {
+        all += 1;
+        lost += u64::from(rtt.is_none());
+    }
+    let holds = match most {
+        Loss::Count(n) => lost < n,
+        Loss::Share(share) => (lost as f64) < share * all as f64,
+    };
+    held(holds && all > 0, format!("{lost} of {all} lost"))
+}
+
+#[cfg(test)]
+#[path = "expect_tests.rs"]
+mod tests;

@@ -1,0 +1,456 @@
+//! Runs a scenario in virtual time.
+
+use super::client::{self, Client};
+use super::expect;
+use super::faults::{self, Faults};
+use super::host::{Card, Host, command};
+use super::journal::{Frame, Journal, Keep};
+use super::record::{Event, What};
+use super::scenario::{Deed, FaultSpec, Power, Scenario};
+use crate::dev::lan::Lan;
+use crate::sim::{MachineId, World};
+use compat::net::if_::{IfName, LinkState};
+use compat::net::if_var::LlAddr;
+use compat::sys::errno::Errno;
+use compat::sys::time::Time;
+use libcarp::kernel::Level;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How a scenario is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Instead of the scenario's.
+    pub seed: Option<u64>,
+    /// Netisrs of the machines of which the scenario does not say.
+    pub netisrs: usize,
+    /// How much of it is kept.
+    pub keep: Keep,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { seed: None, netisrs: 1, keep: Keep::Frames }
+    }
+}
+
+/// What a run was.
+pub struct Outcome {
+    /// All that happened.
+    pub events: Vec<Event>,
+    /// All frames that were sent.
+    pub frames: Vec<Frame>,
+    /// The LANs.
+    pub lans: Vec<String>,
+    /// Whether all that was expected has happened.
+    pub passed: bool,
+}
+
+/// One LAN.
+pub struct Segment {
+    /// Its name.
+    pub name: String,
+    lan: Arc<Lan>,
+    /// What goes wrong on it.
+    pub faults: Faults,
+}
+
+/// What is to be done at some time.
+enum Due {
+    Boot(usize),
+    Deed(usize),
+    FaultBegins(usize),
+    FaultEnds(usize),
+    Ping(usize),
+}
+
+/// What a client's MAC begins with.
+const CLIENT: [u8; 2] = [0x02, 0x63];
+
+/// Which port of which LAN has sent last to each client.
+type LastWords = Arc<Mutex<BTreeMap<LlAddr, (usize, usize)>>>;
+
+/// A scenario while it runs.
+pub struct Play<'s> {
+    scenario: &'s Scenario,
+    options: Options,
+    seed: u64,
+    /// The world.
+    pub world: World,
+    /// Its LANs.
+    pub segments: Vec<Segment>,
+    /// Its machines.
+    pub hosts: Vec<Host>,
+    clients: Vec<Client>,
+    agenda: BTreeMap<(Time, usize), Due>,
+    order: usize,
+    /// What was seen.
+    pub journal: Journal,
+    last_words: LastWords,
+    /// Faults of machines that last, by number.
+    standing: BTreeMap<usize, FaultSpec>,
+}
+
+/// Runs it to its end.
+pub fn run(scenario: &Scenario, options: Options) -> Outcome {
+    let mut play = Play::new(scenario, options);
+    let end = Time::default() + scenario.time.0;
+    while play.next(end) {}
+    play.finish()
+}
+
+impl<'s> Play<'s> {
+    /// Everything is there, and nothing has happened.
+    pub fn new(scenario: &'s Scenario, options: Options) -> Play<'s> {
+        let seed = options.seed.unwrap_or(scenario.seed);
+        let mut world = World::new(seed);
+        let journal = Journal::new(world.clock(), options.keep);
+        let last_words = LastWords::default();
+        let segment = |(n, (name, spec)): (usize, (&String, &super::scenario::LanSpec))| {
+            let lan = Lan::new();
+            let delay = spec.delay.map_or(Duration::ZERO, |d| d.0);
+            let faults =
+                Faults::new(world.clock(), delay, seed.wrapping_mul(0x9e37_79b9).wrapping_add(n as u64));
+            lan.set_medium(Some(faults.medium()));
+            let seen = journal.clone();
+            let told = last_words.clone();
+            lan.tap(Box::new(move |port, frame| {
+                seen.frame(n, port, frame);
+                if let Some(to) = frame.first_chunk::<6>().filter(|to| to[..2] == CLIENT) {
+                    told.lock().unwrap_or_else(PoisonError::into_inner).insert(*to, (n, port));
+                }
+            }));
+            Segment { name: name.clone(), lan, faults }
+        };
+        let segments: Vec<_> = scenario.lan.iter().enumerate().map(segment).collect();
+        segments.iter().for_each(|s| world.join(&s.lan));
+        let hosts = scenario.machine.iter().enumerate().map(|(n, (name, spec))| Host::new(name, n, spec));
+        let mut play = Play {
+            scenario,
+            options,
+            seed,
+            world,
+            segments,
+            hosts: hosts.collect(),
+            clients: Vec::new(),
+            agenda: BTreeMap::new(),
+            order: 0,
+            journal,
+            last_words,
+            standing: BTreeMap::new(),
+        };
+        play.begin();
+        play
+    }
+
+    fn begin(&mut self) {
+        let scenario = self.scenario;
+        self.journal.note(What::Run {
+            scenario: scenario.title.clone(),
+            seed: self.seed,
+            time: "virtual".into(),
+            lans: scenario.lan.keys().cloned().collect(),
+            machines: scenario.machine.keys().cloned().collect(),
+        });
+        for (n, (name, spec)) in scenario.client.iter().enumerate() {
+            let Some(segment) = self.segments.iter().find(|s| &s.name == spec.lan.as_ref()) else { continue };
+            segment.faults.add_port(name);
+            let lladdr = [CLIENT[0], CLIENT[1], 0, 0, 0, n as u8 + 1];
+            let dev = segment.lan.attach(IfName::new("v0").unwrap_or(IfName::EMPTY), lladdr, 1);
+            self.clients.push(Client::new(name, dev, spec.address.addr(), spec.ping));
+            self.at(spec.from.0, Due::Ping(n));
+        }
+        for (n, spec) in scenario.machine.values().enumerate() {
+            let booted = scenario.at.iter().any(|d| {
+                d.power == Some(Power::Boot) && scenario.machine.keys().nth(n) == Some(d.machine.as_ref())
+            });
+            match spec.on {
+                Some(on) => self.at(on.0, Due::Boot(n)),
+                // Whoever is first booted by a deed is off until then, unless
+                // something happens to it before.
+                None if booted && !self.lives_before_boot(n) => {}
+                None => self.at(Duration::ZERO, Due::Boot(n)),
+            }
+        }
+        for (n, deed) in scenario.at.iter().enumerate() {
+            self.at(deed.time.0, Due::Deed(n));
+        }
+        for (n, fault) in scenario.fault.iter().enumerate() {
+            self.at(fault.from.0, Due::FaultBegins(n));
+            if let Some(until) = fault.until {
+                self.at(until.0, Due::FaultEnds(n));
+            }
+        }
+    }
+
+    /// Whether the first deed to the `n`th machine is not its boot.
+    fn lives_before_boot(&self, n: usize) -> bool {
+        let name = self.scenario.machine.keys().nth(n);
+        let deeds = self.scenario.at.iter().filter(|d| Some(d.machine.as_ref()) == name);
+        deeds.min_by_key(|d| d.time).is_some_and(|d| d.power != Some(Power::Boot))
+    }
+
+    fn at(&mut self, when: Duration, due: Due) {
+        self.order += 1;
+        self.agenda.insert((Time::default() + when, self.order), due);
+    }
+
+    /// All that happens now, and then on to when something happens next;
+    /// whether that is before `end`.
+    pub fn next(&mut self, end: Time) -> bool {
+        self.settle();
+        let due = self.agenda.keys().next().map(|(t, _)| *t);
+        let next = self.world.next_event().into_iter().chain(due).min();
+        let Some(next) = next.filter(|t| *t < end) else {
+            self.world.advance_to(end);
+            self.settle();
+            return false;
+        };
+        self.world.advance_to(next);
+        while let Some(first) = self.agenda.first_entry().filter(|e| e.key().0 <= next) {
+            let due = first.remove();
+            self.settle();
+            self.perform(due);
+        }
+        true
+    }
+
+    /// Everybody does what they have to do now.
+    fn settle(&mut self) {
+        loop {
+            while let Some(id) = self.world.step() {
+                self.notice(id);
+            }
+            let now = self.world.now();
+            let mut events = Vec::new();
+            let mut any = false;
+            for client in &mut self.clients {
+                let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                let last = words.get(&client.lladdr()).copied();
+                drop(words);
+                let machine = last.map(|(lan, port)| self.segments[lan].faults.station(port));
+                any |= client.receive(now, machine.as_deref(), &mut events);
+                client.give_up(now, client::PATIENCE, &mut events);
+            }
+            for event in events {
+                self.journal.note(event.what);
+            }
+            if !any {
+                return;
+            }
+        }
+    }
+
+    /// That machine has done something.
+    fn notice(&mut self, id: MachineId) {
+        let host = self.hosts.iter_mut().find(|h| h.id == Some(id));
+        if let Some(host) = host.filter(|h| h.has_news()) {
+            host.look(&self.world, &self.journal);
+        }
+    }
+
+    fn notice_all(&mut self) {
+        for host in &mut self.hosts {
+            if host.has_news() {
+                host.look(&self.world, &self.journal);
+            }
+        }
+    }
+
+    fn perform(&mut self, due: Due) {
+        match due {
+            Due::Boot(n) => self.boot(n),
+            Due::Deed(n) => {
+                let deed = &self.scenario.at[n];
+                self.deed(deed);
+            }
+            Due::FaultBegins(n) => self.fault(n, false),
+            Due::FaultEnds(n) => self.fault(n, true),
+            Due::Ping(n) => self.ping(n),
+        }
+    }
+
+    fn ping(&mut self, n: usize) {
+        let Some(spec) = self.scenario.client.values().nth(n) else { return };
+        let now = self.world.now();
+        if spec.until.is_some_and(|until| now >= Time::default() + until.0) {
+            return;
+        }
+        self.clients[n].ping(now);
+        let next = now + spec.interval.0.max(Duration::from_nanos(1));
+        self.at(next - Time::default(), Due::Ping(n));
+    }
+
+    /// Switches a machine on, and runs its boot lines.
+    pub fn boot(&mut self, n: usize) {
+        if self.hosts[n].id.is_some() {
+            return;
+        }
+        let spec = self.hosts[n].spec.clone();
+        self.journal.note(What::Boot { machine: self.hosts[n].name.clone() });
+        let ncpus = spec.netisrs.unwrap_or(self.options.netisrs).max(1);
+        let journal = self.journal.clone();
+        let log = move |_: Level, line: std::fmt::Arguments<'_>| journal.log(n, || line.to_string());
+        let id = self.world.boot_logging(ncpus, spec.hz, Box::new(log));
+        self.hosts[n].id = Some(id);
+        self.hosts[n].listener = self.world.listen(id);
+        for (i, (ifname, lan)) in spec.interfaces.iter().enumerate() {
+            let Some(at) = self.segments.iter().position(|s| &s.name == lan.as_ref()) else { continue };
+            let port = self.segments[at].faults.add_port(&self.hosts[n].name);
+            let name = IfName::new(ifname).unwrap_or(IfName::EMPTY);
+            let dev = self.segments[at].lan.attach(name, self.hosts[n].lladdr(i), ncpus);
+            match self.world.attach(id, dev) {
+                Ok(if_index) => {
+                    self.hosts[n].cards.push(Card { ifname: ifname.clone(), lan: at, port, if_index });
+                }
+                Err(e) => self.command_failed(n, &format!("attach {ifname}"), &e),
+            }
+        }
+        for fault in self.standing.values().cloned().collect::<Vec<_>>() {
+            self.apply(&fault, false);
+        }
+        for line in &spec.boot {
+            self.run_line(n, line.as_ref(), false);
+        }
+    }
+
+    fn command_failed(&self, n: usize, line: &str, e: &Errno) {
+        let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
+        self.journal.note(What::Command { machine, line, status: 1, output: e.to_string() });
+    }
+
+    /// Gives a machine a command; its status.
+    pub fn run_line(&mut self, n: usize, line: &str, fails: bool) -> i32 {
+        let (status, output) = match self.hosts[n].id {
+            Some(id) if self.world.is_paused(id) => (1, "the machine is paused".into()),
+            Some(id) => command(&mut self.world, id, line),
+            None => (1, "the machine is off".into()),
+        };
+        self.notice_all();
+        let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
+        if (status != 0) != fails {
+            let text = format!("{machine}: {line}: status {status}: {}", output.trim());
+            self.journal.note(What::Violation { text });
+        }
+        self.journal.note(What::Command { machine, line, status, output });
+        status
+    }
+
+    fn deed(&mut self, deed: &Deed) {
+        let Some(n) = self.hosts.iter().position(|h| &h.name == deed.machine.as_ref()) else { return };
+        if let Some(line) = &deed.run {
+            self.run_line(n, line.as_ref(), deed.fails);
+        }
+        if let Some(power) = deed.power {
+            self.power(n, power);
+        }
+        if let Some((clock, id)) = deed.clock.zip(self.hosts[n].id) {
+            self.world.set_clock(id, clock.ppm, clock.jump.0);
+            let machine = Some(deed.machine.as_ref().clone());
+            let text =
+                format!("{}: clock at {} ppm, {} forwards", deed.machine.as_ref(), clock.ppm, clock.jump);
+            self.journal.note(What::Fault { text, lan: None, machine, over: clock.ppm == 1_000_000 });
+        }
+    }
+
+    /// Switches a machine on or off, or stops it.
+    pub fn power(&mut self, n: usize, power: Power) {
+        let machine = self.hosts[n].name.clone();
+        let Some(id) = self.hosts[n].id else {
+            if power == Power::Boot {
+                self.boot(n);
+            }
+            return;
+        };
+        match power {
+            Power::Boot => return,
+            Power::Pause => {
+                self.world.pause(id);
+                self.journal.note(What::Pause { machine });
+            }
+            Power::Resume => {
+                self.world.resume(id);
+                self.journal.note(What::Resume { machine });
+            }
+            Power::Crash => {
+                self.journal.note(What::Crash { machine });
+                self.world.crash(id);
+            }
+            Power::Halt => {
+                self.journal.note(What::Halt { machine });
+                self.world.halt(id);
+            }
+        }
+        if !self.world.is_alive(id) {
+            let host = &mut self.hosts[n];
+            (host.id, host.listener) = (None, None);
+            host.look(&self.world, &self.journal);
+            host.cards.clear();
+        }
+        self.notice_all();
+    }
+
+    fn fault(&mut self, n: usize, over: bool) {
+        let fault = &self.scenario.fault[n];
+        self.set_fault(n, fault, over);
+    }
+
+    /// A fault begins, or ends, by its number.
+    pub fn set_fault(&mut self, n: usize, fault: &FaultSpec, over: bool) {
+        let name = |n: &Option<super::scenario::Name>| n.as_ref().map(|n| n.as_ref().clone());
+        let (lan, machine) = (name(&fault.lan), name(&fault.machine));
+        self.journal.note(What::Fault { text: faults::text(fault), lan: lan.clone(), machine, over });
+        if let Some(segment) = self.segments.iter().find(|s| Some(&s.name) == lan.as_ref()) {
+            match over {
+                false => segment.faults.begin(n, fault),
+                true => segment.faults.end(n),
+            }
+            return;
+        }
+        match over {
+            false => self.standing.insert(n, fault.clone()),
+            true => self.standing.remove(&n),
+        };
+        self.apply(fault, over);
+        // Two faults of one interface may overlap.
+        for other in self.standing.values().cloned().collect::<Vec<_>>() {
+            self.apply(&other, false);
+        }
+    }
+
+    /// A machine's card breaks, or is mended.
+    fn apply(&mut self, fault: &FaultSpec, over: bool) {
+        let host = self.hosts.iter().find(|h| Some(&h.name) == fault.machine.as_ref().map(|m| m.as_ref()));
+        let Some((host, id)) = host.and_then(|h| Some((h, h.id?))) else { return };
+        let ifname = fault.interface.as_ref().map(|i| i.as_ref().as_str());
+        let Some(card) = host.cards.iter().find(|c| Some(c.ifname.as_str()) == ifname) else { return };
+        let lan = &self.segments[card.lan].lan;
+        if fault.send_errors {
+            lan.set_port_fault(card.port, (!over).then_some(Errno::ENOBUFS));
+        }
+        if fault.link_down {
+            lan.set_port_link(card.port, over);
+            let state = if over { LinkState::Up } else { LinkState::Down };
+            self.world.link_state(id, card.if_index, state);
+        }
+    }
+
+    /// The end: what was expected is looked at.
+    pub fn finish(mut self) -> Outcome {
+        let now = self.world.now();
+        let mut events = Vec::new();
+        for client in &mut self.clients {
+            client.give_up(now, Duration::ZERO, &mut events);
+        }
+        events.into_iter().for_each(|e| self.journal.note(e.what));
+        let lans: Vec<String> = self.segments.iter().map(|s| s.name.clone()).collect();
+        let machines: Vec<String> = self.hosts.iter().map(|h| h.name.clone()).collect();
+        let segments = &self.segments;
+        let station =
+            |lan: usize, port| segments.get(lan).map(|s| s.faults.station(port)).unwrap_or_default();
+        let (mut events, frames) = self.journal.read(&lans, &machines, station);
+        let passed = expect::judge(self.scenario, &mut events, now);
+        Outcome { events, frames, lans, passed }
+    }
+}

@@ -1,0 +1,103 @@
+//! The scenarios in `labs/`, in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use netisrd::lab::journal::Keep;
+use netisrd::lab::record::{self, What};
+use netisrd::lab::run::{Options, run};
+use netisrd::lab::scenario::Scenario;
+use std::path::{Path, PathBuf};
+
+fn labs() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs");
+    let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    let mut files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+#[test]
+fn every_scenario_passes_with_any_number_of_netisrs_and_by_any_seed() {
+    for file in labs() {
+        let scenario = Scenario::read(&file).unwrap();
+        assert!(!scenario.expect.is_empty() && !scenario.about.is_empty(), "{}", file.display());
+        for (seed, netisrs) in [(None, 1), (None, 4), (Some(2), 2), (Some(3), 1)] {
+            let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records });
+            let wrong = outcome
+                .events
+                .iter()
+                .filter(|e| matches!(e.what, What::Expect { holds: false, .. } | What::Violation { .. }));
+            let wrong: Vec<_> = wrong.collect();
+            assert!(outcome.passed, "{} by seed {seed:?}: {wrong:#?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_run_is_the_same_for_a_seed() {
+    for file in labs() {
+        let scenario = Scenario::read(&file).unwrap();
+        for netisrs in [1, 4] {
+            let once = || {
+                let outcome = run(&scenario, Options { seed: Some(9), netisrs, keep: Keep::Frames });
+                let frames: Vec<_> = outcome.frames.iter().map(|f| (f.at, f.lan, f.data.to_vec())).collect();
+                (record::to_jsonl(&outcome.events).unwrap(), frames)
+            };
+            let (first, second) = (once(), once());
+            assert!(first == second, "{} differs with {netisrs} netisrs", file.display());
+        }
+    }
+}
+
+/// The program, in two processes.
+#[test]
+fn the_program_says_what_it_saw_and_writes_the_same_twice() {
+    let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/pair.toml");
+    let dir = std::env::temp_dir().join(format!("netisrd-lab-{}", std::process::id()));
+    let run = |n: &str, more: &[&str]| {
+        let out = dir.join(n);
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_netisrd"))
+            .args(["lab", "run"])
+            .arg(&labs)
+            .arg("-o")
+            .arg(&out)
+            .args(more)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        (run.status.code(), said, std::fs::read(out.join("events.jsonl")).unwrap())
+    };
+    let (first, second) = (run("a", &[]), run("b", &[]));
+    assert_eq!(first.0, Some(0));
+    assert!(first.1.contains("pair.toml: passed (seed 1)"), "{}", first.1);
+    assert!(first.1.contains("ok  b carp0 MASTER within 3.9s after 5s: 3.390625s after it"), "{}", first.1);
+    assert!(first == second);
+    assert!(run("c", &["--seed", "2"]).2 != first.2);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_file_that_is_wrong_is_status_2_and_what_is_not_as_expected_1() {
+    let dir = std::env::temp_dir().join(format!("netisrd-lab-bad-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let pair =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/pair.toml")).unwrap();
+    let run = |text: String| {
+        let file = dir.join("x.toml");
+        std::fs::write(&file, text).unwrap();
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_netisrd"))
+            .args(["lab", "run"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = [run.stdout, run.stderr].concat();
+        (run.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (status, said) = run(pair.replace("within = \"3.9s\"", "within = \"3.3s\""));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("NO  b carp0 MASTER within 3.3s after 5s: 3.390625s after it"), "{said}");
+    let (status, said) = run(pair.replace("power = \"crash\"", "power = \"explode\""));
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("x.toml:37:9: unknown variant `explode`"), "{said}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
