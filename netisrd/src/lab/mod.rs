@@ -8,3 +8,5 @@
 
 pub mod pcapng;
 pub mod record;
+pub mod report;
+pub mod timeline;
