@@ -13,6 +13,9 @@ const view = { from: 0, to: picture.end, cursor: null, machine: "", vhid: "" };
 let left = 150, width = 1000, rows = [], asked = false;
 // Where marks are drawn: like the plot, but not cut off at its edges.
 let over;
+// Of more rows than these only those near the window are drawn.
+const MANY = 100;
+let scrolled = 0;
 
 // ---- words, as words.rs has them ----
 
@@ -45,6 +48,7 @@ function lasts(d) {
 
 const period = (from, to) => `from ${moment(from)} to ${moment(to)}, ${lasts(to - from)}`;
 const laneName = (l) => l.ifname ? `${l.machine} ${l.ifname} vhid ${l.vhid}` : `${l.machine} vhid ${l.vhid} (sends)`;
+const pingsName = (p) => `${p.client} → ${p.to}`;
 
 function advertText(lane, [from, to, count, base, skew]) {
   if (count > 1) return `${laneName(lane)}: ${count} advertisements until ${moment(to)}`;
@@ -129,20 +133,22 @@ function inView(list) {
 
 // Which rows there are, one below the other.
 function layout() {
+  const machines = picture.machines.filter((m) => passes(m.name));
+  const shown = picture.lanes.filter((l) => passes(l.machine, l.vhid)), small = shown.length > 40;
+  const names = [...machines.map((m) => m.name), ...picture.pings.map(pingsName)].map((n) => textWidth(n, 12));
+  names.push(...shown.map((l) => textWidth(laneName(l), small ? 10 : 12)));
+  left = Math.min(Math.max(100, ...names) + 24, 260, chart.clientWidth / 3);
+  width = Math.max(chart.clientWidth - left - 24, 100);
   rows = [];
-  let y = 6;
+  let y = 6, lan;
   const add = (row) => { row.y = y; rows.push(row); y += row.height; };
   const heading = (name) => { y += 4; add({ kind: "head", name, height: 20 }); };
   if (picture.faults.length) {
     heading("faults");
     add({ kind: "faults", height: 18 * faultRows() + 4 });
   }
-  const machines = picture.machines.filter((m) => passes(m.name));
   if (machines.length) heading("machines");
   for (const machine of machines) add({ kind: "machine", name: machine.name, machine, height: 22 });
-  let lan;
-  const shown = picture.lanes.filter((l) => passes(l.machine, l.vhid));
-  const small = shown.length > 40;
   for (const lane of shown) {
     if (lan !== lane.lan) {
       lan = lane.lan;
@@ -151,10 +157,7 @@ function layout() {
     add({ kind: "lane", name: laneName(lane), lane, small, height: small ? 14 : 27 });
   }
   if (picture.pings.length) heading("pings");
-  for (const pings of picture.pings) add({ kind: "pings", name: `${pings.client} → ${pings.to}`, pings, height: 56 });
-  const names = rows.filter((r) => r.kind !== "head" && r.name).map((r) => textWidth(r.name, r.small ? 10 : 12));
-  left = Math.min(Math.max(100, ...names) + 24, 260, chart.clientWidth / 3);
-  width = Math.max(chart.clientWidth - left - 24, 100);
+  for (const pings of picture.pings) add({ kind: "pings", name: pingsName(pings), pings, height: 56 });
   return y + 8;
 }
 
@@ -163,12 +166,12 @@ function placeFaults() {
   const free = Array(8).fill(0);
   return picture.faults.filter((f) => seen(f.from, f.to)).map((fault) => {
     const from = Math.max(x(fault.from), 0), to = Math.max(Math.min(x(fault.to), width), from + 1);
-    const name = fit(fault.text, 11, width - 8), room = textWidth(name, 11) + 8;
-    const at = from + room <= width ? from : Math.max(from - room, 0);
-    let row = free.findIndex((f) => f <= Math.min(at, from));
+    const name = fit(fault.text, 11, Math.max(width - from, from) - 8), room = textWidth(name, 11) + 8;
+    const after = from + room <= width || from < room, at = after ? from : from - room;
+    let row = free.findIndex((f) => f <= at);
     const named = row >= 0;
     if (named) free[row] = Math.max(to, at + room) + 3; else row = free.length;
-    return { fault, from, to, at, row, name: named ? name : "" };
+    return { fault, from, to, after, row, name: named ? name : "" };
   });
 }
 
@@ -184,7 +187,11 @@ function draw() {
   const back = el("g", {}, plot), front = el("g", {}, plot);
   over = el("svg", { x: left - 8, width: width + 16, height, viewBox: `-8 0 ${width + 16} ${height}` }, lanes);
   drawAxis(back, height);
+  scrolled = scrollY;
+  const top = lanes.getBoundingClientRect().top;
+  const far = (row) => top + row.y > innerHeight + 600 || top + row.y + row.height < -600;
   for (const row of rows) {
+    if (rows.length > MANY && far(row)) continue;
     if (row.kind === "head") {
       el("text", { class: "head", x: 12, y: row.y + 14 }, lanes, fit(row.name, 12, left + width));
       continue;
@@ -222,23 +229,34 @@ function drawAxis(back, height) {
 }
 
 function drawFaults(front, row, back, height) {
-  for (const { fault, from, to, at, row: line, name } of placeFaults()) {
+  for (const { fault, from, to, after, row: line, name } of placeFaults()) {
     const y = row.y + 18 * line, tip = `${fault.text}\n${period(fault.from, fault.to)}`;
     el("rect", { class: "fault name", x: from, y, width: to - from, height: 15, "data-tip": tip }, front);
-    el("text", { class: "small", x: at + 4, y: y + 11.5, "pointer-events": "none" }, front, name);
+    const place = after ? { x: from + 4 } : { x: from - 4, "text-anchor": "end" };
+    el("text", { class: "small", ...place, y: y + 11.5, "pointer-events": "none" }, front, name);
     const shade = (y, height) => el("rect", { class: "fault", x: from, y, width: to - from, height }, back);
     if (!fault.lan && !fault.machine) {
       shade(y + 15, height);
       continue;
     }
-    for (const r of rows) {
-      const machine = r.lane ? r.lane.machine : r.machine ? r.machine.name : r.pings && r.pings.client;
-      const lan = r.lane && r.lane.lan;
-      if (machine && (!fault.machine || fault.machine === machine) && (!fault.lan || fault.lan === lan)) {
-        shade(r.y - 3, r.height);
+    // Rows that touch get one band.
+    let top = null, bottom = 0;
+    for (const r of rows.filter((r) => concerns(fault, r))) {
+      if (top !== null && r.y - bottom > 3) {
+        shade(top, bottom - top);
+        top = null;
       }
+      if (top === null) top = r.y - 3;
+      bottom = r.y + r.height - 3;
     }
+    if (top !== null) shade(top, bottom - top);
   }
+}
+
+function concerns(fault, row) {
+  const machine = row.lane ? row.lane.machine : row.machine ? row.machine.name : row.pings && row.pings.client;
+  const lan = row.lane && row.lane.lan;
+  return machine && (!fault.machine || fault.machine === machine) && (!fault.lan || fault.lan === lan);
 }
 
 function drawMachine(front, row) {
@@ -479,6 +497,10 @@ chart.addEventListener("wheel", (e) => {
   e.preventDefault();
   if (sideways) pan(e.deltaX / width); else zoom(e.deltaY > 0 ? 1.25 : 0.8, timeAt(px));
 }, { passive: false });
+
+addEventListener("scroll", () => {
+  if (rows.length > MANY && Math.abs(scrollY - scrolled) > 300) redraw();
+});
 
 const keys = {
   "+": () => zoom(0.5, view.cursor && seen(view.cursor, view.cursor) ? view.cursor : undefined), "-": () => zoom(2),

@@ -176,15 +176,17 @@ impl<'a> Page<'a> {
         let mut bottoms = Vec::new();
         for fault in &p.faults {
             let (from, to) = (self.x(fault.from), self.x(fault.to).max(self.x(fault.from) + 1.0));
-            let name = cut(&fault.text, 11.0, self.right - self.left - 8.0);
+            let name = cut(&fault.text, 11.0, (self.right - from).max(from - self.left) - 8.0);
             let room = width(&name, 11.0) + 8.0;
             // Where there is no room after its beginning it stands before it.
-            let at = if from + room <= self.right { from } else { (from - room).max(self.left) };
-            let row = free.iter().position(|f| *f <= at.min(from));
+            let after = from + room <= self.right || from - room < self.left;
+            let (at, anchor) = if after { (from + 4.0, "start") } else { (from - 4.0, "end") };
+            let begin = if after { from } else { from - room };
+            let row = free.iter().position(|f| *f <= begin);
             let named = row.is_some();
             let row = row.unwrap_or(FAULT_ROWS);
             if let Some(free) = free.get_mut(row) {
-                *free = to.max(at + room) + 3.0;
+                *free = to.max(begin + room) + 3.0;
             }
             let y = self.y + 18.0 * row as f64;
             let tip = format!("{}\n{}", fault.text, text::period(fault.from, fault.to));
@@ -192,7 +194,7 @@ impl<'a> Page<'a> {
                 g {
                     title { (tip) }
                     rect.fault.name x=(px(from)) y=(px(y)) width=(px(to - from)) height="15" {}
-                    @if named { text.small x=(px(at + 4.0)) y=(px(y + 11.5)) { (name) } }
+                    @if named { text.small x=(px(at)) y=(px(y + 11.5)) text-anchor=(anchor) { (name) } }
                 }
             });
             bottoms.push(y + 15.0);

@@ -198,6 +198,22 @@ fn the_size_does_not_grow_with_the_length_of_the_run() {
 }
 
 #[test]
+fn a_name_that_fits_nowhere_is_cut_within_the_page() {
+    let names = "wide ".repeat(100);
+    let events = [fault(50 * S, &names, false), fault(99 * S, "short", false), fault(100 * S, "short", true)];
+    let text = svg(&events);
+    let document = Document::parse(&text).unwrap();
+    let find = |word: &str| {
+        let has = |n: &Node<'_, '_>| n.has_tag_name("text") && n.text().is_some_and(|t| t.starts_with(word));
+        document.descendants().find(has).unwrap()
+    };
+    let wide = find("wide");
+    assert!(wide.text().unwrap().ends_with('…') && wide.attribute("text-anchor") == Some("start"));
+    assert!(number(wide, "x") + 6.0 * wide.text().unwrap().len() as f64 <= 1200.0, "{text}");
+    assert_eq!(find("short").attribute("text-anchor"), Some("end"));
+}
+
+#[test]
 fn faults_that_overlap_have_their_names_on_different_rows() {
     let names = ["a rather long name of a fault", "another that begins soon after", "and one more"];
     let mut events: Vec<Event> = names.iter().zip(0..).map(|(n, t)| fault(t * S, n, false)).collect();
