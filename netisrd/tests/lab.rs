@@ -65,7 +65,10 @@ fn the_program_says_what_it_saw_and_writes_the_same_twice() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&run.stdout).into_owned();
-        (run.status.code(), said, std::fs::read(out.join("events.jsonl")).unwrap())
+        let files = ["events.jsonl", "lan.pcapng", "timeline.svg", "report.html"];
+        let files = files.map(|f| std::fs::read(out.join(f)).unwrap());
+        assert!(files.iter().all(|f| f.len() > 1000));
+        (run.status.code(), said, files)
     };
     let (first, second) = (run("a", &[]), run("b", &[]));
     assert_eq!(first.0, Some(0));

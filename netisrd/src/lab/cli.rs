@@ -4,6 +4,7 @@ use super::journal::Keep;
 use super::record::{self, Event, What};
 use super::run::{self, Options, Outcome};
 use super::scenario::Scenario;
+use super::{pcapng, report, timeline};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
@@ -37,7 +38,7 @@ struct Run {
     #[arg(short = 'n', value_name = "NETISRS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     netisrs: u16,
 
-    /// Write events.jsonl there
+    /// Write events.jsonl, lan.pcapng, timeline.svg and report.html there
     #[arg(short = 'o', long = "out", value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -61,7 +62,8 @@ pub fn main(lab: &Lab) -> ExitCode {
 
 fn run_file(args: &Run, file: &Path) -> Result<bool, Box<dyn Error>> {
     let scenario = Scenario::read(file)?;
-    let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep: Keep::Records };
+    let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
+    let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep };
     let outcome = run::run(&scenario, options);
     verdict(&mut io::stdout().lock(), file, &outcome)?;
     if let Some(dir) = &args.out {
@@ -98,6 +100,10 @@ fn verdict(out: &mut dyn Write, file: &Path, outcome: &Outcome) -> io::Result<()
 
 fn write(dir: &Path, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(dir)?;
-    fs::write(dir.join("events.jsonl"), record::to_jsonl(&outcome.events)?)?;
+    let Outcome { events, frames, lans, .. } = outcome;
+    fs::write(dir.join("events.jsonl"), record::to_jsonl(events)?)?;
+    fs::write(dir.join("lan.pcapng"), pcapng::write(lans, frames, events)?)?;
+    fs::write(dir.join("timeline.svg"), timeline::svg(events))?;
+    fs::write(dir.join("report.html"), report::html(events)?)?;
     Ok(())
 }

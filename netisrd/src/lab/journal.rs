@@ -1,23 +1,13 @@
 //! What a run sees while it happens, in a small form: names are numbers until
 //! somebody wants to read them.
 
+use super::pcapng::Frame;
 use super::record::{Event, Family, What};
 use compat::net::ethernet::{ETHERTYPE_IP, ETHERTYPE_IPV6};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::time::{Clock, Time, VirtualClock};
 use libcarp::header::CARP_HEADER_LEN;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// A frame that was sent on a LAN.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// When.
-    pub at: Time,
-    /// Which LAN.
-    pub lan: usize,
-    /// All of it.
-    pub data: Arc<[u8]>,
-}
 
 /// An advertisement on a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   labs/pair.toml --> scenario --> run --> journal --> record --> events.jsonl
-//!                                    |                    |
-//!                       host, client, faults           expect
-//!                                    |
+//!                                    |                    |        lan.pcapng
+//!                       host, client, faults           expect      timeline.svg
+//!                                    |                             report.html
 //!                         sim::World, dev::lan
 //! ```
 //!
@@ -19,6 +19,9 @@ pub mod expect;
 pub mod faults;
 pub mod host;
 pub mod journal;
+pub mod pcapng;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod timeline;
