@@ -21,7 +21,7 @@ fn every_scenario_passes_with_any_number_of_netisrs_and_by_any_seed() {
     for file in labs() {
         let scenario = Scenario::read(&file).unwrap();
         assert!(!scenario.expect.is_empty() && !scenario.about.is_empty(), "{}", file.display());
-        for (seed, netisrs) in [(None, 1), (None, 4), (Some(2), 2), (Some(3), 1)] {
+        for (seed, netisrs) in [(None, 1), (Some(2), 4)] {
             let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records });
             let wrong = outcome
                 .events

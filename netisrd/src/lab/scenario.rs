@@ -1,6 +1,6 @@
 //! A scenario: what is on the LANs, what happens when, and what is expected.
 //!
-//! It is a TOML file; `labs/` has some to begin with. What is wrong in one is
+//! It is a TOML file; `docs/lab.md` has its keys, and `labs/` some to begin with. What is wrong in one is
 //! said with file, line and column.
 
 use super::duration::Span;
