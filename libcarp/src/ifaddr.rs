@@ -163,22 +163,28 @@ pub fn parent_is_up(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
 /// interface waits in INIT and suppresses preemption.
 #[doc(alias = "carp_carpdev_state")]
 pub fn carpdev_state(cx: &Cx<'_>, ifp: &Arc<Ifnet>) {
-    for sc in cx.carp.softcs(cx.n0) {
-        if sc.carpdev(cx.n0).is_none_or(|p| !Arc::ptr_eq(p, ifp)) {
-            continue;
-        }
-        if ifp.link_state() == LinkState::Down {
-            clone::stop_callouts(cx, &sc);
+    let mut here = cx.carp.softcs(cx.n0);
+    here.retain(|sc| sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)));
+    if ifp.link_state() == LinkState::Down {
+        // None of them is MASTER any more when the first one's reason makes the
+        // machine's MASTERs advertise.
+        for sc in &here {
+            clone::stop_callouts(cx, sc);
             sc.own(cx.n0).reannounce.set(0);
-            state::set_state(cx, &sc, State::Init);
-            demote::forgive_sendad_errors(cx, &sc);
-            state::setrun(cx, &sc, None);
-            demote::review(cx, &sc);
-        } else if sc.state() == State::Init {
-            demote::review(cx, &sc);
-            state::setrun(cx, &sc, None);
+            state::set_state(cx, sc, State::Init);
+            demote::forgive_sendad_errors(cx, sc);
         }
+        for sc in &here {
+            state::setrun(cx, sc, None);
+            demote::review(cx, sc);
+        }
+        return;
     }
+    // All reasons have ended before the first election: with preempt, whoever is
+    // suppressed would only be BACKUP.
+    here.retain(|sc| sc.state() == State::Init);
+    here.iter().for_each(|sc| demote::review(cx, sc));
+    here.iter().for_each(|sc| state::setrun(cx, sc, None));
 }
 
 /// A MASTER whose addresses are about to change says good-bye with the digest

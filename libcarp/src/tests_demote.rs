@@ -155,6 +155,26 @@ fn a_link_that_is_lost_stops_carp_and_its_return_starts_the_election() {
     assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
 }
 
+/// Found by the lab's model: with each one's turn by itself, all but the last
+/// were still suppressed by the others, and only BACKUP.
+#[test]
+fn all_that_a_link_carries_are_elected_when_no_reason_is_left() {
+    let (mut w, first) = master();
+    let second = w.carp_if("carp1");
+    w.setvh(&second, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap();
+    w.add_addr(&second.sc_if, [10, 0, 0, 11]).unwrap();
+    w.up(&second);
+    w.carp.own(&w.n0).opts.preempt.set(1);
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    em0.set_link_state(&w.n0, LinkState::Down);
+    w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    assert_eq!(demotion(&w), (2, 480));
+    em0.set_link_state(&w.n0, LinkState::Up);
+    w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    assert_eq!(demotion(&w), (0, 0));
+    assert_eq!([first.state(), second.state()], [State::Master; 2]);
+}
+
 #[test]
 fn a_factor_of_0_makes_no_reason_and_one_that_changes_is_taken_back_as_it_was_given() {
     let (mut w, sc) = master();
