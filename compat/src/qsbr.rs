@@ -474,6 +474,8 @@ mod tests {
                     loop {
                         for _ in 0..50 {
                             if let Some(c) = cell.load(&n) {
+                                // Long enough for whoever would free it.
+                                std::thread::yield_now();
                                 assert_eq!(c.1, 0xfeed_beef);
                             }
                         }
