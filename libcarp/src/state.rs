@@ -82,11 +82,17 @@ fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 
 /// `carp_setrun` after a change of configuration: a deadline that was already
 /// set is not put off. Otherwise one who reconfigures faster than advbase
-/// would keep a MASTER from advertising at all.
+/// would keep a MASTER from advertising at all. A BACKUP that has lost one family
+/// and waits for the other does not begin to wait for both again: it would never
+/// take over.
 pub fn setrun_keeping_deadline(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     let before = Timer::ALL.map(|t| callout_deadline(cx, sc, t));
+    let waits = sc.state() == State::Backup && before.iter().any(Option::is_some);
     setrun(cx, sc, None);
     for (timer, old) in Timer::ALL.into_iter().zip(before) {
+        if waits && old.is_none() && sc.state() == State::Backup {
+            callout_stop(cx, sc, timer);
+        }
         if let (Some(old), Some(new)) = (old, callout_deadline(cx, sc, timer))
             && old < new
         {

@@ -126,6 +126,23 @@ fn each_family_has_its_timer_and_losing_one_alone_makes_no_second_master() {
     assert_eq!(w.effects(), expected);
 }
 
+/// Found by the lab's model.
+#[test]
+fn who_configures_a_backup_in_a_loop_does_not_bring_back_the_family_that_it_lost() {
+    let (mut w, sc) = dual();
+    for _ in 0..3 {
+        w.pass(2 * SEC);
+        w.hear(&sc, 1, 0).unwrap();
+    }
+    assert_eq!(w.timer6(&sc), None);
+    for _ in 0..4 {
+        w.setvh(&sc, crate::carpreq::CarpReq { carpr_advskew: 100, ..w.keep("secret") }).unwrap();
+        assert_eq!((sc.state(), w.timer6(&sc)), (State::Backup, None));
+        w.pass(SEC);
+    }
+    assert_eq!(sc.state(), State::Master);
+}
+
 #[test]
 fn a_backup_that_loses_the_addresses_of_the_family_it_heard_listens_on_in_the_other() {
     let (mut w, sc) = dual();
