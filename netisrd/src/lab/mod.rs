@@ -6,4 +6,5 @@
 //!                        sim::World, dev::lan
 //! ```
 
+pub mod model;
 pub mod record;
