@@ -19,6 +19,7 @@ pub mod expect;
 pub mod faults;
 pub mod host;
 pub mod journal;
+pub mod model;
 pub mod pcapng;
 pub mod record;
 pub mod report;

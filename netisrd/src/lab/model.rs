@@ -1,0 +1,282 @@
+//! A small model of CARP beside the real one: what state a carp interface must
+//! be in, told by what can be seen of its machine from outside.
+//!
+//! ```text
+//!   commands, faults ---+
+//!   frames heard -------+--> Host --> Vhost --> state, and the advertisements
+//!   attempts to send ---+                       that it still owes
+//! ```
+//!
+//! It knows the protocol and `docs/deviations.md`, has no line in common with
+//! libcarp, and no input or output. One [`Host`] is one machine with one parent
+//! interface, whose timers are exact (`hz` 0) and whose `now` is its own clock's.
+//!
+//! Whoever drives it tells it of every step at once: a command that has
+//! succeeded, then what was sent. Timers go before whatever arrives at the same
+//! instant, so [`Host::tick`] comes before each [`Input::Heard`], and again when
+//! nobody has anything to do any more: then the states are to be compared, and
+//! nothing may be owed. While a machine is paused it is told nothing.
+//!
+//! Not here: ticks, peers, `carpdev`, vhids of an interface, balancing, the
+//! factors of demotion, groups other than `carp`, masks, a prefix that two of
+//! the parent's addresses share.
+
+use super::record::State;
+use compat::sys::time::Time;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+mod advert;
+mod vhost;
+
+pub use advert::Advert;
+pub use vhost::Vhost;
+
+/// What one reason adds to the skews, and the skew that demotion ends at.
+const DEMOTED: i64 = 240;
+
+/// `struct carpreq` without the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// 0: none yet.
+    pub vhid: u8,
+    /// Seconds.
+    pub advbase: u8,
+    /// 256ths of a second.
+    pub advskew: u8,
+    /// The password, with NULs behind it.
+    pub key: [u8; 20],
+}
+
+/// What happens to one carp interface. A command is given when it has
+/// succeeded: one that fails changes nothing.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// `ifconfig carpN create`
+    Create,
+    /// `ifconfig carpN destroy`
+    Destroy,
+    /// `SIOCSVH`, and the state that it asks for.
+    Setvh(Config, Option<State>),
+    /// `ifconfig carpN up` or `down`
+    Up(bool),
+    /// `SIOCAIFADDR`
+    Addr(IpNet),
+    /// `SIOCDIFADDR`
+    Unaddr(IpAddr),
+    /// It was given an advertisement: any that came to its machine for its vhid.
+    Heard(Advert),
+    /// It has tried to send an advertisement; whether the wire took it.
+    Sent(Advert, bool),
+}
+
+/// What happens to a machine.
+#[derive(Clone, Debug)]
+pub enum HostInput {
+    /// `net.inet.carp.preempt`
+    Preempt(bool),
+    /// A write to `net.inet.carp.demotion`, which adds.
+    Demote(i32),
+    /// The group `carp` was demoted so many times more, or fewer.
+    GroupDemote(i32),
+    /// `ifconfig emN up` or `down`
+    ParentUp(bool),
+    /// The link of the parent came or went, and the machine was told.
+    Link(bool),
+    /// The parent has another address. An address brings its interface up:
+    /// `ParentUp` follows.
+    ParentAddr(IpNet),
+    /// The parent has an address less.
+    ParentUnaddr(IpAddr),
+    /// The machine halts in order.
+    Halt,
+}
+
+/// What the carp interfaces of a machine have in common.
+#[derive(Clone, Debug)]
+struct Shared {
+    preempt: bool,
+    /// All reasons together, in skew.
+    demotion: i64,
+    /// How many they are.
+    reasons: u32,
+    group: i32,
+    up: bool,
+    link: bool,
+    addrs: Vec<IpNet>,
+}
+
+impl Shared {
+    /// Whether nobody here may preempt: one reason is enough, whatever else is
+    /// subtracted.
+    fn suppressed(&self) -> bool {
+        self.reasons > 0 || self.demotion > 0 || self.group > 0
+    }
+}
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct Host {
+    shared: Shared,
+    /// Written to the sysctl.
+    sysctl: i64,
+    vhosts: Vec<Vhost>,
+    /// The carp interfaces, the newest first.
+    newest: Vec<usize>,
+}
+
+impl Host {
+    /// A machine that has just booted, and will have so many carp interfaces.
+    pub fn new(vhosts: usize) -> Host {
+        let shared = Shared {
+            preempt: false,
+            demotion: 0,
+            reasons: 0,
+            group: 0,
+            up: true,
+            link: true,
+            addrs: Vec::new(),
+        };
+        Host { shared, sysctl: 0, vhosts: vec![Vhost::default(); vhosts], newest: Vec::new() }
+    }
+
+    /// One carp interface, by number.
+    pub fn vhost(&self, n: usize) -> Option<&Vhost> {
+        self.vhosts.get(n)
+    }
+
+    /// All of them.
+    pub fn vhosts(&self) -> &[Vhost] {
+        &self.vhosts
+    }
+
+    /// When a timer is due next.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.vhosts.iter().filter_map(Vhost::next_deadline).min()
+    }
+
+    /// All timers that were due have had their turn.
+    pub fn tick(&mut self, now: Time) {
+        for vhost in &mut self.vhosts {
+            vhost.tick(&self.shared, now);
+        }
+    }
+
+    /// Something happened to one carp interface.
+    pub fn input(&mut self, now: Time, n: usize, input: Input) {
+        if let Some(vhost) = self.vhosts.get_mut(n) {
+            if matches!(input, Input::Sent(..)) {
+                // Of several timers that are due at once this one came first.
+                vhost.tick(&self.shared, now);
+                vhost.say_if_unsaid(&self.shared, now);
+            }
+            if matches!(input, Input::Create | Input::Destroy) {
+                self.newest.retain(|k| *k != n);
+            }
+            if matches!(input, Input::Create) {
+                self.newest.insert(0, n);
+            }
+            vhost.input(&self.shared, now, input);
+            if self.newest.is_empty() {
+                // A group that nobody is in is no more.
+                self.shared.group = 0;
+            }
+            self.settle();
+            self.vhosts[n].elect(&self.shared, now);
+            self.settle();
+        }
+    }
+
+    /// Something happened to the machine.
+    pub fn host_input(&mut self, now: Time, input: HostInput) {
+        let s = &mut self.shared;
+        // Whoever leaves a parent that is lost suppresses the others when all
+        // have left.
+        let loss = matches!(input, HostInput::ParentUp(false) | HostInput::Link(false));
+        if matches!(input, HostInput::ParentUp(false)) {
+            self.vhosts.iter_mut().for_each(|v| v.lost |= v.is_attached());
+        }
+        match input {
+            HostInput::Preempt(on) => {
+                s.preempt = on;
+                return;
+            }
+            HostInput::Demote(by) => {
+                self.sysctl += i64::from(by);
+                return self.settle();
+            }
+            HostInput::GroupDemote(by) => {
+                s.group += by;
+                return;
+            }
+            HostInput::ParentUp(up) => s.up = up,
+            HostInput::Link(up) => s.link = up,
+            HostInput::ParentAddr(net) => {
+                if !s.addrs.contains(&net) {
+                    s.addrs.push(net);
+                }
+            }
+            HostInput::ParentUnaddr(addr) => s.addrs.retain(|a| a.addr() != addr),
+            HostInput::Halt => {
+                (0..self.vhosts.len()).for_each(|n| self.input(now, n, Input::Destroy));
+                return;
+            }
+        }
+        if self.shared.up {
+            self.vhosts.iter_mut().for_each(|v| v.lost = false);
+        }
+        if !loss {
+            // What is no reason any more ends before the elections.
+            self.settle();
+        }
+        for n in self.newest.clone() {
+            self.vhosts[n].follow(&self.shared, now);
+            self.settle_and_say(now, loss);
+            self.vhosts[n].elect(&self.shared, now);
+            self.settle_and_say(now, loss);
+        }
+        self.settle();
+    }
+
+    /// In the middle of a change, of which a loss is none that others see.
+    fn settle_and_say(&mut self, now: Time, loss: bool) {
+        if !loss {
+            self.settle();
+            self.vhosts.iter_mut().for_each(|v| v.say_change(&self.shared, now));
+        }
+    }
+
+    /// Reasons have come or gone.
+    fn settle(&mut self) {
+        self.vhosts.iter_mut().for_each(|v| v.review(&self.shared));
+        let reasons = self.vhosts.iter().map(Vhost::reasons).sum();
+        self.shared.reasons = reasons;
+        self.shared.demotion = self.sysctl + DEMOTED * i64::from(reasons);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::lab::record::Family;
+
+    #[test]
+    fn a_model_takes_over_to_the_microsecond() {
+        let mut host = Host::new(1);
+        host.host_input(Time(0), HostInput::ParentAddr("10.0.0.2/24".parse().unwrap()));
+        host.input(Time(0), 0, Input::Create);
+        let config = Config { vhid: 1, advbase: 1, advskew: 100, key: [0; 20] };
+        host.input(Time(0), 0, Input::Setvh(config, None));
+        host.input(Time(0), 0, Input::Addr("10.0.0.1/24".parse().unwrap()));
+        assert_eq!(host.next_deadline(), Some(Time(3_390_625_000)));
+        for (at, state, owed) in
+            [(3_390_624_999, State::Backup, &[][..]), (3_390_625_000, State::Master, &[(Family::Ip, 1, 100)])]
+        {
+            host.tick(Time(at));
+            let vhost = host.vhost(0).unwrap();
+            assert_eq!((vhost.state(), vhost.due_to_advertise()), (state, owed));
+        }
+        assert_eq!(host.next_deadline(), Some(Time(4_781_250_000)));
+    }
+}

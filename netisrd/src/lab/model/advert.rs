@@ -1,0 +1,82 @@
+//! An advertisement and its digest, by the protocol's description.
+
+use super::Config;
+use crate::lab::record::Family;
+use sha1::{Digest as _, Sha1};
+use std::fmt;
+use std::net::IpAddr;
+
+/// An advertisement, as it was on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advert {
+    /// Over which family.
+    pub family: Family,
+    /// The source address.
+    pub from: IpAddr,
+    /// Whose.
+    pub vhid: u8,
+    /// Seconds.
+    pub advbase: u8,
+    /// 256ths of a second.
+    pub advskew: u8,
+    /// Makes each digest another one.
+    pub counter: u64,
+    /// HMAC-SHA1 of vhid, addresses and counter.
+    pub digest: [u8; 20],
+}
+
+impl Advert {
+    /// The advertisement in an Ethernet frame; nothing if there is none, or one
+    /// that nobody may take: another TTL, version or checksum.
+    pub fn parse(frame: &[u8]) -> Option<Advert> {
+        let packet = frame.get(14..)?;
+        let (family, hlen, proto, ttl) = match frame.get(12..14)? {
+            [0x08, 0x00] => (Family::Ip, usize::from(packet.first()? & 0xf) * 4, 9, 8),
+            [0x86, 0xdd] => (Family::Ip6, 40, 6, 7),
+            _ => return None,
+        };
+        let from = match family {
+            Family::Ip => IpAddr::from(<[u8; 4]>::try_from(packet.get(12..16)?).ok()?),
+            Family::Ip6 => IpAddr::from(<[u8; 16]>::try_from(packet.get(8..24)?).ok()?),
+        };
+        let ch = packet.get(hlen..hlen + 36)?;
+        let sum: u32 = ch.chunks_exact(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+        let good = (sum & 0xffff) + (sum >> 16) == 0xffff;
+        if packet.get(proto) != Some(&112) || packet.get(ttl) != Some(&255) || ch[0] >> 4 != 2 || !good {
+            return None;
+        }
+        let counter = u64::from_be_bytes(ch[8..16].try_into().ok()?);
+        let digest = ch[16..36].try_into().ok()?;
+        Some(Advert { family, from, vhid: ch[1], advskew: ch[2], advbase: ch[5], counter, digest })
+    }
+
+    /// Whether it says good-bye.
+    pub fn is_bow_out(&self) -> bool {
+        (self.advbase, self.advskew) == (255, 255)
+    }
+}
+
+impl fmt::Display for Advert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Advert { from, vhid, advbase, advskew, counter, .. } = self;
+        write!(f, "vhid {vhid} {advbase}/{advskew} of {from}, {counter:016x}")
+    }
+}
+
+/// HMAC-SHA1 over version, type, vhid, addresses and counter.
+pub(super) fn digest(config: &Config, addrs: &[IpAddr], counter: u64) -> [u8; 20] {
+    let pad = |with: u8| {
+        let mut block = [with; 64];
+        block.iter_mut().zip(config.key).for_each(|(b, k)| *b ^= k);
+        Sha1::new().chain_update(block)
+    };
+    let mut inner = pad(0x36).chain_update([2, 1, config.vhid]);
+    for addr in addrs {
+        match addr {
+            IpAddr::V4(a) => inner.update(a.octets()),
+            IpAddr::V6(a) => inner.update(a.octets()),
+        }
+    }
+    let inner = inner.chain_update(counter.to_be_bytes()).finalize();
+    pad(0x5c).chain_update(inner).finalize().into()
+}

@@ -1,0 +1,473 @@
+//! One carp interface: its state, its timers, and what it owes.
+
+use super::advert::digest;
+use super::{Advert, Config, DEMOTED, Input, Shared};
+use crate::lab::record::{Family, State};
+use compat::sys::time::Time;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// `CARP_SENDAD_MAX_ERRORS` and `CARP_SENDAD_MIN_SUCCESS`.
+const IN_A_ROW: u32 = 3;
+/// Own advertisements that an echo is known by.
+const REMEMBERED: usize = 8;
+
+/// One carp interface: one vhid on one LAN.
+#[derive(Clone, Debug)]
+pub struct Vhost {
+    state: State,
+    config: Config,
+    /// `IFF_UP`
+    up: bool,
+    /// Its addresses, active or not.
+    addrs: Vec<IpNet>,
+    /// The families in which any is active.
+    active: Vec<Family>,
+    /// The active ones.
+    backed: Vec<IpAddr>,
+    /// When a family's silence has lasted too long.
+    down: [Option<Time>; 2],
+    /// When the next advertisement is due.
+    ad: Option<Time>,
+    /// The skew that was advertised last.
+    advertised: u8,
+    /// The skew that it would advertise, when that was looked at last.
+    known: u8,
+    /// What it still has to send now: family, advbase, advskew.
+    owed: Vec<(Family, u8, u8)>,
+    /// It advertises because it takes over.
+    takes_over: bool,
+    /// Whether what is being sent has failed in one family.
+    failed: bool,
+    /// So many of these do not count as sent or failed.
+    uncounted: usize,
+    errors: u32,
+    successes: u32,
+    /// Too many advertisements failed.
+    sending: bool,
+    /// It had a parent that went down.
+    pub(super) lost: bool,
+    /// And would run if that were up, or had a link.
+    parent_down: bool,
+    /// Another one was heard over IPv4 since it became MASTER.
+    heard4: bool,
+    /// What it sent last.
+    sent: Vec<Advert>,
+    /// The election is about to start over.
+    restarts: bool,
+    /// What it sent without a reason.
+    surprise: Option<Advert>,
+}
+
+impl Default for Vhost {
+    fn default() -> Vhost {
+        Vhost {
+            state: State::Absent,
+            config: Config { advbase: 1, ..Config::default() },
+            up: false,
+            addrs: Vec::new(),
+            active: Vec::new(),
+            backed: Vec::new(),
+            down: [None; 2],
+            ad: None,
+            advertised: 0,
+            known: 0,
+            owed: Vec::new(),
+            takes_over: false,
+            failed: false,
+            uncounted: 0,
+            errors: 0,
+            successes: 0,
+            sending: false,
+            lost: false,
+            parent_down: false,
+            heard4: false,
+            sent: Vec::new(),
+            restarts: false,
+            surprise: None,
+        }
+    }
+}
+
+impl Vhost {
+    /// The state that it must be in.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What it was configured to.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it must still send at this instant: family, advbase, advskew.
+    pub fn due_to_advertise(&self) -> &[(Family, u8, u8)] {
+        &self.owed
+    }
+
+    /// The first advertisement that it should not have sent.
+    pub fn surprise(&self) -> Option<&Advert> {
+        self.surprise.as_ref()
+    }
+
+    /// When a timer is due next.
+    pub fn next_deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Master => self.ad,
+            State::Backup => self.silent_at(),
+            _ => None,
+        }
+    }
+
+    /// How many reasons not to preempt its machine has by it.
+    pub fn reasons(&self) -> u32 {
+        u32::from(self.sending) + u32::from(self.parent_down)
+    }
+
+    /// Whether it would run if its parent did.
+    pub(super) fn review(&mut self, s: &Shared) {
+        let wants_to_run = self.up && self.config.vhid != 0 && !self.addrs.is_empty();
+        let down = if self.is_attached() { !s.link } else { self.lost };
+        self.parent_down = wants_to_run && down;
+    }
+
+    /// Whether it has a parent, which is up.
+    pub(super) fn is_attached(&self) -> bool {
+        !self.backed.is_empty()
+    }
+
+    pub(super) fn input(&mut self, s: &Shared, now: Time, input: Input) {
+        match input {
+            Input::Create => *self = Vhost { state: State::Init, ..Vhost::default() },
+            Input::Destroy => {
+                self.bow_out(&self.active.clone());
+                let owed = std::mem::take(&mut self.owed);
+                *self = Vhost { owed, ..Vhost::default() };
+            }
+            Input::Setvh(config, state) => self.setvh(s, now, config, state),
+            Input::Up(up) => {
+                if up != self.up {
+                    self.bow_out(&self.active.clone());
+                    self.up = up;
+                    self.restart();
+                }
+            }
+            Input::Addr(net) => {
+                if !self.addrs.contains(&net) || !self.up {
+                    self.bow_out(&self.active.clone());
+                    self.up = true;
+                    self.addrs.retain(|a| a.addr() != net.addr());
+                    self.addrs.push(net);
+                    self.back(s);
+                    self.forget();
+                    self.restart();
+                }
+            }
+            Input::Unaddr(addr) => {
+                self.addrs.retain(|a| a.addr() != addr);
+                self.back_or_leave(s, now);
+            }
+            Input::Heard(ad) => self.heard(s, now, &ad),
+            Input::Sent(ad, ok) => self.sent(ad, ok),
+        }
+    }
+
+    /// `SIOCSVH`: another vhid starts the election over, all else is no
+    /// transition unless one is asked for.
+    fn setvh(&mut self, s: &Shared, now: Time, config: Config, state: Option<State>) {
+        let other = config.vhid != self.config.vhid;
+        if other {
+            self.bow_out(&self.active.clone());
+        }
+        self.config = config;
+        if other {
+            self.forget();
+            return self.restart();
+        }
+        match (self.state, state) {
+            (State::Master, Some(State::Backup)) => {
+                self.bow_out(&self.active.clone());
+                self.become_backup(now);
+            }
+            (State::Backup, Some(State::Master)) => self.become_master(s, now),
+            // The earlier deadline stays.
+            _ => {
+                let (ad, down) = (now + self.interval(self.config.advskew), now + self.master_down());
+                self.ad = self.ad.map(|t| t.min(ad));
+                self.down = self.down.map(|t| t.map(|t| t.min(down)));
+                // It says so with its next advertisement, or as soon as
+                // anything changes a skew.
+                self.known = self.skew(s);
+            }
+        }
+    }
+
+    /// The parent or its addresses have changed.
+    pub(super) fn follow(&mut self, s: &Shared, now: Time) {
+        if self.state == State::Absent {
+            return;
+        }
+        let (before, active) = (self.backed.clone(), self.active.clone());
+        self.back(s);
+        let gained = self.backed.iter().any(|a| !before.contains(a));
+        if !gained && self.can_run(s) == (self.state != State::Init) {
+            return self.lost_family(&active, now);
+        }
+        if s.link {
+            self.bow_out(&active);
+        }
+        self.restart();
+    }
+
+    fn back_or_leave(&mut self, s: &Shared, now: Time) {
+        let active = self.active.clone();
+        self.back(s);
+        if self.active.is_empty() {
+            self.bow_out(&active);
+            self.restart();
+        } else {
+            self.lost_family(&active, now);
+        }
+    }
+
+    /// The last address of a family takes its timer along, and what failed. A
+    /// BACKUP listens in the other one from now on.
+    fn lost_family(&mut self, before: &[Family], now: Time) {
+        for family in [Family::Ip, Family::Ip6] {
+            if !before.contains(&family) || self.active.contains(&family) {
+                continue;
+            }
+            self.forget();
+            self.down[family as usize] = None;
+            let other = 1 - family as usize;
+            if self.state == State::Backup && self.down[other].is_none_or(|t| t <= now) {
+                self.down[other] = Some(now + self.master_down());
+            }
+        }
+    }
+
+    /// Which addresses have a backing one on the parent.
+    fn back(&mut self, s: &Shared) {
+        let backed = |a: &&IpNet| s.up && s.addrs.iter().any(|p| p.contains(&a.addr()));
+        let owner = |a: &IpAddr| s.addrs.iter().any(|p| p.addr() == *a);
+        let before = std::mem::take(&mut self.backed);
+        self.backed = self.addrs.iter().filter(backed).map(IpNet::addr).collect();
+        // Its own address too: the owner's skew is 0.
+        if self.backed.iter().any(|a| owner(a) && !before.contains(a)) {
+            self.config.advskew = 0;
+        }
+        self.active = [Family::Ip, Family::Ip6]
+            .into_iter()
+            .filter(|f| self.backed.iter().any(|a| a.is_ipv4() == (*f == Family::Ip)))
+            .collect();
+    }
+
+    fn can_run(&self, s: &Shared) -> bool {
+        self.up && self.config.vhid != 0 && s.up && s.link && !self.active.is_empty()
+    }
+
+    /// The election will start over.
+    fn restart(&mut self) {
+        (self.state, self.ad, self.down) = (State::Init, None, [None; 2]);
+        self.restarts = true;
+    }
+
+    /// And does, when its own reasons not to preempt have ended.
+    pub(super) fn elect(&mut self, s: &Shared, now: Time) {
+        if !std::mem::take(&mut self.restarts) {
+            return;
+        }
+        if !self.can_run(s) {
+            self.forget();
+        } else if s.preempt && !s.suppressed() {
+            (self.state, self.heard4) = (State::Master, false);
+            self.advertise(s, now);
+        } else {
+            self.become_backup(now);
+        }
+    }
+
+    /// What failed is forgotten, what is being sent included.
+    fn forget(&mut self) {
+        self.uncounted = self.owed.len();
+        (self.errors, self.successes, self.sending) = (0, 0, false);
+    }
+
+    fn become_backup(&mut self, now: Time) {
+        (self.state, self.ad, self.down) = (State::Backup, None, [None; 2]);
+        for family in &self.active {
+            self.down[*family as usize] = Some(now + self.master_down());
+        }
+    }
+
+    fn become_master(&mut self, s: &Shared, now: Time) {
+        (self.state, self.down, self.heard4) = (State::Master, [None; 2], false);
+        self.takes_over = true;
+        self.advertise(s, now);
+    }
+
+    fn advertise(&mut self, s: &Shared, now: Time) {
+        self.advertised = self.skew(s);
+        self.known = self.advertised;
+        self.failed = false;
+        self.owed.extend(self.active.iter().map(|f| (*f, self.config.advbase, self.advertised)));
+        // `carp_setrun` after a takeover: the first pause is by the skew as it
+        // was configured, even if that is the advertisement that suppresses.
+        let skew = if self.takes_over { self.config.advskew } else { self.advertised };
+        self.ad = Some(now + self.interval(skew));
+    }
+
+    /// A MASTER that leaves says so, in those families.
+    fn bow_out(&mut self, active: &[Family]) {
+        if self.state == State::Master {
+            self.owed.extend(active.iter().map(|f| (*f, 255, 255)));
+        }
+    }
+
+    pub(super) fn tick(&mut self, s: &Shared, now: Time) {
+        if !self.owed.is_empty() {
+            return;
+        }
+        self.takes_over &= self.ad.is_some_and(|t| t > now);
+        self.say_change(s, now);
+        match self.state {
+            State::Master if self.ad.is_some_and(|t| t <= now) => self.advertise(s, now),
+            State::Backup if self.silent_at().is_some_and(|t| t <= now) => self.become_master(s, now),
+            _ => {}
+        }
+    }
+
+    /// A MASTER whose skew has become another one says so at once.
+    pub(super) fn say_change(&mut self, s: &Shared, now: Time) {
+        let skew = self.skew(s);
+        let changed = skew != std::mem::replace(&mut self.known, skew) && skew != self.advertised;
+        if changed && self.state == State::Master {
+            self.advertise(s, now);
+        }
+    }
+
+    /// A skew that it was configured to it may say when it likes.
+    pub(super) fn say_if_unsaid(&mut self, s: &Shared, now: Time) {
+        if self.state == State::Master && self.owed.is_empty() && self.advertised != self.skew(s) {
+            self.advertise(s, now);
+        }
+    }
+
+    /// A family that falls silent alone promotes nobody, even if the other one
+    /// is heard without an active address.
+    fn silent_at(&self) -> Option<Time> {
+        self.down.iter().flatten().max().copied()
+    }
+
+    fn heard(&mut self, s: &Shared, now: Time, ad: &Advert) {
+        let echo = |own: &Advert| (own.counter, own.digest) == (ad.counter, ad.digest);
+        if ad.vhid != self.config.vhid || !self.is_genuine(ad) || self.sent.iter().any(echo) {
+            return;
+        }
+        let theirs = seconds(ad.advbase.into()) + skewed(ad.advskew);
+        let mine = self.interval(self.skew(s));
+        match self.state {
+            State::Master => {
+                let before4 = self.heard4;
+                self.heard4 |= ad.family == Family::Ip;
+                if theirs < mine || (theirs == mine && self.loses_tie(ad, before4)) {
+                    self.become_backup(now);
+                }
+            }
+            State::Backup => {
+                let patience = seconds(3 * u64::from(self.config.advbase)) + skewed(self.skew(s));
+                if (s.preempt && mine < theirs) || patience < theirs {
+                    self.become_master(s, now);
+                } else {
+                    self.down[ad.family as usize] = Some(now + self.master_down());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The lower address stays, then the lower counter. IPv4 decides where it
+    /// can.
+    fn loses_tie(&self, ad: &Advert, heard4: bool) -> bool {
+        if ad.family == Family::Ip6 && self.active.contains(&Family::Ip) && heard4 {
+            return false;
+        }
+        let own = self.sent.iter().rev().find(|own| own.family == ad.family);
+        // No address is lower than any.
+        let own = own.filter(|own| self.active.contains(&own.family));
+        own.is_some_and(|own| (ad.from, ad.counter) < (own.from, own.counter))
+    }
+
+    fn sent(&mut self, ad: Advert, ok: bool) {
+        let what = (ad.family, ad.advbase, ad.advskew);
+        let Some(at) = self.owed.iter().position(|o| *o == what) else {
+            self.surprise.get_or_insert(ad);
+            return;
+        };
+        self.owed.remove(at);
+        let bow_out = ad.is_bow_out();
+        self.sent.push(ad);
+        if self.sent.len() > REMEMBERED {
+            self.sent.remove(0);
+        }
+        if self.uncounted > 0 {
+            self.uncounted -= 1;
+            return;
+        }
+        self.failed |= !ok;
+        if bow_out || !self.owed.is_empty() || self.state != State::Master {
+            return;
+        }
+        if self.failed {
+            (self.errors, self.successes) = (self.errors + 1, 0);
+            self.takes_over &= self.errors == IN_A_ROW;
+            self.sending = self.errors >= IN_A_ROW;
+            return;
+        }
+        self.takes_over = false;
+        if self.sending {
+            self.successes += 1;
+            if self.successes == IN_A_ROW {
+                self.forget();
+            }
+        } else {
+            self.errors = 0;
+        }
+    }
+
+    /// The skew that it advertises and compares by.
+    fn skew(&self, s: &Shared) -> u8 {
+        let raw = i64::from(self.config.advskew);
+        let group = if s.group > 0 { DEMOTED } else { 0 };
+        let skew = (raw + s.demotion + group).clamp(0, DEMOTED.max(raw));
+        u8::try_from(skew).unwrap_or(u8::MAX)
+    }
+
+    /// Never less than 1/256 second.
+    fn interval(&self, skew: u8) -> Duration {
+        (seconds(self.config.advbase.into()) + skewed(skew)).max(skewed(1))
+    }
+
+    fn master_down(&self) -> Duration {
+        (seconds(3 * u64::from(self.config.advbase)) + skewed(self.config.advskew)).max(skewed(1))
+    }
+
+    /// Signed by someone with the same password and addresses, with or without
+    /// the link-local ones.
+    fn is_genuine(&self, ad: &Advert) -> bool {
+        let mut addrs: Vec<_> = self.addrs.iter().map(IpNet::addr).collect();
+        addrs.sort();
+        let all = digest(&self.config, &addrs, ad.counter);
+        addrs.retain(|a| !matches!(a, IpAddr::V6(a) if a.is_unicast_link_local()));
+        ad.digest == all || ad.digest == digest(&self.config, &addrs, ad.counter)
+    }
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn skewed(skew: u8) -> Duration {
+    Duration::from_micros(u64::from(skew) * 1_000_000 / 256)
+}
