@@ -81,7 +81,7 @@ fn configure(kernel: &mut Kernel, out: &mut dyn Write, target: Target, line: &Li
     let target = line.carp.resolve(kernel, target)?;
     line.address.check_on(&target)?;
     if !line.steps.is_empty() {
-        line.carp.foresee(kernel)?;
+        line.carp.foresee(kernel, &target)?;
         line.address.foresee(kernel, &target)?;
     }
     let mut done = Vec::new();

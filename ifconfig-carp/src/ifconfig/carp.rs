@@ -1,11 +1,11 @@
 //! `ifcarp.c`: CARP's keywords.
 
-use super::drvspec;
 use super::number::{AdvBase, AdvSkew, Vhid};
 use super::password::Password;
 use super::peers::PeersChange;
 use super::target::Target;
 use super::undo::Done;
+use super::{carp_status, drvspec};
 use crate::failure::Failure;
 use crate::kernel::{Kernel, bad_answer};
 use compat::net::if_::{IfName, IfReq};
@@ -88,12 +88,17 @@ impl CarpChange {
         }
     }
 
-    /// Whether the parent that the line names is there, as far as reading
-    /// tells.
-    pub(crate) fn foresee(&self, kernel: &mut Kernel) -> Result<(), Failure> {
-        match self.carpdev.filter(|parent| *parent != IfName::EMPTY) {
-            Some(parent) => Target::find_existing(kernel, parent).map(drop),
-            None => Ok(()),
+    /// Whether the parent that the line names is there, and has room for the
+    /// line's vhid, as far as reading tells. A move to another parent gives
+    /// mastership up, which no undoing brings back.
+    pub(crate) fn foresee(&self, kernel: &mut Kernel, target: &Target) -> Result<(), Failure> {
+        let Some(parent) = self.carpdev.filter(|parent| *parent != IfName::EMPTY) else { return Ok(()) };
+        Target::find_existing(kernel, parent)?;
+        match self.vhid {
+            Some(vhid) if carp_status::has_vhid(kernel, parent, vhid, target.name)? => {
+                Err(Failure::Kernel { call: "SIOCSVH".into(), errno: Errno::EEXIST })
+            }
+            _ => Ok(()),
         }
     }
 

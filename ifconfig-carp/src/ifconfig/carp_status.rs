@@ -7,9 +7,10 @@ use super::number::Vhid;
 use super::peers;
 use super::target::Target;
 use crate::failure::Failure;
+use crate::iflist;
 use crate::kernel::{Kernel, bad_answer};
-use compat::net::if_::IfName;
-use libcarp::carpreq::{CARP_STATES, CARPGDEVNAME, CarpReq};
+use compat::net::if_::{IFT_CARP, IfName};
+use libcarp::carpreq::{CARP_STATES, CARPGDEVNAME, CARPSDEVNAME, CarpReq};
 use std::io::Write;
 use zerocopy::IntoBytes;
 
@@ -101,9 +102,42 @@ fn write_key(out: &mut dyn Write, key: &[u8]) -> Result<(), Failure> {
 }
 
 fn devname(kernel: &mut Kernel, name: IfName) -> Result<String, Failure> {
-    match drvspec::get::<IfName>(kernel, name, CARPGDEVNAME, &[]) {
-        Ok(parent) => Ok(parent.as_str().to_owned()),
-        Err(Failure::Kernel { .. }) => Ok("none".to_owned()),
+    let parent = found(drvspec::get::<IfName>(kernel, name, CARPGDEVNAME, &[]))?;
+    Ok(parent.map_or("none".to_owned(), |parent| parent.as_str().to_owned()))
+}
+
+/// Whether anybody but `but` holds that vhid on `parent`: one of its own
+/// virtual hosts, or a carp interface that is on it or is to be.
+pub(crate) fn has_vhid(
+    kernel: &mut Kernel,
+    parent: IfName,
+    vhid: Vhid,
+    but: IfName,
+) -> Result<bool, Failure> {
+    let vhid = i32::from(vhid);
+    let own = found(secrets(kernel, parent, CarpReq::default().as_bytes()))?;
+    if own.iter().flatten().any(|Secret(carpr)| carpr.carpr_vhid == vhid) {
+        return Ok(true);
+    }
+    for interface in iflist::read(kernel)?.into_iter().filter(|i| i.if_type == IFT_CARP) {
+        let Some(name) = IfName::new(&interface.name).filter(|name| *name != but) else { continue };
+        let has = found(secrets(kernel, name, &[]))?;
+        if has.iter().flatten().any(|Secret(carpr)| carpr.carpr_vhid == vhid) {
+            for which in [CARPGDEVNAME, CARPSDEVNAME] {
+                if found(drvspec::get::<IfName>(kernel, name, which, &[]))? == Some(parent) {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Nothing, where the machine says that there is none.
+fn found<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Failure::Kernel { .. }) => Ok(None),
         Err(e) => Err(e),
     }
 }

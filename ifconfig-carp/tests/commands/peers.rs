@@ -117,6 +117,13 @@ fn carpdev_looks_whether_the_parent_is_there_and_sets_it() {
         "SIOCGIFINDEX carp1",
         "SIOCIFCREATE2 carp1",
         "SIOCGIFINDEX em0",
+        // Whether somebody has that vhid there.
+        "SIOCGVH em0 vhid 0",
+        "sysctl net.route.iflist.0 []",
+        "sysctl net.route.iflist.2 []",
+        "sysctl net.route.iflist.3 []",
+        "sysctl net.route.iflist.4 []",
+        "SIOCGVH carp0",
         "SIOCGVH carp1",
         "SIOCGDRVSPEC carp1 4 len 16",
         "SIOCSDRVSPEC carp1 4 \"em0\"",
