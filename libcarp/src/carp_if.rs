@@ -16,6 +16,7 @@ use crate::kernel::Cx;
 use crate::softc::CarpSoftc;
 use crate::types::Vhid;
 use compat::qsbr::{Netisr0, service_sync};
+use compat::sys::canary::Canary;
 use triomphe::Arc;
 
 /// `struct carp_softc_container`: one list's hold on a softc.
@@ -33,30 +34,7 @@ pub struct CarpIf {
     /// Position + 1 of each vhid's container; 0 for none. A list has at most
     /// 255 containers with a vhid, but any number without: hence u16.
     by_vhid: [u16; 256],
-    /// Whoever reads a list that was freed is found out, in debug builds.
-    #[cfg(debug_assertions)]
     canary: Canary,
-}
-
-#[cfg(debug_assertions)]
-struct Canary(core::sync::atomic::AtomicU32);
-
-#[cfg(debug_assertions)]
-impl Canary {
-    const ALIVE: u32 = 0xca_0b_f0_0d;
-
-    fn check(&self) {
-        let found = self.0.load(core::sync::atomic::Ordering::Relaxed);
-        assert_eq!(found, Canary::ALIVE, "a list is read that was freed");
-    }
-}
-
-#[cfg(debug_assertions)]
-impl Drop for Canary {
-    fn drop(&mut self) {
-        self.check();
-        self.0.store(0xdead_beef, core::sync::atomic::Ordering::Relaxed);
-    }
 }
 
 impl CarpIf {
@@ -73,18 +51,12 @@ impl CarpIf {
             .into_iter()
             .map(|(scc_vhid, scc_softc)| CarpSoftcContainer { scc_softc, scc_vhid })
             .collect();
-        CarpIf {
-            sccs,
-            by_vhid,
-            #[cfg(debug_assertions)]
-            canary: Canary(Canary::ALIVE.into()),
-        }
+        CarpIf { sccs, by_vhid, canary: Canary::default() }
     }
 
     /// The container of a vhid, in one step.
     #[inline]
     pub fn by_vhid(&self, vhid: u8) -> Option<&CarpSoftcContainer> {
-        #[cfg(debug_assertions)]
         self.canary.check();
         let at = usize::from(self.by_vhid[usize::from(vhid)]).checked_sub(1)?;
         self.sccs.get(at)
@@ -92,7 +64,6 @@ impl CarpIf {
 
     /// All containers, in order. Never empty.
     pub fn iter(&self) -> core::slice::Iter<'_, CarpSoftcContainer> {
-        #[cfg(debug_assertions)]
         self.canary.check();
         self.sccs.iter()
     }
@@ -153,14 +124,4 @@ pub fn remove(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>, sc: &Arc<CarpSoftc>) {
 #[doc(alias = "carp_if_free")]
 fn free(old: (Option<Box<CarpIf>>, Option<Box<Arc<Ifnet>>>)) {
     drop(old);
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    #[cfg(debug_assertions)]
-    #[should_panic(expected = "a list is read that was freed")]
-    fn a_list_that_was_freed_is_found_out() {
-        core::mem::ManuallyDrop::new(super::Canary(0xdead_beef.into())).check();
-    }
 }

@@ -1,6 +1,7 @@
 //! `sys/sys`: what every part of the machine includes.
 
 pub mod callout;
+pub mod canary;
 pub mod ctlsock;
 pub mod errno;
 pub mod ioccom;

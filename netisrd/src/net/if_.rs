@@ -8,6 +8,7 @@ use compat::net::if_::{IFG_ALL, IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
 use compat::net::if_var::IfAttach;
 use compat::net::route::{IFAN_ARRIVAL, IFAN_DEPARTURE};
 use compat::qsbr::{Netisr, Netisr0, service_sync};
+use compat::sys::canary::Canary;
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
 use libcarp::{CarpSoftc, Ifnet, clone, ifaddr, ioctl, vhaddr};
@@ -36,17 +37,20 @@ pub struct IfEntry {
 #[derive(Clone, Default)]
 pub struct IfTable {
     slots: Vec<Option<IfEntry>>,
+    canary: Canary,
 }
 
 impl IfTable {
     /// The interface of that index.
     #[inline]
     pub fn get(&self, index: u16) -> Option<&IfEntry> {
+        self.canary.check();
         self.slots.get(usize::from(index))?.as_ref()
     }
 
     /// All of them, by index.
     pub fn iter(&self) -> impl Iterator<Item = &IfEntry> {
+        self.canary.check();
         self.slots.iter().flatten()
     }
 }

@@ -11,6 +11,7 @@ use compat::net::route::{RTM_DELADDR, RTM_NEWADDR};
 use compat::netinet::in_::INADDR_ALLHOSTS_GROUP;
 use compat::netinet6::in6::solicited_node;
 use compat::qsbr::{Netisr0, service_sync};
+use compat::sys::canary::Canary;
 use compat::sys::errno::Errno;
 use core::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
@@ -31,6 +32,7 @@ pub struct AddrEntry {
 #[derive(Clone, Default)]
 pub struct AddrTable {
     addrs: BTreeMap<IpAddr, Vec<AddrEntry>>,
+    canary: Canary,
 }
 
 impl AddrTable {
@@ -38,6 +40,7 @@ impl AddrTable {
     /// and a link-local address is another one on each link.
     #[inline]
     pub fn lookup(&self, addr: IpAddr) -> &[AddrEntry] {
+        self.canary.check();
         self.addrs.get(&addr).map_or(&[], Vec::as_slice)
     }
 }
