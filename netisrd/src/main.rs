@@ -46,7 +46,7 @@ struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Simulate machines on LANs, in virtual time or for real
+    /// Simulate machines on LANs, in virtual time
     Lab(netisrd::lab::cli::Lab),
 }
 

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Simulate machines on LANs, in virtual time or for real.
+/// Simulate machines on LANs, in virtual time.
 #[derive(clap::Args)]
 pub struct Lab {
     #[command(subcommand)]
@@ -73,6 +73,7 @@ fn run_file(args: &Run, file: &Path) -> Result<bool, Box<dyn Error>> {
             _ => dir.join(file.file_stem().unwrap_or(file.as_os_str())),
         };
         write(&dir, &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;
+        println!("  wrote {}", dir.join("report.html").display());
     }
     Ok(outcome.passed)
 }
