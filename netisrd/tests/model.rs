@@ -504,7 +504,14 @@ impl Net {
             return self.vhost_up(k, v);
         }
         let half_deaf = self.boxes[k].model.vhosts()[v].is_half_deaf(self.local(k));
-        match self.below(25) {
+        let what = self.below(25);
+        if what == 12 || (self.vhosts > 1 && matches!(what, 4 | 6..=11 | 21)) {
+            // That an interface fails in the middle of its own or another's
+            // change is beyond the model.
+            self.say(k, "cannot send: false");
+            self.lan.set_port_fault(self.boxes[k].port, None);
+        }
+        match what {
             0..=5 if half_deaf && !self.all => Ok(()),
             9 if self.vhosts > 1 && !self.all => Ok(()),
             0 | 1 => {
@@ -555,10 +562,6 @@ impl Net {
             }
             12 => {
                 let v6 = self.below(2) == 0;
-                // Failures of one interface in the middle of another's change
-                // are beyond the model.
-                self.say(k, "cannot send: false");
-                self.lan.set_port_fault(self.boxes[k].port, None);
                 self.parent_addr(k, on, v6)
             }
             13 | 14 => self.sysctl(k, "net.inet.carp.preempt", on.into(), HostInput::Preempt(on)),
