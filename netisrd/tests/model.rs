@@ -490,7 +490,14 @@ impl Net {
         if self.boxes[k].model.vhosts()[v].state() == State::Absent {
             return self.vhost_up(k, v);
         }
-        match self.below(25) {
+        let what = self.below(25);
+        if what == 12 || (self.vhosts > 1 && matches!(what, 4 | 6..=11 | 21)) {
+            // That an interface fails in the middle of its own or another's
+            // change is beyond the model.
+            self.say(k, "cannot send: false");
+            self.lan.set_port_fault(self.boxes[k].port, None);
+        }
+        match what {
             0 | 1 => {
                 config.advskew = [0, 0, 50, 100, 200, 254][self.below(6) as usize];
                 // What is too fast only takes long.
@@ -539,10 +546,6 @@ impl Net {
             }
             12 => {
                 let v6 = self.below(2) == 0;
-                // Failures of one interface in the middle of another's change
-                // are beyond the model.
-                self.say(k, "cannot send: false");
-                self.lan.set_port_fault(self.boxes[k].port, None);
                 self.parent_addr(k, on, v6)
             }
             13 | 14 => self.sysctl(k, "net.inet.carp.preempt", on.into(), HostInput::Preempt(on)),

@@ -415,18 +415,17 @@ impl Vhost {
             self.uncounted -= 1;
             return;
         }
-        self.failed |= !ok;
-        if bow_out || !self.owed.is_empty() || self.state != State::Master {
+        self.failed |= !ok && !bow_out;
+        // One advertisement goes over IPv4, then over IPv6.
+        let goes_on = what.0 == Family::Ip && self.owed.get(at) == Some(&(Family::Ip6, what.1, what.2));
+        if bow_out || goes_on || self.state != State::Master {
             return;
         }
-        if self.failed {
+        let before = self.sending;
+        if std::mem::take(&mut self.failed) {
             (self.errors, self.successes) = (self.errors + 1, 0);
-            self.takes_over &= self.errors == IN_A_ROW;
             self.sending = self.errors >= IN_A_ROW;
-            return;
-        }
-        self.takes_over = false;
-        if self.sending {
+        } else if self.sending {
             self.successes += 1;
             if self.successes == IN_A_ROW {
                 self.forget();
@@ -434,6 +433,7 @@ impl Vhost {
         } else {
             self.errors = 0;
         }
+        self.takes_over &= self.sending != before;
     }
 
     /// The skew that it advertises and compares by.
