@@ -155,15 +155,42 @@ fn a_link_that_is_lost_stops_carp_and_its_return_starts_the_election() {
     assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
 }
 
-/// Found by the lab's model: with each one's turn by itself, all but the last
-/// were still suppressed by the others, and only BACKUP.
-#[test]
-fn all_that_a_link_carries_are_elected_when_no_reason_is_left() {
+/// carp0, MASTER, and carp1 on em0.
+fn two_on_em0() -> (World, Arc<CarpSoftc>, Arc<CarpSoftc>) {
     let (mut w, first) = master();
     let second = w.carp_if("carp1");
     w.setvh(&second, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap();
     w.add_addr(&second.sc_if, [10, 0, 0, 11]).unwrap();
     w.up(&second);
+    (w, first, second)
+}
+
+/// Found by the lab's model: the end of one's failed sends made the other, whose
+/// turn had not come, advertise into a link that was down.
+#[test]
+fn nobody_advertises_into_a_link_that_is_down_when_reasons_end_with_it() {
+    let (mut w, first, second) = two_on_em0();
+    w.pass(10 * SEC);
+    // One of them sends too seldom to have failed three times.
+    w.setvh(&first, CarpReq { carpr_advbase: 100, ..w.keep("secret") }).unwrap();
+    w.pass(2 * SEC);
+    w.kern.output_error.set(Some(Errno::ENOBUFS));
+    w.pass(10 * SEC);
+    w.kern.output_error.set(None);
+    assert_eq!((first.state(), second.state(), demotion(&w).0), (State::Master, State::Master, 1));
+    w.effects();
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    em0.set_link_state(&w.n0, LinkState::Down);
+    w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
+    let ads = w.effects().into_iter().filter(|e| matches!(e, Ad(..))).count();
+    assert_eq!((ads, demotion(&w).0), (0, 2));
+}
+
+/// Found by the lab's model: with each one's turn by itself, all but the last
+/// were still suppressed by the others, and only BACKUP.
+#[test]
+fn all_that_a_link_carries_are_elected_when_no_reason_is_left() {
+    let (mut w, first, second) = two_on_em0();
     w.carp.own(&w.n0).opts.preempt.set(1);
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
     em0.set_link_state(&w.n0, LinkState::Down);
