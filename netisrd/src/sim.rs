@@ -6,12 +6,15 @@
 //! do, the clock moves on to the next callout, or to the arrival of what is
 //! under way on a LAN. For a seed the run is the same, byte for byte.
 
+mod clock;
+
 use crate::dev::lan::Lan;
 use crate::dev::{Device, RxQueue};
 use crate::kern::carp_kernel::softclock;
 use crate::machine::{self, Booted, Config, Ctx, Ctx0, Log, Machine, PerCpu};
 use crate::net::netisr::{self, Cred, Flow, Netmsg0};
 use crate::net::rtsock::Listener;
+use clock::HostClock;
 use compat::net::if_::LinkState;
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::ctlsock::{Reply, Request};
@@ -23,7 +26,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,54 +102,6 @@ impl Sleeper {
 impl Ready {
     fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A machine's own clock: the world's, but it may go slower or faster, and
-/// jump forwards.
-struct HostClock {
-    world: Arc<VirtualClock>,
-    /// When it began to go as it goes, by the world's clock and by its own.
-    since: AtomicU64,
-    local: AtomicU64,
-    /// How much it goes in a million of the world's.
-    rate: AtomicU64,
-}
-
-const EXACT: u64 = 1_000_000;
-
-impl HostClock {
-    fn new(world: Arc<VirtualClock>) -> HostClock {
-        let now = world.now().0;
-        HostClock { world, since: now.into(), local: now.into(), rate: EXACT.into() }
-    }
-
-    /// From now on it goes at `rate`, and it jumps by `jump`.
-    fn set(&self, rate: u64, jump: Duration) {
-        let local = self.now() + jump;
-        self.local.store(local.0, Ordering::Relaxed);
-        self.since.store(self.world.now().0, Ordering::Relaxed);
-        self.rate.store(rate.max(1), Ordering::Relaxed);
-    }
-
-    fn rate(&self) -> u64 {
-        self.rate.load(Ordering::Relaxed)
-    }
-
-    /// When the world's clock will be, as this one shows `t`.
-    fn in_world(&self, t: Time) -> Time {
-        let ahead = t.0.saturating_sub(self.local.load(Ordering::Relaxed));
-        let ahead = (u128::from(ahead) * u128::from(EXACT)).div_ceil(u128::from(self.rate()));
-        Time(self.since.load(Ordering::Relaxed).saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX)))
-    }
-}
-
-impl Clock for HostClock {
-    fn now(&self) -> Time {
-        let gone = self.world.now().0.saturating_sub(self.since.load(Ordering::Relaxed));
-        let gone = u128::from(gone) * u128::from(self.rate()) / u128::from(EXACT);
-        let local = self.local.load(Ordering::Relaxed);
-        Time(local.saturating_add(u64::try_from(gone).unwrap_or(u64::MAX)))
     }
 }
 

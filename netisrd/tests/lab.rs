@@ -64,7 +64,7 @@ fn the_program_says_what_it_saw_and_writes_the_same_twice() {
             .args(more)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        let said = String::from_utf8_lossy(&run.stdout).replace(&*out.to_string_lossy(), "OUT");
         let files = ["events.jsonl", "lan.pcapng", "timeline.svg", "report.html"];
         let files = files.map(|f| std::fs::read(out.join(f)).unwrap());
         assert!(files.iter().all(|f| f.len() > 1000));
@@ -74,6 +74,7 @@ fn the_program_says_what_it_saw_and_writes_the_same_twice() {
     assert_eq!(first.0, Some(0));
     assert!(first.1.contains("pair.toml: passed (seed 1)"), "{}", first.1);
     assert!(first.1.contains("ok  b carp0 MASTER within 3.9s after 5s: 3.390625s after it"), "{}", first.1);
+    assert!(first.1.ends_with("  wrote OUT/report.html\n"), "{}", first.1);
     assert!(first == second);
     assert!(run("c", &["--seed", "2"]).2 != first.2);
     std::fs::remove_dir_all(&dir).unwrap();

@@ -145,16 +145,21 @@ impl Host {
     }
 }
 
+/// The programs that a machine has, as they are called on a BSD.
+pub const PROGRAMS: [(&str, Run); 4] =
+    [("ifconfig", ifconfig::run), ("sysctl", sysctl::run), ("netstat", netstat::run), ("route", route::run)];
+
+/// The one of that name.
+pub fn program(name: &str) -> Option<Run> {
+    PROGRAMS.iter().find(|(program, _)| *program == name).map(|(_, run)| *run)
+}
+
 /// A command line of a machine of the world: its status, and what it printed.
 pub fn command(world: &mut World, id: MachineId, line: &str) -> (i32, String) {
     let words = shlex::split(line).unwrap_or_default();
     let argv: Vec<OsString> = words.iter().map(OsString::from).collect();
-    let run: Run = match words.first().map(String::as_str) {
-        Some("ifconfig") => ifconfig::run,
-        Some("sysctl") => sysctl::run,
-        Some("netstat") => netstat::run,
-        Some("route") => route::run,
-        _ => return (127, format!("{line}: no such command")),
+    let Some(run) = words.first().and_then(|name| program(name)) else {
+        return (127, format!("{line}: no such command"));
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let status = run(&argv, &mut Here { world, id }, &mut out, &mut err);

@@ -1,0 +1,147 @@
+//! What a scenario's own types do not hold: names that must be there, keys that
+//! go together.
+
+use super::{Deed, ExpectSpec, FaultSpec, Kind, Name, Scenario};
+use crate::lab::host;
+use std::ops::Range;
+use toml::Spanned;
+
+/// Where a name stands, and what is wrong with it.
+pub(super) type Complaint = (Option<Range<usize>>, String);
+
+impl Scenario {
+    pub(super) fn check(&self) -> Result<(), Complaint> {
+        if self.lan.is_empty() || self.machine.is_empty() {
+            return Err((None, "expected at least one [lan.NAME] and one [machine.NAME]".into()));
+        }
+        for spec in self.machine.values() {
+            spec.interfaces.values().try_for_each(|lan| one_of("LAN", lan, self.lan.keys()))?;
+            if spec.kind == Kind::Netisrd {
+                spec.boot.iter().try_for_each(command)?;
+            }
+        }
+        for spec in self.client.values() {
+            one_of("LAN", &spec.lan, self.lan.keys())?;
+            if spec.address.addr().is_ipv4() != spec.ping.is_ipv4() {
+                return Err((Some(spec.lan.span()), "expected address and ping of one family".into()));
+            }
+        }
+        self.at.iter().try_for_each(|deed| self.check_deed(deed))?;
+        self.fault.iter().try_for_each(|fault| self.check_fault(fault))?;
+        self.expect.iter().try_for_each(|expect| self.check_expect(expect))
+    }
+
+    fn check_deed(&self, deed: &Deed) -> Result<(), Complaint> {
+        one_of("machine", &deed.machine, self.machine.keys())?;
+        let given = [deed.run.is_some(), deed.power.is_some(), deed.clock.is_some()];
+        if given.iter().filter(|g| **g).count() != 1 {
+            return Err((Some(deed.machine.span()), "expected one of run, power and clock".into()));
+        }
+        deed.run.iter().try_for_each(command)
+    }
+
+    fn check_fault(&self, fault: &FaultSpec) -> Result<(), Complaint> {
+        let stations = || self.machine.keys().chain(self.client.keys());
+        let at_lan = fault.loss
+            + fault.duplicate
+            + fault.corrupt
+            + fault.truncate
+            + fault.reorder
+            + if fault.echo { 1.0 } else { 0.0 }
+            > 0.0
+            || !fault.delay.0.is_zero()
+            || !fault.jitter.0.is_zero()
+            || !fault.partition.is_empty()
+            || fault.one_way.is_some();
+        match (&fault.lan, &fault.machine) {
+            (Some(lan), None) => {
+                one_of("LAN", lan, self.lan.keys())?;
+                if !at_lan || fault.link_down || fault.send_errors {
+                    let what = "expected one or more of loss, duplicate, corrupt, truncate, reorder, \
+                                delay, jitter, echo, partition, one_way";
+                    return Err((Some(lan.span()), what.into()));
+                }
+            }
+            (None, Some(machine)) => {
+                one_of("machine", machine, self.machine.keys())?;
+                let Some(interface) = &fault.interface else {
+                    return Err((Some(machine.span()), "expected an interface".into()));
+                };
+                let interfaces = self.machine.get(machine.as_ref()).map(|m| m.interfaces.keys());
+                one_of("interface", interface, interfaces.into_iter().flatten())?;
+                if at_lan || fault.link_down == fault.send_errors {
+                    return Err((Some(machine.span()), "expected link_down or send_errors".into()));
+                }
+            }
+            _ => return Err((None, "expected a fault's lan, or its machine and interface".into())),
+        }
+        let shares = [fault.loss, fault.duplicate, fault.corrupt, fault.truncate, fault.reorder];
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
+            let span = fault.lan.as_ref().map(Spanned::span);
+            return Err((span, "expected shares between 0 and 1".into()));
+        }
+        let one_way = fault.one_way.iter().flat_map(|w| w.from.iter().chain(&w.to));
+        let mut named = fault.partition.iter().flatten().chain(one_way);
+        named.try_for_each(|name| one_of("station", name, stations()))
+    }
+
+    fn check_expect(&self, expect: &ExpectSpec) -> Result<(), Complaint> {
+        expect.lan.iter().try_for_each(|lan| one_of("LAN", lan, self.lan.keys()))?;
+        match (&expect.machine, expect.two_masters_no_longer_than, &expect.client) {
+            (Some(machine), None, None) => {
+                one_of("machine", machine, self.machine.keys())?;
+                let given = [
+                    expect.by.is_some(),
+                    expect.after.is_some() && expect.within.is_some(),
+                    expect.from.is_some(),
+                ];
+                if expect.state.is_none() || given.iter().filter(|g| **g).count() != 1 {
+                    let what = "expected a state, and one of: by; after and within; from";
+                    return Err((Some(machine.span()), what.into()));
+                }
+                Ok(())
+            }
+            (None, Some(_), None) => Ok(()),
+            (None, None, Some(client)) => {
+                one_of("client", client, self.client.keys())?;
+                if expect.ping_loss_below.is_none() {
+                    return Err((Some(client.span()), "expected ping_loss_below".into()));
+                }
+                Ok(())
+            }
+            _ => Err((
+                expect.machine.as_ref().or(expect.client.as_ref()).map(Spanned::span),
+                "expected one of: machine and state; two_masters_no_longer_than; client and ping_loss_below"
+                    .into(),
+            )),
+        }
+    }
+}
+
+/// A command line is words, of which the first is a program that there is.
+fn command(line: &Name) -> Result<(), Complaint> {
+    let words = shlex::split(line.as_ref());
+    match words.as_deref() {
+        Some([program, ..]) if host::program(program).is_some() => Ok(()),
+        Some(_) => {
+            let all: Vec<_> = host::PROGRAMS.iter().map(|(name, _)| *name).collect();
+            Err((Some(line.span()), format!("expected a command of {}", all.join(", "))))
+        }
+        None => Err((Some(line.span()), "expected quotes that end".into())),
+    }
+}
+
+fn one_of<'a>(
+    what: &str,
+    name: &Name,
+    all: impl Iterator<Item = &'a String> + Clone,
+) -> Result<(), Complaint> {
+    if all.clone().any(|one| one == name.as_ref()) {
+        return Ok(());
+    }
+    let all: Vec<_> = all.map(String::as_str).collect();
+    Err((
+        Some(name.span()),
+        format!("expected a {what} that there is ({}), not {:?}", all.join(", "), name.as_ref()),
+    ))
+}
