@@ -1,46 +1,14 @@
 //! What a run sees while it happens, in a small form: names are numbers until
 //! somebody wants to read them.
 
+use super::model::Advert;
 use super::pcapng::Frame;
-use super::record::{Event, Family, What};
-use compat::net::ethernet::{ETHERTYPE_IP, ETHERTYPE_IPV6};
-use compat::netinet::in_::IPPROTO_CARP;
+use super::record::{Event, What};
 use compat::sys::time::{Clock, Time, VirtualClock};
-use libcarp::header::CARP_HEADER_LEN;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// An advertisement on a wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ad {
-    /// `carp_vhid`
-    pub vhid: u8,
-    /// `carp_advbase`
-    pub advbase: u8,
-    /// `carp_advskew`
-    pub advskew: u8,
-    /// Over which family.
-    pub family: Family,
-}
-
-impl Ad {
-    /// That which a frame carries, whatever its digest.
-    pub fn parse(frame: &[u8]) -> Option<Ad> {
-        let ether_type = frame.get(12..14)?;
-        let (family, at) = match u16::from_be_bytes([ether_type[0], ether_type[1]]) {
-            ETHERTYPE_IP if frame.get(23) == Some(&IPPROTO_CARP) => {
-                (Family::Ip, 14 + usize::from(frame[14] & 0xf) * 4)
-            }
-            ETHERTYPE_IPV6 if frame.get(20) == Some(&IPPROTO_CARP) => (Family::Ip6, 54),
-            _ => return None,
-        };
-        // VRRP has the same number and another version.
-        let h: &[u8; CARP_HEADER_LEN] = frame.get(at..)?.first_chunk().filter(|h| h[0] == 0x21)?;
-        Some(Ad { vhid: h[1], advbase: h[5], advskew: h[2], family })
-    }
-}
-
 enum Seen {
-    Ad(usize, usize, Ad),
+    Ad(usize, usize, Advert),
     Log(usize, String),
     Event(What),
 }
@@ -85,7 +53,7 @@ impl Journal {
         }
         let now = self.0.clock.now();
         let mut state = self.lock();
-        if let Some(ad) = Ad::parse(frame) {
+        if let Some(ad) = Advert::parse(frame) {
             state.seen.push((now, Seen::Ad(lan, port, ad)));
         }
         if self.0.keep == Keep::Frames {

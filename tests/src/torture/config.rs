@@ -3,8 +3,9 @@
 use super::wire::{Cable, Pace};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
-use ifconfig_carp::{CallError, Run, Syscalls, ifconfig, sysctl};
+use ifconfig_carp::{CallError, Syscalls};
 use netisrd::host::runtime::Runtime;
+use netisrd::lab::host::program;
 use netisrd::net::netisr::Cred;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -143,7 +144,8 @@ impl Config {
     /// Whether the command succeeded.
     fn line(&mut self, runtime: &Runtime, line: &str) -> bool {
         let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let run: Run = if line.starts_with("sysctl") { sysctl::run } else { ifconfig::run };
+        let (name, _) = line.split_once(' ').expect("a program and its words");
+        let run = program(name).expect("a program that there is");
         let ok = run(&argv, &mut Here(runtime), &mut std::io::sink(), &mut std::io::sink()) == 0;
         *if ok { &mut self.done } else { &mut self.refused } += 1;
         ok
