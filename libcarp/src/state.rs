@@ -87,7 +87,7 @@ fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// take over.
 pub fn setrun_keeping_deadline(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     let before = Timer::ALL.map(|t| callout_deadline(cx, sc, t));
-    let waits = sc.state() == State::Backup && before.iter().any(Option::is_some);
+    let waits = Af::ALL.into_iter().any(|af| callout_deadline(cx, sc, Timer::md(af)).is_some());
     setrun(cx, sc, None);
     for (timer, old) in Timer::ALL.into_iter().zip(before) {
         if waits && old.is_none() && sc.state() == State::Backup {
