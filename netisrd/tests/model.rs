@@ -211,7 +211,7 @@ impl Net {
         let index = self.world.attach(id, dev).unwrap();
         let port = self.ports;
         self.ports += 1;
-        let model = Host::new(self.vhosts);
+        let model = Host::new(1);
         Box_ {
             id,
             em,
@@ -311,7 +311,7 @@ impl Net {
             (_, false) => del6(em, &ip),
         };
         let net = net_of(&format!("{ip}/{}", if v6 { 64 } else { 24 }));
-        let what = if add { HostInput::ParentAddr(net) } else { HostInput::ParentUnaddr(a) };
+        let what = if add { HostInput::ParentAddr(0, net) } else { HostInput::ParentUnaddr(0, a) };
         self.host_command(k, req, what)
     }
 
@@ -350,15 +350,15 @@ impl Net {
         self.say(k, &format!("{input:?}{}", error.map_or(String::new(), |e| format!(": {e:?}"))));
         if error.is_none() {
             let (now, b) = (self.local(k), &mut self.boxes[k]);
-            let is_addr = matches!(input, HostInput::ParentAddr(_));
-            if matches!(input, HostInput::ParentAddr(IpNet::V6(_))) && !b.linklocal {
+            let is_addr = matches!(input, HostInput::ParentAddr(0, _));
+            if matches!(input, HostInput::ParentAddr(0, IpNet::V6(_))) && !b.linklocal {
                 b.linklocal = true;
                 let own = net_of(&format!("fe80::ff:fe00:{:x}/64", k + 2));
-                b.model.host_input(now, HostInput::ParentAddr(own));
+                b.model.host_input(now, HostInput::ParentAddr(0, own));
             }
             b.model.host_input(now, input);
             if is_addr {
-                b.model.host_input(now, HostInput::ParentUp(true));
+                b.model.host_input(now, HostInput::ParentUp(0, true));
             }
         }
         self.observe()?;

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! It knows the protocol and `docs/deviations.md`, has no line in common with
-//! libcarp, and no input or output. One [`Host`] is one machine with one parent
-//! interface, whose timers are exact (`hz` 0) and whose `now` is its own clock's.
+//! libcarp, and no input or output. One [`Host`] is one machine, whose timers are
+//! exact (`hz` 0) and whose `now` is its own clock's.
 //!
 //! Whoever drives it tells it of every step at once: a command that has
 //! succeeded, then what was sent. Timers go before whatever arrives at the same
@@ -19,7 +19,7 @@
 //!
 //! Not here: ticks, peers, `carpdev`, vhids of an interface, balancing, the
 //! factors of demotion, groups other than `carp`, masks, a prefix that two of
-//! the parent's addresses share.
+//! the parents' addresses share.
 
 use super::record::State;
 use compat::sys::time::Time;
@@ -79,15 +79,15 @@ pub enum HostInput {
     Demote(i32),
     /// The group `carp` was demoted so many times more, or fewer.
     GroupDemote(i32),
-    /// `ifconfig emN up` or `down`
-    ParentUp(bool),
-    /// The link of the parent came or went, and the machine was told.
-    Link(bool),
-    /// The parent has another address. An address brings its interface up:
+    /// `ifconfig emN up` or `down`, of a parent by number.
+    ParentUp(usize, bool),
+    /// The link of a parent came or went, and the machine was told.
+    Link(usize, bool),
+    /// A parent has another address. An address brings its interface up:
     /// `ParentUp` follows.
-    ParentAddr(IpNet),
-    /// The parent has an address less.
-    ParentUnaddr(IpAddr),
+    ParentAddr(usize, IpNet),
+    /// A parent has an address less.
+    ParentUnaddr(usize, IpAddr),
     /// The machine halts in order.
     Halt,
 }
@@ -101,12 +101,24 @@ struct Shared {
     /// How many they are.
     reasons: u32,
     group: i32,
+    parents: Vec<Parent>,
+}
+
+/// An interface with a cable.
+#[derive(Clone, Debug)]
+struct Parent {
     up: bool,
     link: bool,
     addrs: Vec<IpNet>,
 }
 
 impl Shared {
+    fn change(&mut self, parent: usize, change: impl FnOnce(&mut Parent)) {
+        if let Some(parent) = self.parents.get_mut(parent) {
+            change(parent);
+        }
+    }
+
     /// Whether nobody here may preempt: one reason is enough, whatever else is
     /// subtracted.
     fn suppressed(&self) -> bool {
@@ -126,18 +138,12 @@ pub struct Host {
 }
 
 impl Host {
-    /// A machine that has just booted, and will have so many carp interfaces.
-    pub fn new(vhosts: usize) -> Host {
-        let shared = Shared {
-            preempt: false,
-            demotion: 0,
-            reasons: 0,
-            group: 0,
-            up: true,
-            link: true,
-            addrs: Vec::new(),
-        };
-        Host { shared, sysctl: 0, vhosts: vec![Vhost::default(); vhosts], newest: Vec::new() }
+    /// A machine that has just booted, with so many parents.
+    pub fn new(parents: usize) -> Host {
+        let parent = Parent { up: true, link: true, addrs: Vec::new() };
+        let parents = vec![parent; parents];
+        let shared = Shared { preempt: false, demotion: 0, reasons: 0, group: 0, parents };
+        Host { shared, sysctl: 0, vhosts: Vec::new(), newest: Vec::new() }
     }
 
     /// One carp interface, by number.
@@ -162,8 +168,12 @@ impl Host {
         }
     }
 
-    /// Something happened to one carp interface.
+    /// Something happened to one carp interface; they are numbered as they are
+    /// created for the first time.
     pub fn input(&mut self, now: Time, n: usize, input: Input) {
+        if matches!(input, Input::Create) && n == self.vhosts.len() {
+            self.vhosts.push(Vhost::default());
+        }
         if let Some(vhost) = self.vhosts.get_mut(n) {
             if matches!(input, Input::Sent(..)) {
                 // Of several timers that are due at once this one came first.
@@ -192,10 +202,7 @@ impl Host {
         let s = &mut self.shared;
         // Whoever leaves a parent that is lost suppresses the others when all
         // have left.
-        let loss = matches!(input, HostInput::ParentUp(false) | HostInput::Link(false));
-        if matches!(input, HostInput::ParentUp(false)) {
-            self.vhosts.iter_mut().for_each(|v| v.lost |= v.is_attached());
-        }
+        let loss = matches!(input, HostInput::ParentUp(_, false) | HostInput::Link(_, false));
         match input {
             HostInput::Preempt(on) => {
                 s.preempt = on;
@@ -209,21 +216,24 @@ impl Host {
                 s.group += by;
                 return;
             }
-            HostInput::ParentUp(up) => s.up = up,
-            HostInput::Link(up) => s.link = up,
-            HostInput::ParentAddr(net) => {
-                if !s.addrs.contains(&net) {
-                    s.addrs.push(net);
-                }
+            HostInput::ParentUp(p, up) => {
+                let of = self.vhosts.iter_mut().filter(|v| v.parent == p);
+                of.for_each(|v| v.lost = !up && (v.lost || v.is_attached()));
+                s.change(p, |parent| parent.up = up);
             }
-            HostInput::ParentUnaddr(addr) => s.addrs.retain(|a| a.addr() != addr),
+            HostInput::Link(p, up) => s.change(p, |parent| parent.link = up),
+            HostInput::ParentAddr(p, net) => s.change(p, |parent| {
+                if !parent.addrs.contains(&net) {
+                    parent.addrs.push(net);
+                }
+            }),
+            HostInput::ParentUnaddr(p, addr) => {
+                s.change(p, |parent| parent.addrs.retain(|a| a.addr() != addr))
+            }
             HostInput::Halt => {
                 (0..self.vhosts.len()).for_each(|n| self.input(now, n, Input::Destroy));
                 return;
             }
-        }
-        if self.shared.up {
-            self.vhosts.iter_mut().for_each(|v| v.lost = false);
         }
         if !loss {
             // What is no reason any more ends before the elections.
@@ -264,7 +274,7 @@ mod tests {
     #[test]
     fn a_model_takes_over_to_the_microsecond() {
         let mut host = Host::new(1);
-        host.host_input(Time(0), HostInput::ParentAddr("10.0.0.2/24".parse().unwrap()));
+        host.host_input(Time(0), HostInput::ParentAddr(0, "10.0.0.2/24".parse().unwrap()));
         host.input(Time(0), 0, Input::Create);
         let config = Config { vhid: 1, advbase: 1, advskew: 100, key: [0; 20] };
         host.input(Time(0), 0, Input::Setvh(config, None));

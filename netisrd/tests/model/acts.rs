@@ -78,7 +78,7 @@ impl Net {
         match what {
             8 => {
                 let req = self.up(k, em, on);
-                self.host_command(k, req, HostInput::ParentUp(on))
+                self.host_command(k, req, HostInput::ParentUp(0, on))
             }
             9 => {
                 self.say(k, &format!("link {on}"));
@@ -89,7 +89,7 @@ impl Net {
                     if on { LinkState::Up } else { LinkState::Down },
                 );
                 let now = self.local(k);
-                self.boxes[k].model.host_input(now, HostInput::Link(on));
+                self.boxes[k].model.host_input(now, HostInput::Link(0, on));
                 self.idle()
             }
             12 => {
@@ -127,7 +127,7 @@ impl Net {
                     return self.idle();
                 }
                 self.world.crash(id);
-                self.boxes[k].model = Host::new(self.vhosts);
+                self.boxes[k].model = Host::new(1);
                 Ok(())
             }
             _ => {

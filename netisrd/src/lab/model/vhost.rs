@@ -1,7 +1,7 @@
 //! One carp interface: its state, its timers, and what it owes.
 
 use super::advert::digest;
-use super::{Advert, Config, DEMOTED, Input, Shared};
+use super::{Advert, Config, DEMOTED, Input, Parent, Shared};
 use crate::lab::record::{Family, State};
 use compat::sys::time::Time;
 use ipnet::IpNet;
@@ -18,6 +18,8 @@ const REMEMBERED: usize = 8;
 pub struct Vhost {
     state: State,
     config: Config,
+    /// The interface that it is on, or was last.
+    pub(super) parent: usize,
     /// `IFF_UP`
     up: bool,
     /// Its addresses, active or not.
@@ -65,6 +67,7 @@ impl Default for Vhost {
         Vhost {
             state: State::Absent,
             config: Config { advbase: 1, ..Config::default() },
+            parent: 0,
             up: false,
             addrs: Vec::new(),
             active: Vec::new(),
@@ -120,6 +123,11 @@ impl Vhost {
         }
     }
 
+    /// The parent that it is on, or was last, by number.
+    pub fn parent(&self) -> usize {
+        self.parent
+    }
+
     /// How many reasons not to preempt its machine has by it.
     pub fn reasons(&self) -> u32 {
         u32::from(self.sending) + u32::from(self.parent_down)
@@ -128,7 +136,7 @@ impl Vhost {
     /// Whether it would run if its parent did.
     pub(super) fn review(&mut self, s: &Shared) {
         let wants_to_run = self.up && self.config.vhid != 0 && !self.addrs.is_empty();
-        let down = if self.is_attached() { !s.link } else { self.lost };
+        let down = if self.is_attached() { !self.has_link(s) } else { self.lost };
         self.parent_down = wants_to_run && down;
     }
 
@@ -214,7 +222,7 @@ impl Vhost {
         if !gained && self.can_run(s) == (self.state != State::Init) {
             return self.lost_family(&active, now);
         }
-        if s.link {
+        if self.has_link(s) {
             self.bow_out(&active);
         }
         self.restart();
@@ -247,16 +255,24 @@ impl Vhost {
         }
     }
 
-    /// Which addresses have a backing one on the parent.
+    /// Which addresses have a backing one on the parent: whoever has none finds
+    /// the one that has.
     fn back(&mut self, s: &Shared) {
-        let backed = |a: &&IpNet| s.up && s.addrs.iter().any(|p| p.contains(&a.addr()));
-        let owner = |a: &IpAddr| s.addrs.iter().any(|p| p.addr() == *a);
-        let before = std::mem::take(&mut self.backed);
-        self.backed = self.addrs.iter().filter(backed).map(IpNet::addr).collect();
-        // Its own address too: the owner's skew is 0.
-        if self.backed.iter().any(|a| owner(a) && !before.contains(a)) {
-            self.config.advskew = 0;
+        let backs = |p: &Parent, a: &IpNet| p.up && p.addrs.iter().any(|q| q.contains(&a.addr()));
+        let found = s.parents.iter().position(|p| self.addrs.iter().any(|a| backs(p, a)));
+        if let Some(parent) = found.filter(|_| !self.is_attached()) {
+            self.parent = parent;
         }
+        let before = std::mem::take(&mut self.backed);
+        if let Some(parent) = s.parents.get(self.parent) {
+            self.backed = self.addrs.iter().filter(|a| backs(parent, a)).map(IpNet::addr).collect();
+            // Its own address too: the owner's skew is 0.
+            let owner = |a: &IpAddr| parent.addrs.iter().any(|q| q.addr() == *a);
+            if self.backed.iter().any(|a| owner(a) && !before.contains(a)) {
+                self.config.advskew = 0;
+            }
+        }
+        self.lost &= !self.is_attached();
         self.active = [Family::Ip, Family::Ip6]
             .into_iter()
             .filter(|f| self.backed.iter().any(|a| a.is_ipv4() == (*f == Family::Ip)))
@@ -264,7 +280,12 @@ impl Vhost {
     }
 
     fn can_run(&self, s: &Shared) -> bool {
-        self.up && self.config.vhid != 0 && s.up && s.link && !self.active.is_empty()
+        let up = s.parents.get(self.parent).is_some_and(|p| p.up && p.link);
+        self.up && self.config.vhid != 0 && up && !self.active.is_empty()
+    }
+
+    fn has_link(&self, s: &Shared) -> bool {
+        s.parents.get(self.parent).is_some_and(|p| p.link)
     }
 
     /// The election will start over.
