@@ -43,7 +43,12 @@ pub struct World {
     ready: Arc<Ready>,
     /// When each machine's next callout is due, in the world's time.
     due: BTreeSet<(Time, usize)>,
+    steps: u64,
+    observer: Option<Observer>,
 }
+
+/// Sees each message of a netisr0 before it is dispatched.
+pub type Observer = Box<dyn FnMut(MachineId, &Netmsg0)>;
 
 /// netisr 1 to n-1, which netisr0's synchronisation reaches too.
 type Others = Rc<RefCell<Vec<(Netisr, PerCpu)>>>;
@@ -115,7 +120,19 @@ impl World {
             lans: Vec::new(),
             ready: Arc::default(),
             due: BTreeSet::new(),
+            steps: 0,
+            observer: None,
         }
+    }
+
+    /// From now on `observer` sees what every netisr0 is about to do.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// How many steps its machines have made.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Now.
@@ -245,6 +262,11 @@ impl World {
         }
     }
 
+    /// When the machine's clock will show `t`, by the world's.
+    pub fn in_world(&self, id: MachineId, t: Time) -> Option<Time> {
+        Some(self.machines.get(id.0)?.as_ref()?.clock.in_world(t))
+    }
+
     /// Sends a message to netisr0 and runs the world, without letting time
     /// pass, until it is answered. A machine that is paused does not answer.
     fn call<R>(&mut self, id: MachineId, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> Option<R> {
@@ -306,11 +328,12 @@ impl World {
                 continue;
             }
             turn.queued.store(false, Ordering::Relaxed);
-            let worked = host.take(turn.what);
+            let worked = host.take(turn.what, &mut self.observer);
             if matches!(turn.what, What::Netisr(0)) {
                 self.note_due(turn.machine);
             }
             if worked {
+                self.steps += 1;
                 return Some(MachineId(turn.machine));
             }
         }
@@ -376,11 +399,14 @@ impl Host {
     }
 
     /// Whether there was something to do. Whoever worked may have more to do.
-    fn take(&mut self, what: What) -> bool {
+    fn take(&mut self, what: What, observer: &mut Option<Observer>) -> bool {
         let worked = match what {
             What::Netisr(0) => {
                 softclock(&self.m, &self.n0);
                 let msg = self.m.port0.getport();
+                if let (Some(msg), Some(observer)) = (&msg, observer) {
+                    observer(MachineId(self.id), msg);
+                }
                 msg.map(|msg| netisr::dispatch0(&self.m, &mut self.n0, &self.cpu0, msg)).is_some()
             }
             What::Netisr(k) => match self.m.ports[k - 1].getport() {

@@ -4,7 +4,7 @@ use super::journal::Keep;
 use super::record::{self, Event, What};
 use super::run::{self, Options, Outcome};
 use super::scenario::Scenario;
-use super::{pcapng, report, timeline};
+use super::{fuzz, pcapng, report, timeline};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
@@ -22,6 +22,8 @@ pub struct Lab {
 enum Command {
     /// Run scenarios, and say whether what they expect happens
     Run(Run),
+    /// Run random scenarios, and look for one that breaks a rule
+    Fuzz(fuzz::cli::Fuzz),
 }
 
 #[derive(clap::Args)]
@@ -45,7 +47,13 @@ struct Run {
 
 /// Does it: 0 if all went as expected, 1 if not, 2 if it could not be run.
 pub fn main(lab: &Lab) -> ExitCode {
-    let Command::Run(args) = &lab.command;
+    match &lab.command {
+        Command::Run(args) => run_all(args),
+        Command::Fuzz(args) => fuzz::cli::main(args),
+    }
+}
+
+fn run_all(args: &Run) -> ExitCode {
     let mut status = 0;
     for file in &args.files {
         match run_file(args, file) {
@@ -63,7 +71,7 @@ pub fn main(lab: &Lab) -> ExitCode {
 fn run_file(args: &Run, file: &Path) -> Result<bool, Box<dyn Error>> {
     let scenario = Scenario::read(file)?;
     let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
-    let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep };
+    let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep, judged: true };
     let outcome = run::run(&scenario, options);
     verdict(&mut io::stdout().lock(), file, &outcome)?;
     if let Some(dir) = &args.out {

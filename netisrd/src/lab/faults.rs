@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a frame that is overtaken takes longer, at least.
-const OVERTAKEN: Duration = Duration::from_millis(1);
+pub(super) const OVERTAKEN: Duration = Duration::from_millis(1);
 
 /// What a LAN's medium and its lab share.
 #[derive(Clone)]
@@ -76,8 +76,7 @@ impl Medium for Faults {
     fn carry(&mut self, from: usize, frame: &Arc<[u8]>, to: &[usize], arrivals: &mut Vec<Arrival>) {
         let mut state = self.lock();
         let State { clock, rng, delay, stations, active } = &mut *state;
-        let kind = kind(frame);
-        let concerned = |fault: &FaultSpec| fault.only.is_none_or(|only| Some(only) == kind);
+        let concerned = |fault: &FaultSpec| fault.only.is_none_or(|only| is_one(frame, only));
         let active: Vec<_> = active.iter().map(|(_, f)| f).filter(|f| concerned(f)).collect();
         let name = |port: usize| stations.get(port).map_or("", String::as_str);
         let echo = active.iter().any(|f| f.echo).then_some(from);
@@ -112,16 +111,17 @@ impl Medium for Faults {
     }
 }
 
-/// Which of [`Only`]'s kinds a frame is.
-fn kind(frame: &[u8]) -> Option<Only> {
+/// Whether a frame is of that kind.
+fn is_one(frame: &[u8], only: Only) -> bool {
     let at = |i: usize| frame.get(i).copied().unwrap_or_default();
-    match u16::from_be_bytes([at(12), at(13)]) {
-        ETHERTYPE_ARP => Some(Only::Arp),
-        ETHERTYPE_IP if at(23) == IPPROTO_CARP => Some(Only::Carp),
-        ETHERTYPE_IPV6 if at(20) == IPPROTO_CARP => Some(Only::Carp),
-        ETHERTYPE_IP => Some(Only::Ip),
-        ETHERTYPE_IPV6 => Some(Only::Ip6),
-        _ => None,
+    let (ethertype, carp) = (u16::from_be_bytes([at(12), at(13)]), IPPROTO_CARP);
+    match only {
+        Only::Arp => ethertype == ETHERTYPE_ARP,
+        Only::Ip => ethertype == ETHERTYPE_IP,
+        Only::Ip6 => ethertype == ETHERTYPE_IPV6,
+        Only::Carp => {
+            (ethertype == ETHERTYPE_IP && at(23) == carp) || (ethertype == ETHERTYPE_IPV6 && at(20) == carp)
+        }
     }
 }
 

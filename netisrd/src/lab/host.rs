@@ -129,11 +129,7 @@ impl Host {
                 ifname: of.if_xname.as_str().to_owned(),
                 lan: parent.and_then(|p| self.cards.iter().find(|c| c.ifname == p)).map(|c| c.lan),
                 vhid: sc.own(n0).vhid.get().map_or(0, |v| v.get()),
-                state: match sc.state() {
-                    libcarp::softc::State::Init => State::Init,
-                    libcarp::softc::State::Backup => State::Backup,
-                    libcarp::softc::State::Master => State::Master,
-                },
+                state: sc.state().into(),
             }
         };
         entries
@@ -156,13 +152,18 @@ pub fn program(name: &str) -> Option<Run> {
 
 /// A command line of a machine of the world: its status, and what it printed.
 pub fn command(world: &mut World, id: MachineId, line: &str) -> (i32, String) {
+    typed(&mut Here { world, id }, line)
+}
+
+/// A command line of a machine whose system calls these are.
+pub fn typed(calls: &mut dyn Syscalls, line: &str) -> (i32, String) {
     let words = shlex::split(line).unwrap_or_default();
     let argv: Vec<OsString> = words.iter().map(OsString::from).collect();
     let Some(run) = words.first().and_then(|name| program(name)) else {
         return (127, format!("{line}: no such command"));
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let status = run(&argv, &mut Here { world, id }, &mut out, &mut err);
+    let status = run(&argv, calls, &mut out, &mut err);
     out.append(&mut err);
     (status.into(), String::from_utf8_lossy(&out).into_owned())
 }

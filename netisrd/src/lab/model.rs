@@ -100,6 +100,8 @@ struct Shared {
     demotion: i64,
     /// How many they are.
     reasons: u32,
+    /// When one of them began or ended last.
+    changed: Option<Time>,
     group: i32,
     parents: Vec<Parent>,
 }
@@ -142,7 +144,7 @@ impl Host {
     pub fn new(parents: usize) -> Host {
         let parent = Parent { up: true, link: true, addrs: Vec::new() };
         let parents = vec![parent; parents];
-        let shared = Shared { preempt: false, demotion: 0, reasons: 0, group: 0, parents };
+        let shared = Shared { preempt: false, demotion: 0, reasons: 0, changed: None, group: 0, parents };
         Host { shared, sysctl: 0, vhosts: Vec::new(), newest: Vec::new() }
     }
 
@@ -180,6 +182,7 @@ impl Host {
                 vhost.tick(&self.shared, now);
                 vhost.say_if_unsaid(&self.shared, now);
             }
+            let sent = matches!(input, Input::Sent(..));
             if matches!(input, Input::Create | Input::Destroy) {
                 self.newest.retain(|k| *k != n);
             }
@@ -191,9 +194,12 @@ impl Host {
                 // A group that nobody is in is no more.
                 self.shared.group = 0;
             }
-            self.settle();
+            self.settle(now);
+            if sent {
+                self.vhosts[n].has_sent(&self.shared, now);
+            }
             self.vhosts[n].elect(&self.shared, now);
-            self.settle();
+            self.settle(now);
         }
     }
 
@@ -210,7 +216,7 @@ impl Host {
             }
             HostInput::Demote(by) => {
                 self.sysctl += i64::from(by);
-                return self.settle();
+                return self.settle(now);
             }
             HostInput::GroupDemote(by) => {
                 s.group += by;
@@ -237,7 +243,7 @@ impl Host {
         }
         if !loss {
             // What is no reason any more ends before the elections.
-            self.settle();
+            self.settle(now);
         }
         for n in self.newest.clone() {
             self.vhosts[n].follow(&self.shared, now);
@@ -245,20 +251,23 @@ impl Host {
             self.vhosts[n].elect(&self.shared, now);
             self.settle_and_say(now, loss);
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// In the middle of a change, of which a loss is none that others see.
     fn settle_and_say(&mut self, now: Time, loss: bool) {
         if !loss {
-            self.settle();
+            self.settle(now);
             self.vhosts.iter_mut().for_each(|v| v.say_change(&self.shared, now));
         }
     }
 
     /// Reasons have come or gone.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Time) {
         self.vhosts.iter_mut().for_each(|v| v.review(&self.shared));
+        if self.vhosts.iter_mut().fold(false, |any, v| v.reasons_changed() || any) {
+            self.shared.changed = Some(now);
+        }
         let reasons = self.vhosts.iter().map(Vhost::reasons).sum();
         self.shared.reasons = reasons;
         self.shared.demotion = self.sysctl + DEMOTED * i64::from(reasons);

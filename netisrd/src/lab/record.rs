@@ -52,6 +52,16 @@ impl State {
     }
 }
 
+impl From<libcarp::softc::State> for State {
+    fn from(state: libcarp::softc::State) -> State {
+        match state {
+            libcarp::softc::State::Init => State::Init,
+            libcarp::softc::State::Backup => State::Backup,
+            libcarp::softc::State::Master => State::Master,
+        }
+    }
+}
+
 /// `ip` or `ip6`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,8 +3,9 @@
 use super::client::{self, Client};
 use super::expect;
 use super::faults::{self, Faults};
-use super::host::{Card, Host, command};
+use super::host::{Card, Host, typed};
 use super::journal::{Journal, Keep};
+use super::judge::{Judge, Rule, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
 use super::scenario::{Deed, FaultSpec, Power, Scenario};
@@ -12,8 +13,10 @@ use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::{IfName, LinkState};
 use compat::net::if_var::LlAddr;
+use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::time::Time;
+use ifconfig_carp::{CallError, Syscalls};
 use libcarp::kernel::Level;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,11 +31,13 @@ pub struct Options {
     pub netisrs: usize,
     /// How much of it is kept.
     pub keep: Keep,
+    /// Whether every step is held against the rules and the reference model.
+    pub judged: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { seed: None, netisrs: 1, keep: Keep::Frames }
+        Options { seed: None, netisrs: 1, keep: Keep::Frames, judged: true }
     }
 }
 
@@ -91,6 +96,12 @@ pub struct Play<'s> {
     last_words: LastWords,
     /// Faults of machines that last, by number.
     standing: BTreeMap<usize, FaultSpec>,
+    /// Whether all is right.
+    judge: Option<Judge>,
+    /// What was not.
+    pub violations: Vec<Violation>,
+    /// The longest that a frame takes without a fault.
+    delay: Duration,
 }
 
 /// Runs it to its end.
@@ -140,7 +151,13 @@ impl<'s> Play<'s> {
             journal,
             last_words,
             standing: BTreeMap::new(),
+            judge: options.judged.then(Judge::default),
+            violations: Vec::new(),
+            delay: scenario.lan.values().filter_map(|l| l.delay).map(|d| d.0).max().unwrap_or_default(),
         };
+        if let Some(judge) = &play.judge {
+            play.world.observe(judge.observer());
+        }
         play.begin();
         play
     }
@@ -202,13 +219,14 @@ impl<'s> Play<'s> {
     pub fn next(&mut self, end: Time) -> bool {
         self.settle();
         let due = self.agenda.keys().next().map(|(t, _)| *t);
-        let next = self.world.next_event().into_iter().chain(due).min();
+        let judged = self.judge.as_ref().and_then(|judge| judge.next_deadline(&self.world, self.delay));
+        let next = self.world.next_event().into_iter().chain(due).chain(judged).min();
         let Some(next) = next.filter(|t| *t < end) else {
-            self.world.advance_to(end);
+            self.advance_to(end);
             self.settle();
             return false;
         };
-        self.world.advance_to(next);
+        self.advance_to(next);
         while let Some(first) = self.agenda.first_entry().filter(|e| e.key().0 <= next) {
             let due = first.remove();
             self.settle();
@@ -217,8 +235,25 @@ impl<'s> Play<'s> {
         true
     }
 
-    /// Everybody does what they have to do now.
+    fn advance_to(&mut self, t: Time) {
+        self.world.advance_to(t);
+        if let Some(judge) = &mut self.judge {
+            judge.passed(&self.world);
+        }
+    }
+
+    /// Everybody does what they have to do now, and the judge looks at it.
     fn settle(&mut self) {
+        self.work();
+        let Some(judge) = &mut self.judge else { return };
+        judge.idle(&self.world, &self.hosts, self.delay);
+        for violation in judge.take_violations() {
+            self.journal.note(What::Violation { text: violation.to_string() });
+            self.violations.push(violation);
+        }
+    }
+
+    fn work(&mut self) {
         loop {
             while let Some(id) = self.world.step() {
                 self.notice(id);
@@ -245,9 +280,15 @@ impl<'s> Play<'s> {
 
     /// That machine has done something.
     fn notice(&mut self, id: MachineId) {
-        let host = self.hosts.iter_mut().find(|h| h.id == Some(id));
-        if let Some(host) = host.filter(|h| h.has_news()) {
+        let Some(host) = self.hosts.iter_mut().find(|h| h.id == Some(id)) else { return };
+        if let Some(judge) = &mut self.judge {
+            judge.stepped(&self.world, host.number);
+        }
+        if host.has_news() {
             host.look(&self.world, &self.journal);
+            if let Some(judge) = &mut self.judge {
+                judge.news(host);
+            }
         }
     }
 
@@ -255,6 +296,9 @@ impl<'s> Play<'s> {
         for host in &mut self.hosts {
             if host.has_news() {
                 host.look(&self.world, &self.journal);
+                if let Some(judge) = &mut self.judge {
+                    judge.news(host);
+                }
             }
         }
     }
@@ -300,7 +344,10 @@ impl<'s> Play<'s> {
             let Some(at) = self.segments.iter().position(|s| &s.name == lan.as_ref()) else { continue };
             let port = self.segments[at].faults.add_port(&self.hosts[n].name);
             let name = IfName::new(ifname).unwrap_or(IfName::EMPTY);
-            let dev = self.segments[at].lan.attach(name, self.hosts[n].lladdr(i), ncpus);
+            let mut dev = self.segments[at].lan.attach(name, self.hosts[n].lladdr(i), ncpus);
+            if let Some(judge) = &self.judge {
+                dev = judge.card(i, dev);
+            }
             match self.world.attach(id, dev) {
                 Ok(if_index) => {
                     self.hosts[n].cards.push(Card { ifname: ifname.clone(), lan: at, port, if_index });
@@ -308,12 +355,34 @@ impl<'s> Play<'s> {
                 Err(e) => self.command_failed(n, &format!("attach {ifname}"), &e),
             }
         }
+        if let Some(judge) = &mut self.judge {
+            judge.on(self.world.now(), &self.hosts[n], id);
+        }
         for fault in self.standing.values().cloned().collect::<Vec<_>>() {
             self.apply(&fault, false);
         }
         for line in &spec.boot {
-            self.run_line(n, line.as_ref(), false);
+            self.run_line(n, line.as_ref(), Some(false));
         }
+        if self.judge.is_some() {
+            let config = configuration(&typed(&mut Here { play: self, n, id }, "ifconfig -a").1);
+            if let Some(judge) = &mut self.judge {
+                judge.booted(self.world.now(), &self.hosts[n], config);
+            }
+        }
+    }
+
+    /// One system call of a machine, before and after which all that is under
+    /// way is done.
+    fn syscall(&mut self, n: usize, id: MachineId, request: &Request) -> Reply {
+        self.settle();
+        let reply = self.world.syscall(id, request.clone());
+        if let Some(judge) = &mut self.judge {
+            judge.told(&self.world, &self.hosts[n], request, &reply);
+            judge.stepped(&self.world, n);
+        }
+        self.settle();
+        reply
     }
 
     fn command_failed(&self, n: usize, line: &str, e: &Errno) {
@@ -321,18 +390,21 @@ impl<'s> Play<'s> {
         self.journal.note(What::Command { machine, line, status: 1, output: e.to_string() });
     }
 
-    /// Gives a machine a command; its status.
-    pub fn run_line(&mut self, n: usize, line: &str, fails: bool) -> i32 {
+    /// Gives a machine a command, of which is known whether it fails, or not;
+    /// its status.
+    pub fn run_line(&mut self, n: usize, line: &str, fails: Option<bool>) -> i32 {
         let (status, output) = match self.hosts[n].id {
             Some(id) if self.world.is_paused(id) => (1, "the machine is paused".into()),
-            Some(id) => command(&mut self.world, id, line),
+            Some(id) => typed(&mut Here { play: self, n, id }, line),
             None => (1, "the machine is off".into()),
         };
         self.notice_all();
         let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
-        if (status != 0) != fails {
+        if fails.is_some_and(|fails| (status != 0) != fails) {
             let text = format!("{machine}: {line}: status {status}: {}", output.trim());
-            self.journal.note(What::Violation { text });
+            let violation = Violation { at: self.world.now(), rule: Rule::Command, text };
+            self.journal.note(What::Violation { text: violation.to_string() });
+            self.violations.push(violation);
         }
         self.journal.note(What::Command { machine, line, status, output });
         status
@@ -341,13 +413,16 @@ impl<'s> Play<'s> {
     fn deed(&mut self, deed: &Deed) {
         let Some(n) = self.hosts.iter().position(|h| &h.name == deed.machine.as_ref()) else { return };
         if let Some(line) = &deed.run {
-            self.run_line(n, line.as_ref(), deed.fails);
+            self.run_line(n, line.as_ref(), (!deed.may_fail).then_some(deed.fails));
         }
         if let Some(power) = deed.power {
             self.power(n, power);
         }
         if let Some((clock, id)) = deed.clock.zip(self.hosts[n].id) {
             self.world.set_clock(id, clock.ppm, clock.jump.0);
+            if let Some(judge) = &mut self.judge {
+                judge.set_exact(self.world.now(), &self.hosts[n], clock.ppm == 1_000_000);
+            }
             let machine = Some(deed.machine.as_ref().clone());
             let text =
                 format!("{}: clock at {} ppm, {} forwards", deed.machine.as_ref(), clock.ppm, clock.jump);
@@ -380,14 +455,26 @@ impl<'s> Play<'s> {
             }
             Power::Halt => {
                 self.journal.note(What::Halt { machine });
+                self.world.resume(id);
+                self.settle();
+                if let Some(judge) = &mut self.judge {
+                    judge.halts(&self.world, &self.hosts[n]);
+                }
                 self.world.halt(id);
             }
+        }
+        if let Some(judge) = &mut self.judge {
+            judge.stepped(&self.world, n);
+            judge.disturbed(self.world.now(), n);
         }
         if !self.world.is_alive(id) {
             let host = &mut self.hosts[n];
             (host.id, host.listener) = (None, None);
             host.look(&self.world, &self.journal);
             host.cards.clear();
+            if let Some(judge) = &mut self.judge {
+                judge.off(self.world.now(), host);
+            }
         }
         self.notice_all();
     }
@@ -402,6 +489,9 @@ impl<'s> Play<'s> {
         let name = |n: &Option<super::scenario::Name>| n.as_ref().map(|n| n.as_ref().clone());
         let (lan, machine) = (name(&fault.lan), name(&fault.machine));
         self.journal.note(What::Fault { text: faults::text(fault), lan: lan.clone(), machine, over });
+        if let Some(judge) = &mut self.judge {
+            judge.fault(self.world.now(), over, fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2);
+        }
         if let Some(segment) = self.segments.iter().find(|s| Some(&s.name) == lan.as_ref()) {
             match over {
                 false => segment.faults.begin(n, fault),
@@ -425,16 +515,21 @@ impl<'s> Play<'s> {
         let host = self.hosts.iter().find(|h| Some(&h.name) == fault.machine.as_ref().map(|m| m.as_ref()));
         let Some((host, id)) = host.and_then(|h| Some((h, h.id?))) else { return };
         let ifname = fault.interface.as_ref().map(|i| i.as_ref().as_str());
-        let Some(card) = host.cards.iter().find(|c| Some(c.ifname.as_str()) == ifname) else { return };
+        let Some(at) = host.cards.iter().position(|c| Some(c.ifname.as_str()) == ifname) else { return };
+        let card = &host.cards[at];
         let lan = &self.segments[card.lan].lan;
         if fault.send_errors {
             lan.set_port_fault(card.port, (!over).then_some(Errno::ENOBUFS));
+            if let Some(judge) = &mut self.judge {
+                judge.send_fails(host, at, !over);
+            }
         }
         if fault.link_down {
             lan.set_port_link(card.port, over);
             let state = if over { LinkState::Up } else { LinkState::Down };
             self.world.link_state(id, card.if_index, state);
         }
+        self.settle();
     }
 
     /// The end: what was expected is looked at.
@@ -454,4 +549,30 @@ impl<'s> Play<'s> {
         let passed = expect::judge(self.scenario, &mut events, now);
         Outcome { events, frames, lans, passed }
     }
+}
+
+/// The system calls of one of its machines.
+struct Here<'p, 's> {
+    play: &'p mut Play<'s>,
+    n: usize,
+    id: MachineId,
+}
+
+impl Syscalls for Here<'_, '_> {
+    fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
+        Ok(self.play.syscall(self.n, self.id, request))
+    }
+}
+
+/// What of `ifconfig -a` was configured: not what has become of it.
+fn configuration(ifconfig: &str) -> String {
+    let kept =
+        ifconfig.lines().filter(|l| l.contains("inet") || l.contains("carp:") || !l.starts_with(['\t', ' ']));
+    let word = |l: &str| {
+        let words = l
+            .split_whitespace()
+            .filter(|w| !w.starts_with("flags=") && !["INIT", "BACKUP", "MASTER"].contains(w));
+        words.collect::<Vec<_>>().join(" ") + "\n"
+    };
+    kept.map(word).collect()
 }

@@ -184,6 +184,9 @@ pub struct Deed {
     /// The command is expected to fail.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fails: bool,
+    /// It may fail or not.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub may_fail: bool,
 }
 
 /// Which frames a fault is for.
@@ -194,9 +197,9 @@ pub enum Only {
     Carp,
     /// ARP.
     Arp,
-    /// IPv4, ARP not included.
+    /// IPv4, advertisements included.
     Ip,
-    /// IPv6.
+    /// IPv6, advertisements included.
     Ip6,
 }
 
@@ -212,7 +215,7 @@ pub struct OneWay {
 
 /// Something that goes wrong, on a LAN or at a machine's interface. Shares are
 /// between 0 and 1.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSpec {
     /// From when on.

@@ -90,8 +90,8 @@ pub fn ifattach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>, first: IpNet) -> Result<(),
     attach_linklocal(cx, ifp, linklocal)
 }
 
-/// A real interface of our own.
-fn is_real(ifp: &Ifnet) -> bool {
+/// Whether it is a real interface of our own.
+pub fn is_real(ifp: &Ifnet) -> bool {
     ifp.if_type == IFT_ETHER && !ifp.shared_with_host
 }
 

@@ -27,22 +27,21 @@ pub struct Advert {
 
 impl Advert {
     /// The advertisement in an Ethernet frame; nothing if there is none, or one
-    /// that nobody may take: another TTL, version or checksum.
+    /// that nobody may take: cut short, a fragment, to no group, or with another
+    /// TTL, version or checksum.
     pub fn parse(frame: &[u8]) -> Option<Advert> {
         let packet = frame.get(14..)?;
-        let (family, hlen, proto, ttl) = match frame.get(12..14)? {
-            [0x08, 0x00] => (Family::Ip, usize::from(packet.first()? & 0xf) * 4, 9, 8),
-            [0x86, 0xdd] => (Family::Ip6, 40, 6, 7),
+        let (family, ch) = match frame.get(12..14)? {
+            [0x08, 0x00] => (Family::Ip, inet(packet)?),
+            [0x86, 0xdd] => (Family::Ip6, inet6(packet)?),
             _ => return None,
         };
         let from = match family {
             Family::Ip => IpAddr::from(<[u8; 4]>::try_from(packet.get(12..16)?).ok()?),
             Family::Ip6 => IpAddr::from(<[u8; 16]>::try_from(packet.get(8..24)?).ok()?),
         };
-        let ch = packet.get(hlen..hlen + 36)?;
-        let sum: u32 = ch.chunks_exact(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
-        let good = (sum & 0xffff) + (sum >> 16) == 0xffff;
-        if packet.get(proto) != Some(&112) || packet.get(ttl) != Some(&255) || ch[0] >> 4 != 2 || !good {
+        let ch = ch.get(..36)?;
+        if ch[0] >> 4 != 2 || !sums_up(ch) {
             return None;
         }
         let counter = u64::from_be_bytes(ch[8..16].try_into().ok()?);
@@ -61,6 +60,31 @@ impl fmt::Display for Advert {
         let Advert { from, vhid, advbase, advskew, counter, .. } = self;
         write!(f, "vhid {vhid} {advbase}/{advskew} of {from}, {counter:016x}")
     }
+}
+
+/// What an IPv4 packet of protocol 112 carries.
+fn inet(packet: &[u8]) -> Option<&[u8]> {
+    let hlen = usize::from(packet.first()? & 0xf) * 4;
+    let header = packet.get(..hlen).filter(|_| hlen >= 20)?;
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let fragment = word(6) & 0x3fff != 0;
+    let is_ours = header[0] >> 4 == 4 && header[8..10] == [255, 112] && header[16] >> 4 == 0xe;
+    let whole = packet.get(hlen..usize::from(word(2)))?;
+    (is_ours && !fragment && sums_up(header)).then_some(whole)
+}
+
+/// What an IPv6 packet of protocol 112 carries.
+fn inet6(packet: &[u8]) -> Option<&[u8]> {
+    let header = packet.get(..40)?;
+    let plen = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let is_ours = header[0] >> 4 == 6 && header[6..8] == [112, 255] && header[24] == 0xff;
+    packet.get(40..40 + plen).filter(|_| is_ours)
+}
+
+/// Whether the Internet checksum over it is right.
+fn sums_up(bytes: &[u8]) -> bool {
+    let sum: u32 = bytes.chunks_exact(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+    (sum & 0xffff) + (sum >> 16) == 0xffff
 }
 
 /// HMAC-SHA1 over version, type, vhid, addresses and counter.

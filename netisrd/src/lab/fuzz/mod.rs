@@ -1,0 +1,40 @@
+//! The search: random scenarios, each held against the rules and the reference
+//! model at every step. What breaks a rule is made as small as it can be, and
+//! written as a scenario.
+
+mod acts;
+pub mod cli;
+mod generate;
+mod shrink;
+
+use super::journal::Keep;
+use super::judge::{Rule, Violation};
+use super::run::{Options, Play};
+use super::scenario::Scenario;
+use compat::sys::time::Time;
+pub use generate::scenario;
+pub use shrink::shrink;
+
+/// What a run of a scenario was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// Nanoseconds of its time.
+    pub time: u64,
+    /// Steps of its machines.
+    pub steps: u64,
+}
+
+/// Runs it until a rule is broken, or to its end.
+pub fn run(scenario: &Scenario) -> (Ran, Option<Violation>) {
+    let options = Options { keep: Keep::Events, ..Options::default() };
+    let mut play = Play::new(scenario, options);
+    let end = Time::default() + scenario.time.0;
+    while play.violations.is_empty() && play.next(end) {}
+    let ran = Ran { time: play.world.now().0, steps: play.world.steps() };
+    (ran, play.violations.into_iter().next())
+}
+
+/// Whether it breaks that rule.
+fn breaks(scenario: &Scenario, rule: Rule) -> Option<Violation> {
+    run(scenario).1.filter(|v| v.rule == rule)
+}

@@ -1,0 +1,197 @@
+//! What must be true between machines, once nothing has happened for long
+//! enough: a virtual host has one MASTER, and keeps it.
+
+use super::{Rule, Verdict, wrong};
+use crate::machine::Machine;
+use crate::netinet::carp_vhid;
+use compat::qsbr::Netisr0;
+use compat::sys::socket::Af;
+use compat::sys::time::Time;
+use libcarp::CarpSoftc;
+use libcarp::softc::State;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Who has these in common is one virtual host: it hears the others, and answers
+/// for the same addresses. Link-local ones may be known to some alone: those
+/// believe the others, who may not believe them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Virtual {
+    lan: usize,
+    vhid: u8,
+    key: [u8; 20],
+    addrs: Vec<IpAddr>,
+}
+
+/// A carp interface that runs.
+struct Member {
+    of: Virtual,
+    name: String,
+    state: State,
+    /// It hears nobody, or not all do hear it.
+    apart: bool,
+    /// In which families it advertises. Of two that have none in common neither
+    /// has the lower address, so both stay MASTER.
+    families: [bool; 2],
+    /// All its addresses.
+    addrs: Vec<IpAddr>,
+    /// Between its advertisements: as they are, or will be, at least and at most.
+    interval: [Duration; 2],
+    /// As long as it may wait for its next step.
+    patience: Duration,
+}
+
+/// All that run, of all machines, by machine and interface.
+#[derive(Default)]
+pub(super) struct Lans {
+    members: BTreeMap<(usize, u16), Member>,
+    /// Since when a virtual host has had several MASTERs.
+    several: BTreeMap<Virtual, Time>,
+}
+
+fn is_linklocal(addr: &IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local())
+}
+
+/// Longer than any skew.
+const SKEW: Duration = Duration::from_secs(1);
+/// A tick of the slowest clock that a machine has, and its rounding.
+const TICKS: Duration = Duration::from_millis(25);
+
+impl Lans {
+    /// What a machine has now; `None` for one that is off, or paused. `lan_of`
+    /// knows the LAN of an interface. Those that were MASTERs, and are no more
+    /// while they still run, are told.
+    pub(super) fn look(
+        &mut self,
+        host: usize,
+        machine: Option<(&Machine, &Netisr0)>,
+        name: &str,
+        lan_of: impl Fn(&str) -> Option<usize>,
+    ) -> Vec<u16> {
+        let mut lost = Vec::new();
+        let mut now = BTreeMap::new();
+        if let Some((m, n0)) = machine {
+            for sc in m.carp.own(n0).carpif_list.borrow().iter() {
+                if let Some(mut member) = member(m, n0, sc, &lan_of) {
+                    member.name.insert_str(0, name);
+                    now.insert((host, sc.sc_if.if_index), member);
+                }
+            }
+        }
+        self.members.retain(|(k, index), was| {
+            let is = now.get(&(*k, *index)).filter(|is| is.of == was.of);
+            if is.is_some_and(|is| is.state == State::Backup) && was.state == State::Master {
+                lost.push(*index);
+            }
+            *k != host
+        });
+        self.members.append(&mut now);
+        lost
+    }
+
+    /// Whether somebody else is MASTER who is no worse than the one who has
+    /// just stopped to be it.
+    pub(super) fn justified(&self, host: usize, index: u16) -> Verdict {
+        let Some(loser) = self.members.get(&(host, index)) else { return Ok(()) };
+        let better = |((k, i), m): (&(usize, u16), &Member)| {
+            (*k, *i) != (host, index)
+                && m.of == loser.of
+                && m.state == State::Master
+                && m.interval[0] <= loser.interval[1]
+        };
+        if self.members.iter().any(better) {
+            return Ok(());
+        }
+        wrong(Rule::LostMaster, format!("{} was a healthy MASTER, and nobody is better", loser.name))
+    }
+
+    /// How long it takes at most, after the last disturbance, until each virtual
+    /// host has one MASTER.
+    pub(super) fn settles_in(&self, delay: Duration) -> Duration {
+        self.members.values().map(|m| m.patience).max().unwrap_or_default() + delay + TICKS
+    }
+
+    /// All virtual hosts, at the end of a moment. `quiet` is when something was
+    /// last done to anything.
+    pub(super) fn check(&mut self, now: Time, quiet: Time, delay: Duration) -> Verdict {
+        let mut groups: BTreeMap<&Virtual, Vec<&Member>> = BTreeMap::new();
+        for member in self.members.values() {
+            groups.entry(&member.of).or_default().push(member);
+        }
+        let mut several = BTreeMap::new();
+        for (of, members) in groups {
+            let masters: Vec<_> = members.iter().filter(|m| m.state == State::Master).collect();
+            let names = |of: &[&&Member]| of.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+            let alike = |a: &Member, b: &Member| {
+                a.families == b.families && a.addrs == b.addrs && !a.apart && !b.apart
+            };
+            let comparable = masters.windows(2).all(|pair| alike(pair[0], pair[1]));
+            if masters.len() > 1 && comparable {
+                let since = self.several.get(of).map_or(now, |t| (*t).max(quiet));
+                let longest = masters.iter().map(|m| m.interval[1]).max().unwrap_or_default();
+                if now - since > longest + delay + TICKS {
+                    let text =
+                        format!("vhid {} has several MASTERs since {since}: {}", of.vhid, names(&masters));
+                    return wrong(Rule::TwoMasters, text);
+                }
+                several.insert(of.clone(), since);
+            }
+            let patience = members.iter().map(|m| m.patience).max().unwrap_or_default() + delay + TICKS;
+            if masters.is_empty() && now > quiet + patience {
+                let all: Vec<_> = members.iter().collect();
+                let text =
+                    format!("vhid {} has no MASTER, all is quiet since {quiet}: {}", of.vhid, names(&all));
+                return wrong(Rule::OneMaster, text);
+            }
+        }
+        self.several = several;
+        Ok(())
+    }
+
+    /// Something was done: what several MASTERs have had of their time does not
+    /// count.
+    pub(super) fn disturbed(&mut self) {
+        self.several.clear();
+    }
+}
+
+/// The interface's place among virtual hosts; `None` if it does not run.
+fn member(
+    m: &Machine,
+    n0: &Netisr0,
+    sc: &CarpSoftc,
+    lan_of: &impl Fn(&str) -> Option<usize>,
+) -> Option<Member> {
+    let own = sc.own(n0);
+    let lan = lan_of(sc.carpdev(n0)?.if_xname.as_str())?;
+    if sc.state() == State::Init {
+        return None;
+    }
+    let all: Vec<_> = own.vha_list().iter().map(|v| v.vha_ia.ifa_addr).collect();
+    let of = Virtual {
+        lan,
+        vhid: own.vhid.get()?.get(),
+        key: *own.key.borrow().bytes(),
+        addrs: all.iter().copied().filter(|a| !is_linklocal(a)).collect(),
+    };
+    let base = Duration::from_secs(own.advbase.get().into());
+    let skewed = |skew: u8| base + Duration::from_micros(u64::from(skew) * 1_000_000 / 256);
+    let (raw, advertised) = (own.advskew.get(), own.advertised.get());
+    let (ifp, vhid) = carp_vhid::shown(m, n0, &sc.sc_if);
+    let name = match vhid {
+        0 => ifp.if_xname.to_string(),
+        vhid => format!("{} vhid {vhid}", ifp.if_xname),
+    };
+    Some(Member {
+        of,
+        name,
+        state: sc.state(),
+        apart: sc.is_unicast() || m.carp.own(n0).opts.allow.get() == 0,
+        addrs: all,
+        families: Af::ALL.map(|af| own.af(af).naddrs.get() > 0),
+        interval: [skewed(raw.min(advertised)), base + SKEW],
+        patience: (base * 3 + SKEW) + (base + SKEW),
+    })
+}
