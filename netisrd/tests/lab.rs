@@ -22,7 +22,7 @@ fn every_scenario_passes_with_any_number_of_netisrs_and_by_any_seed() {
         let scenario = Scenario::read(&file).unwrap();
         assert!(!scenario.expect.is_empty() && !scenario.about.is_empty(), "{}", file.display());
         for (seed, netisrs) in [(None, 1), (Some(2), 4)] {
-            let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records });
+            let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records, judged: true });
             let wrong = outcome
                 .events
                 .iter()
@@ -39,7 +39,8 @@ fn a_run_is_the_same_for_a_seed() {
         let scenario = Scenario::read(&file).unwrap();
         for netisrs in [1, 4] {
             let once = || {
-                let outcome = run(&scenario, Options { seed: Some(9), netisrs, keep: Keep::Frames });
+                let outcome =
+                    run(&scenario, Options { seed: Some(9), netisrs, keep: Keep::Frames, judged: false });
                 let frames: Vec<_> = outcome.frames.iter().map(|f| (f.at, f.lan, f.data.to_vec())).collect();
                 (record::to_jsonl(&outcome.events).unwrap(), frames)
             };
