@@ -50,7 +50,10 @@ enum Stage<'s> {
 
 /// Until somebody leaves. The rest of the run is not seen, but happens.
 pub(super) fn watch(play: Play<'_>, mut show: Show<'_>, console: &mut impl Console) -> io::Result<End> {
-    let mut stage = pass(Stage::Playing(Box::new(play)), &mut show, Duration::ZERO, console);
+    // Somebody sees what it is while the machines boot.
+    show.add(play.seen_since(0));
+    show.look(Time::default(), 0);
+    let mut stage = Stage::Playing(Box::new(play));
     let mut last = console.now();
     loop {
         console.draw(&show)?;

@@ -185,13 +185,13 @@ impl<'s> Show<'s> {
     }
 
     fn shift(&mut self, key: Key, columns: u16) {
-        let Shown { from, column, columns } = self.shown(columns);
-        let by = column * MOVE;
-        let last = self.end.saturating_sub(column * columns).next_multiple_of(column);
-        self.window.from = Some(match key {
-            Key::Left => from.saturating_sub(by),
-            _ => from.saturating_add(by).min(last),
-        });
+        let shown = self.shown(columns);
+        let by = shown.column * MOVE;
+        let from = match key {
+            Key::Left => shown.from.saturating_sub(by),
+            _ => shown.from.saturating_add(by),
+        };
+        self.look_from(from, shown);
     }
 
     /// What is in the middle stays there if somebody has moved it.
@@ -202,9 +202,15 @@ impl<'s> Show<'s> {
         self.window.column = Some(new);
         if self.window.from.is_some() {
             let middle = from + column * columns / 2;
-            let from = middle.saturating_sub(new * columns / 2);
-            self.window.from = Some(from - from % new);
+            let shown = Shown { from, column: new, columns };
+            self.look_from(middle.saturating_sub(new * columns / 2), shown);
         }
+    }
+
+    /// Moves the window there, but not beyond the end.
+    fn look_from(&mut self, from: u64, Shown { column, columns, .. }: Shown) {
+        let last = self.end.saturating_sub(column * columns).next_multiple_of(column);
+        self.window.from = Some((from - from % column).min(last));
     }
 }
 

@@ -62,13 +62,15 @@ impl Story {
         let mut text = words::event(&event.what);
         let mut lost = None;
         match &event.what {
-            What::Advert { .. } | What::Ping { rtt: Some(_), .. } | What::Run { .. } => return false,
+            // What is always heard, and what is told elsewhere.
+            What::Advert { .. } | What::Ping { rtt: Some(_), .. } => return false,
+            What::Run { .. } | What::Expect { .. } => return false,
             What::Ping { client, to, .. } => {
                 if let Some(Line { lost: Some((who, n)), text, .. }) = self.lines.last_mut()
                     && who == client
                 {
                     *n += 1;
-                    *text = format!("{client} pings {to}: {n} lost in a row");
+                    *text = format!("{client} pings {to}: {n} lost");
                     return false;
                 }
                 text = format!("{client} pings {to}: lost");
@@ -80,7 +82,6 @@ impl Story {
             What::Crash { .. } | What::Violation { .. } | What::Ping { .. } => true,
             What::Fault { over, .. } => !over,
             What::Command { status, .. } => *status != 0,
-            What::Expect { holds, .. } => !holds,
             What::End { passed } => !passed,
             _ => false,
         };

@@ -72,7 +72,7 @@ fn places(show: &Show<'_>, area: Rect) -> Places {
         let half = below.width / 2;
         (Rect { width: half - 1, ..below }, Rect { x: below.x + half, width: below.width - half, ..below })
     } else {
-        let (verdicts, events) = split(below, told.min(below.height.saturating_sub(3)));
+        let (verdicts, events) = split(below, told.min(below.height.div_ceil(2)));
         (events, verdicts)
     };
     let label = rows::widest(&all, area.width / 3) + 1;
