@@ -117,7 +117,8 @@ impl<'a> Columns<'a> {
                 .collect();
             columns.iter().for_each(|x| put(buf, *x, y, '░', FAULT));
             let Some(first) = columns.first() else { continue };
-            let text = fault.text.strip_prefix(lan).map_or(fault.text.as_str(), |t| t.trim_start_matches(": "));
+            let text =
+                fault.text.strip_prefix(lan).map_or(fault.text.as_str(), |t| t.trim_start_matches(": "));
             buf.set_stringn(*first, y, text, usize::from(self.area.right() - first), band());
         }
     }

@@ -89,12 +89,7 @@ fn patience(show: &Show<'_>) -> Duration {
 }
 
 /// So much of their time has passed.
-fn pass<'s>(
-    stage: Stage<'s>,
-    show: &mut Show<'_>,
-    elapsed: Duration,
-    console: &impl Console,
-) -> Stage<'s> {
+fn pass<'s>(stage: Stage<'s>, show: &mut Show<'_>, elapsed: Duration, console: &impl Console) -> Stage<'s> {
     let Stage::Playing(mut play) = stage else { return stage };
     let seeking = show.mode == Mode::Seeking;
     let target = match show.mode {

@@ -56,11 +56,8 @@ pub(super) fn room(show: &Show<'_>, area: Rect) -> Room {
 }
 
 fn places(show: &Show<'_>, area: Rect) -> Places {
-    let body = Rect {
-        y: area.y + HEAD.min(area.height),
-        height: area.height.saturating_sub(HEAD + 1),
-        ..area
-    };
+    let body =
+        Rect { y: area.y + HEAD.min(area.height), height: area.height.saturating_sub(HEAD + 1), ..area };
     let all = rows::of(show, usize::MAX);
     let told = u16::try_from(told(show).len()).unwrap_or(u16::MAX).saturating_add(1);
     let side = area.width >= WIDE;
@@ -118,7 +115,11 @@ impl Widget for View<'_> {
 fn head(show: &Show<'_>, area: Rect, buf: &mut Buffer) {
     let row = |n| Rect { y: area.y + n, height: 1, ..area };
     let seed = format!("seed {}", show.picture.seed);
-    line(buf, row(0), vec![Span::styled(show.scenario.title.as_str(), BOLD), " ".into(), Span::styled(seed, DIM)]);
+    line(
+        buf,
+        row(0),
+        vec![Span::styled(show.scenario.title.as_str(), BOLD), " ".into(), Span::styled(seed, DIM)],
+    );
     // To the nanosecond where it stands still.
     let now = if show.mode == Mode::Running { show.now - show.now % 1_000_000 } else { show.now };
     let mode = match show.mode {
@@ -164,7 +165,11 @@ fn lanes(show: &Show<'_>, places: &Places, buf: &mut Buffer) {
 fn panel(name: &str, area: Rect, buf: &mut Buffer) -> Rect {
     let (name_row, rest) = split(area, area.height.min(1));
     let rule = "─".repeat(usize::from(area.width).saturating_sub(name.chars().count() + 4));
-    line(buf, name_row, vec![Span::styled("── ", DIM), Span::styled(name, BOLD), Span::styled(format!(" {rule}"), DIM)]);
+    line(
+        buf,
+        name_row,
+        vec![Span::styled("── ", DIM), Span::styled(name, BOLD), Span::styled(format!(" {rule}"), DIM)],
+    );
     rest
 }
 
@@ -237,7 +242,9 @@ fn help(area: Rect, buf: &mut Buffer) {
     ]
     .map(Line::from)
     .into();
-    let state = |s: State| vec![Span::styled(letter(s).to_string(), style(s, true)), format!(" {}  ", s.name()).into()];
+    let state = |s: State| {
+        vec![Span::styled(letter(s).to_string(), style(s, true)), format!(" {}  ", s.name()).into()]
+    };
     let states = [State::Absent, State::Init, State::Backup, State::Master];
     lines.push(states.into_iter().flat_map(state).collect());
     let signs = |kinds: &[(Kind, &str)]| -> Line<'static> {

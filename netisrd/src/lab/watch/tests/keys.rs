@@ -26,7 +26,8 @@ fn a_run_that_is_watched_is_the_run_that_nobody_sees() {
             let unseen = run::run(&scenario, options);
             let seen = outcome(watched(&scenario, options, speed, &mut Fake::pressing(script)));
             assert_eq!(to_jsonl(&seen.events).unwrap(), to_jsonl(&unseen.events).unwrap(), "{file} {speed}");
-            let bytes = |o: &Outcome| o.frames.iter().map(|f| (f.at, f.lan, f.data.clone())).collect::<Vec<_>>();
+            let bytes =
+                |o: &Outcome| o.frames.iter().map(|f| (f.at, f.lan, f.data.clone())).collect::<Vec<_>>();
             assert!(bytes(&seen) == bytes(&unseen) && !unseen.frames.is_empty(), "{file} {speed}");
             assert_eq!(seen.passed, unseen.passed);
         }
