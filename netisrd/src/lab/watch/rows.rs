@@ -41,8 +41,9 @@ pub(super) fn of<'a>(show: &'a Show<'_>, height: usize) -> Vec<Row<'a>> {
     lanes("on no LAN", None, &mut rows);
     if !show.story.pings.is_empty() {
         rows.push(Row::Heading("pings", None));
-        for ((client, to), pings) in &show.story.pings {
-            rows.push(Row::Pings(format!("{client} → {to}"), pings));
+        for (client, pings) in &show.story.pings {
+            let to = show.scenario.client.get(client).map(|spec| format!(" → {}", spec.ping));
+            rows.push(Row::Pings(format!("{client}{}", to.unwrap_or_default()), pings));
             rows.push(Row::Lost(pings));
         }
     }

@@ -123,12 +123,11 @@ impl<'s> Show<'s> {
             let end = Time(self.end);
             // Who waits for an answer gives up when something happens, and so
             // of pings no more is known than until then.
-            verdict.seen = match &expect.client {
+            verdict.seen = match expect.client.as_ref().map(|client| client.as_ref()) {
                 None => expect::known(expect, &self.story.changes, Time(now), end),
                 Some(client) => {
-                    let mine = self.story.pings.iter().filter(|((c, _), _)| c == client.as_ref());
-                    let pings: Vec<Event> = mine.flat_map(|(_, pings)| pings).cloned().collect();
-                    expect::known(expect, &pings, settled, end)
+                    let pings = self.story.pings.get(client).map_or(&[][..], Vec::as_slice);
+                    expect::known(expect, pings, settled, end)
                 }
             };
         }

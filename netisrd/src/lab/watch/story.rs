@@ -4,7 +4,6 @@ use crate::lab::record::{Event, What};
 use crate::lab::timeline::picture::Picture;
 use crate::lab::timeline::words;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// The events so far.
 #[derive(Default)]
@@ -16,7 +15,7 @@ pub(super) struct Story {
     /// When a machine has advertised a vhid on a LAN.
     adverts: BTreeMap<(String, String, u8), Vec<u64>>,
     /// Each client's pings, in the order in which they were sent.
-    pub(super) pings: BTreeMap<(String, IpAddr), Vec<Event>>,
+    pub(super) pings: BTreeMap<String, Vec<Event>>,
     /// All that is worth a line.
     pub(super) lines: Vec<Line>,
 }
@@ -47,8 +46,8 @@ impl Story {
             What::Advert { lan, machine, vhid, .. } => {
                 self.adverts.entry((lan.clone(), machine.clone(), *vhid)).or_default().push(event.at);
             }
-            What::Ping { client, to, sent, .. } => {
-                let pings = self.pings.entry((client.clone(), *to)).or_default();
+            What::Ping { client, sent, .. } => {
+                let pings = self.pings.entry(client.clone()).or_default();
                 let at = pings.partition_point(|p| sent_at(p) <= *sent);
                 pings.insert(at, event);
             }
