@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the real world")]
 
+use netisrd::lab::run::Options;
+use netisrd::lab::scenario::Scenario;
+use netisrd::lab::watch::Watcher;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
@@ -23,7 +26,12 @@ struct Terminal {
     child: Child,
     screen: vt100::Parser,
     before: Termios,
+    /// All that was written.
+    bytes: Vec<u8>,
 }
+
+/// Set for the program that is to panic.
+const PANICS: &str = "NETISRD_TEST_WATCH_PANICS";
 
 fn size(n: u16) -> NonZeroU16 {
     NonZeroU16::new(n).unwrap()
@@ -36,13 +44,17 @@ fn pair() -> PathBuf {
 impl Terminal {
     /// Somebody watches `labs/pair.toml` in 24 lines of 100 letters.
     fn watching(speed: &str) -> Terminal {
+        let command = Command::new(binary("netisrd")).args(["lab", "run", "--watch", "--speed", speed]);
+        Terminal::running(command.arg(pair()))
+    }
+
+    fn running(command: Command) -> Terminal {
         let (pty, pts) = open().unwrap();
         pty.resize(Size::new(24, 100)).unwrap();
         let before = tcgetattr(&pts).unwrap();
-        let command = Command::new(binary("netisrd")).args(["lab", "run", "--watch", "--speed", speed]);
-        let child =
-            command.arg(pair()).env("TERM", "xterm-256color").env_remove("NO_COLOR").spawn(pts).unwrap();
-        Terminal { pty, child, screen: vt100::Parser::new(size(24), size(100), 0), before }
+        let child = command.env("TERM", "xterm-256color").env_remove("NO_COLOR").spawn(pts).unwrap();
+        let screen = vt100::Parser::new(size(24), size(100), 0);
+        Terminal { pty, child, screen, before, bytes: Vec::new() }
     }
 
     fn type_in(&mut self, keys: &str) {
@@ -64,10 +76,13 @@ impl Terminal {
         let mut bytes = [0; 4096];
         // A terminal that nobody has open any more says EIO.
         match self.pty.read(&mut bytes) {
-            Ok(n) if n > 0 => self.screen.process(&bytes[..n]),
-            _ => return false,
+            Ok(n) if n > 0 => {
+                self.screen.process(&bytes[..n]);
+                self.bytes.extend_from_slice(&bytes[..n]);
+                true
+            }
+            _ => false,
         }
-        true
     }
 
     /// Waits until the terminal shows it.
@@ -164,6 +179,25 @@ fn signals_and_control_c_end_it_and_give_the_terminal_back() {
         assert_eq!(terminal.ended().signal(), Some(signal as i32), "{}", terminal.text());
         assert!(!terminal.text().contains("pair.toml"), "{}", terminal.text());
     }
+}
+
+/// This test's own program is watched while it panics.
+#[test]
+fn a_panic_is_seen_in_a_terminal_that_was_given_back() {
+    if std::env::var_os(PANICS).is_some() {
+        let scenario = Scenario::read(&pair()).unwrap();
+        // There is no room for so many.
+        let options = Options { netisrs: usize::MAX, ..Options::default() };
+        let outcome = Watcher::new(1.0).unwrap().run(&scenario, options).unwrap();
+        panic!("so many netisrs were booted, and passed: {}", outcome.passed);
+    }
+    let name = "a_panic_is_seen_in_a_terminal_that_was_given_back";
+    let command = Command::new(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let mut terminal = Terminal::running(command.env(PANICS, "yes").env("RUST_BACKTRACE", "0"));
+    assert_eq!(terminal.ended().code(), Some(101), "{}", terminal.text());
+    assert!(terminal.text().contains("capacity overflow"), "{}", terminal.text());
+    let written = String::from_utf8_lossy(&terminal.bytes);
+    assert!(written.contains("A pair") && !terminal.text().contains("A pair"), "{written}");
 }
 
 #[test]
