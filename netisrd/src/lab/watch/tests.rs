@@ -36,6 +36,8 @@ struct Frame {
     now: u64,
     mode: Mode,
     text: String,
+    /// Which expectations hold, as far as it is known.
+    holds: Vec<Option<bool>>,
 }
 
 /// Somebody whose time passes when they wait, and who presses keys when it has
@@ -95,7 +97,8 @@ impl Console for Fake {
     fn draw(&mut self, show: &Show<'_>) -> io::Result<()> {
         self.terminal.draw(|frame| frame.render_widget(View(show), frame.area())).unwrap();
         let text = text(self.terminal.backend().buffer());
-        self.frames.push(Frame { at: self.now.get(), now: show.now, mode: show.mode, text });
+        let holds = show.verdicts.iter().map(|v| v.seen.as_ref().map(Result::is_ok)).collect();
+        self.frames.push(Frame { at: self.now.get(), now: show.now, mode: show.mode, text, holds });
         Ok(())
     }
 }

@@ -35,6 +35,37 @@ fn a_run_that_is_watched_is_the_run_that_nobody_sees() {
 }
 
 #[test]
+fn a_verdict_that_is_known_early_is_the_last_one() {
+    // In some of them something is expected that does not happen.
+    let wrong = [("state = \"MASTER\"", "state = \"INIT\""), ("below = 400", "below = 200")];
+    // How many are known before the end, if all is right and if not.
+    let labs = [("pair", [3, 4]), ("split-brain", [3, 4]), ("paused", [3, 3]), ("flapping-link", [1, 1])];
+    for (file, early) in labs {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../labs/{file}.toml"));
+        let right = std::fs::read_to_string(path).unwrap();
+        let wrong = wrong.iter().fold(right.clone(), |text, (from, to)| text.replace(from, to));
+        for (text, early) in [right, wrong].iter().zip(early) {
+            let scenario = scenario(text);
+            let mut fake = Fake::pressing(&[(20_000, Key::Quit)]);
+            watched(&scenario, Options::default(), 2.5, &mut fake);
+            let last = fake.frames.last().unwrap();
+            assert!(last.holds.iter().all(Option::is_some), "{file}");
+            for frame in &fake.frames {
+                let same = |(then, last): (&Option<bool>, _)| then.is_none() || then == last;
+                assert!(
+                    frame.holds.iter().zip(&last.holds).all(same),
+                    "{file} at {}: {}",
+                    frame.now,
+                    frame.text
+                );
+            }
+            let before = fake.frames.iter().rfind(|f| f.mode == Mode::Running).unwrap();
+            assert_eq!(before.holds.iter().flatten().count(), early, "{file}: {:?}", before.holds);
+        }
+    }
+}
+
+#[test]
 fn time_passes_as_fast_as_somebody_wants() {
     let scenario = scenario(PAIR);
     for (speed, per_frame) in [(1.0, 40_000_000), (10.0, 400_000_000), (0.1, 4_000_000)] {
