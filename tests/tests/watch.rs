@@ -44,8 +44,12 @@ fn pair() -> PathBuf {
 impl Terminal {
     /// Somebody watches `labs/pair.toml` in 24 lines of 100 letters.
     fn watching(speed: &str) -> Terminal {
+        Terminal::watching_file(speed, &pair())
+    }
+
+    fn watching_file(speed: &str, file: &Path) -> Terminal {
         let command = Command::new(binary("netisrd")).args(["lab", "run", "--watch", "--speed", speed]);
-        Terminal::running(command.arg(pair()))
+        Terminal::running(command.arg(file))
     }
 
     fn running(command: Command) -> Terminal {
@@ -87,8 +91,12 @@ impl Terminal {
 
     /// Waits until the terminal shows it.
     fn wait_for(&mut self, what: &str, is: impl Fn(&str) -> bool) {
+        self.wait_until(what, |screen| is(&screen.contents()));
+    }
+
+    fn wait_until(&mut self, what: &str, is: impl Fn(&vt100::Screen) -> bool) {
         let until = Instant::now() + PATIENCE;
-        while !is(&self.text()) {
+        while !is(self.screen.screen()) {
             assert!(self.read(until), "ended without {what}: {}", self.text());
             assert!(Instant::now() < until, "no {what}: {}", self.text());
         }
@@ -165,6 +173,28 @@ fn who_leaves_early_gets_the_verdict_all_the_same() {
     terminal.type_in("q");
     assert_eq!(terminal.ended().code(), Some(0), "{}", terminal.text());
     assert!(terminal.text().contains("labs/pair.toml: passed (seed 1)"), "{}", terminal.text());
+}
+
+/// A file that goes with its test.
+struct Scrap(PathBuf);
+
+impl Drop for Scrap {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn what_is_not_seen_of_a_long_run_can_be_interrupted() {
+    let file = Scrap(std::env::temp_dir().join(format!("watch-{}.toml", std::process::id())));
+    let long = std::fs::read_to_string(pair()).unwrap().replacen("\"20s\"", "\"1000d\"", 1);
+    std::fs::write(&file.0, long).unwrap();
+    let mut terminal = Terminal::watching_file("1", &file.0);
+    terminal.wait_for("the machines", |text| text.contains("a carp0 vhid 1"));
+    terminal.type_in("q");
+    terminal.wait_until("the end of it", |screen| !screen.alternate_screen());
+    terminal.type_in("\x03");
+    assert_eq!(terminal.ended().signal(), Some(Signal::SIGINT as i32), "{}", terminal.text());
 }
 
 #[test]

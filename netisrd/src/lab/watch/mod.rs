@@ -24,6 +24,7 @@ mod tests;
 
 use super::run::{Options, Outcome, Play};
 use super::scenario::Scenario;
+use compat::sys::time::Time;
 use show::Show;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::error::Error;
@@ -65,16 +66,17 @@ impl Watcher {
     pub fn run(&self, scenario: &Scenario, options: Options) -> io::Result<Outcome> {
         let play = Play::new(scenario, options);
         let show = Show::new(scenario, self.speed);
+        let end = Time(show.end);
         let mut terminal = Terminal::open(&self.signals)?;
         let watched = pace::watch(play, show, &mut terminal);
         drop(terminal);
-        match watched? {
-            pace::End::Outcome(outcome) => Ok(*outcome),
-            pace::End::Signal(signal) => {
-                signal_hook::low_level::emulate_default_handler(signal)?;
-                Err(io::ErrorKind::Interrupted.into())
-            }
-        }
+        // One may have come when nobody looked any more.
+        let signal = match (watched?, self.signals.pending()) {
+            (pace::End::Left(stage), None) => return Ok(stage.outcome(end)),
+            (pace::End::Signal(signal), _) | (_, Some(signal)) => signal,
+        };
+        signal_hook::low_level::emulate_default_handler(signal)?;
+        Err(io::ErrorKind::Interrupted.into())
     }
 }
 

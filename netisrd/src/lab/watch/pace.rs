@@ -38,18 +38,37 @@ pub(super) trait Console {
 }
 
 /// How watching ends.
-pub(super) enum End {
-    Outcome(Box<Outcome>),
+pub(super) enum End<'s> {
+    /// Somebody has left, while the run was there.
+    Left(Stage<'s>),
     Signal(i32),
 }
 
-enum Stage<'s> {
+/// How far a run is.
+pub(super) enum Stage<'s> {
     Playing(Box<Play<'s>>),
     Over(Box<Outcome>),
 }
 
-/// Until somebody leaves. The rest of the run is not seen, but happens.
-pub(super) fn watch(play: Play<'_>, mut show: Show<'_>, console: &mut impl Console) -> io::Result<End> {
+impl Stage<'_> {
+    /// What it comes to. What is left of it is not seen, but happens.
+    pub(super) fn outcome(self, end: Time) -> Outcome {
+        match self {
+            Stage::Over(outcome) => *outcome,
+            Stage::Playing(mut play) => {
+                while play.next(end) {}
+                play.finish()
+            }
+        }
+    }
+}
+
+/// Until somebody leaves.
+pub(super) fn watch<'s>(
+    play: Play<'s>,
+    mut show: Show<'s>,
+    console: &mut impl Console,
+) -> io::Result<End<'s>> {
     // Somebody sees what it is while the machines boot.
     show.add(play.seen_since(0));
     show.look(Time::default(), 0);
@@ -63,7 +82,7 @@ pub(super) fn watch(play: Play<'_>, mut show: Show<'_>, console: &mut impl Conso
         last = now;
         match input {
             Some(Input::Signal(signal)) => return Ok(End::Signal(signal)),
-            Some(Input::Key(Key::Quit)) => break,
+            Some(Input::Key(Key::Quit)) => return Ok(End::Left(stage)),
             Some(Input::Key(key)) => {
                 let room = view::room(&show, console.area()?);
                 show.press(key, room.columns, room.rows, room.of);
@@ -71,13 +90,6 @@ pub(super) fn watch(play: Play<'_>, mut show: Show<'_>, console: &mut impl Conso
             Some(Input::Resized) | None => {}
         }
     }
-    Ok(End::Outcome(match stage {
-        Stage::Over(outcome) => outcome,
-        Stage::Playing(mut play) => {
-            while play.next(Time(show.end)) {}
-            Box::new(play.finish())
-        }
-    }))
 }
 
 fn patience(show: &Show<'_>) -> Duration {

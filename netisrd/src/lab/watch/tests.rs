@@ -6,6 +6,7 @@ use super::view::{LEAST, View};
 use crate::lab::record::to_jsonl;
 use crate::lab::run::{self, Options, Outcome, Play};
 use crate::lab::scenario::Scenario;
+use compat::sys::time::Time;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -112,13 +113,13 @@ fn text(buffer: &Buffer) -> String {
     (buffer.area.top()..buffer.area.bottom()).map(row).collect()
 }
 
-fn watched(scenario: &Scenario, options: Options, speed: f64, fake: &mut Fake) -> End {
+fn watched<'s>(scenario: &'s Scenario, options: Options, speed: f64, fake: &mut Fake) -> End<'s> {
     watch(Play::new(scenario, options), Show::new(scenario, speed), fake).unwrap()
 }
 
-fn outcome(end: End) -> Outcome {
+fn outcome(end: End<'_>, scenario: &Scenario) -> Outcome {
     match end {
-        End::Outcome(outcome) => *outcome,
+        End::Left(stage) => stage.outcome(Time::default() + scenario.time.0),
         End::Signal(signal) => panic!("signal {signal}"),
     }
 }

@@ -24,7 +24,7 @@ fn a_run_that_is_watched_is_the_run_that_nobody_sees() {
         for (script, speed) in scripts.into_iter().zip([0.37, 13.0, 1000.0]) {
             let options = Options { seed: Some(7), netisrs: 2, keep, ..Options::default() };
             let unseen = run::run(&scenario, options);
-            let seen = outcome(watched(&scenario, options, speed, &mut Fake::pressing(script)));
+            let seen = outcome(watched(&scenario, options, speed, &mut Fake::pressing(script)), &scenario);
             assert_eq!(to_jsonl(&seen.events).unwrap(), to_jsonl(&unseen.events).unwrap(), "{file} {speed}");
             let bytes =
                 |o: &Outcome| o.frames.iter().map(|f| (f.at, f.lan, f.data.clone())).collect::<Vec<_>>();
@@ -129,7 +129,7 @@ fn at_the_end_the_verdicts_stand_until_somebody_leaves() {
     let scenario = scenario(PAIR);
     let mut fake = Fake::pressing(&[(5_000, Key::Pause), (5_100, Key::Step), (6_000, Key::Quit)]);
     let end = watched(&scenario, Options::default(), 100.0, &mut fake);
-    assert!(outcome(end).passed);
+    assert!(outcome(end, &scenario).passed);
     let last = fake.at(6_000);
     assert_eq!((last.now, last.mode), (20 * SECOND, Mode::Over(true)));
     assert!(last.text.contains("PASSED") && last.text.contains("5 ok, 0 not, 0 open"), "{}", last.text);

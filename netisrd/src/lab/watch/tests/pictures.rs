@@ -77,7 +77,7 @@ fn line_of(events: Vec<Event>, now: u64, begins: &str) -> String {
     let scenario = scenario(TWO);
     let mut show = Show::new(&scenario, 1.0);
     show.add(events);
-    show.look(compat::sys::time::Time(now * 100_000_000), now * 100_000_000);
+    show.look(Time(now * 100_000_000), now * 100_000_000);
     let seen = text(&seen(&show, 80, 24));
     seen.lines().find(|l| l.starts_with(begins)).unwrap_or_else(|| panic!("no {begins} in {seen}")).to_owned()
 }
