@@ -4,7 +4,8 @@ use super::journal::Keep;
 use super::record::{self, Event, What};
 use super::run::{self, Options, Outcome};
 use super::scenario::Scenario;
-use super::{fuzz, pcapng, report, timeline};
+use super::watch::Watcher;
+use super::{fuzz, pcapng, report, timeline, watch};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
@@ -43,6 +44,14 @@ struct Run {
     /// Write events.jsonl, lan.pcapng, timeline.svg and report.html there
     #[arg(short = 'o', long = "out", value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Watch each run in the terminal as it happens
+    #[arg(long)]
+    watch: bool,
+
+    /// Seconds of a run that take one of yours
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "watch", value_parser = watch::speed)]
+    speed: f64,
 }
 
 /// Does it: 0 if all went as expected, 1 if not, 2 if it could not be run.
@@ -54,9 +63,16 @@ pub fn main(lab: &Lab) -> ExitCode {
 }
 
 fn run_all(args: &Run) -> ExitCode {
+    let watcher = match args.watch.then(|| Watcher::new(args.speed)).transpose() {
+        Ok(watcher) => watcher,
+        Err(e) => {
+            eprintln!("netisrd: {e}");
+            return ExitCode::from(2);
+        }
+    };
     let mut status = 0;
     for file in &args.files {
-        match run_file(args, file) {
+        match run_file(args, watcher.as_ref(), file) {
             Ok(true) => {}
             Ok(false) => status = 1.max(status),
             Err(e) => {
@@ -68,11 +84,14 @@ fn run_all(args: &Run) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn run_file(args: &Run, file: &Path) -> Result<bool, Box<dyn Error>> {
+fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<bool, Box<dyn Error>> {
     let scenario = Scenario::read(file)?;
     let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
     let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep, judged: true };
-    let outcome = run::run(&scenario, options);
+    let outcome = match watcher {
+        Some(watcher) => watcher.run(&scenario, options)?,
+        None => run::run(&scenario, options),
+    };
     verdict(&mut io::stdout().lock(), file, &outcome)?;
     if let Some(dir) = &args.out {
         // Several scenarios have a folder each.
