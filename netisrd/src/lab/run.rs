@@ -293,7 +293,7 @@ impl<'s> Play<'s> {
         if host.has_news() {
             host.look(&self.world, &self.journal);
             if let Some(judge) = &mut self.judge {
-                judge.news(host);
+                judge.news(self.world.now(), host);
             }
         }
     }
@@ -303,7 +303,7 @@ impl<'s> Play<'s> {
             if host.has_news() {
                 host.look(&self.world, &self.journal);
                 if let Some(judge) = &mut self.judge {
-                    judge.news(host);
+                    judge.news(self.world.now(), host);
                 }
             }
         }
