@@ -124,7 +124,7 @@ fn packets_add_up(m: &Machine) {
 /// Whatever CARP has refused it has received. A write to the sysctl may say
 /// otherwise.
 pub(super) fn advertisements_add_up(m: &Machine, n0: &Netisr0) {
-    let s = m.carp.own(n0).stats.get();
+    let s = m.carp.own(n0).stats();
     let refused =
         s.carps_badif + s.carps_badttl + s.carps_badlen + s.carps_badsum + s.carps_badver + s.carps_badauth;
     let received = s.carps_ipackets + s.carps_ipackets6;
