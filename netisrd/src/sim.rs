@@ -71,8 +71,8 @@ struct Host {
     n0: Netisr0,
     cpu0: PerCpu,
     others: Others,
-    /// Netisr, interface, queue, and who is woken for it.
-    queues: Vec<(usize, u16, Box<dyn RxQueue>, Sleeper)>,
+    /// Netisr, interface, queue.
+    queues: Vec<(usize, u16, Box<dyn RxQueue>)>,
     netisrs: Vec<Sleeper>,
     /// What `World::due` has of it.
     due: Option<Time>,
@@ -412,7 +412,8 @@ impl Host {
         Ctx0 { m: &self.m, n0: &mut self.n0, cpu: &self.cpu0 }.carp(libcarp::clone::crash);
     }
 
-    /// Whether there was something to do. Whoever has more to do has another turn.
+    /// Whether there was something to do. Whoever has more to do has another turn; a
+    /// queue sees to it by itself.
     fn take(&mut self, what: What, observer: &mut Option<Observer>) -> bool {
         let worked = match what {
             What::Netisr(0) => {
@@ -436,12 +437,11 @@ impl Host {
             What::Queue(q) => self.receive(q),
         };
         self.take_new_queues();
-        if worked {
-            match what {
-                What::Netisr(k) if self.has_more(k) => self.netisrs[k].wake(),
-                What::Netisr(_) => {}
-                What::Queue(q) => self.queues[q].3.wake(),
-            }
+        if let What::Netisr(k) = what
+            && worked
+            && self.has_more(k)
+        {
+            self.netisrs[k].wake();
         }
         worked
     }
@@ -457,7 +457,7 @@ impl Host {
     }
 
     fn receive(&mut self, q: usize) -> bool {
-        let (cpu, if_index, queue, _) = &mut self.queues[q];
+        let (cpu, if_index, queue) = &mut self.queues[q];
         let others = self.others.borrow();
         let (n, percpu): (&Netisr, &PerCpu) = match *cpu {
             0 => (&self.n0, &self.cpu0),
@@ -475,9 +475,8 @@ impl Host {
         }
         for (cpu, (if_index, mut rx)) in new {
             let sleeper = Sleeper::new(&self.ready, self.id, What::Queue(self.queues.len()));
-            let wake = sleeper.clone();
-            rx.set_waker(Arc::new(move || wake.wake()));
-            self.queues.push((cpu, if_index, rx, sleeper));
+            rx.set_waker(Arc::new(move || sleeper.wake()));
+            self.queues.push((cpu, if_index, rx));
         }
     }
 }

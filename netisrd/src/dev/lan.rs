@@ -330,13 +330,20 @@ impl RxQueue for LanRx {
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         self.taken.clear();
+        let mut more = None;
         if let Some(queue) = self.lan.state().queue(self.port, self.queue) {
             let n = budget.min(queue.frames.len());
             self.taken.extend(queue.frames.drain(..n));
+            if !queue.frames.is_empty() {
+                more.clone_from(&queue.wake);
+            }
         }
         // Without a lock: `input` may transmit.
         let done = self.taken.len();
         self.taken.drain(..).for_each(|frame| input(&frame));
+        if let Some(wake) = more {
+            wake();
+        }
         Ok(done)
     }
 }

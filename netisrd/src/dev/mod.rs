@@ -43,7 +43,8 @@ pub trait RxQueue: Send {
     fn poll_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// For devices in memory: `wake` is called whenever the queue turns from
-    /// empty to not empty, and now if it is not empty already. Others ignore it.
+    /// empty to not empty, by each `receive` that leaves something in it, and now
+    /// if it is not empty already. Others ignore it.
     fn set_waker(&mut self, wake: Waker) {
         let _ = wake;
     }
