@@ -24,6 +24,19 @@ const IDENT: u16 = 0x6c61;
 const IPPROTO_ICMP: u8 = 1;
 const BROADCAST: LlAddr = [0xff; 6];
 
+/// What a client's MAC begins with.
+const CLIENT: [u8; 2] = [0x02, 0x63];
+
+/// The MAC of the `n`th client.
+pub fn lladdr(n: usize) -> LlAddr {
+    [CLIENT[0], CLIENT[1], 0, 0, 0, n as u8 + 1]
+}
+
+/// Whether it is some client's.
+pub fn is_lladdr(lladdr: &LlAddr) -> bool {
+    lladdr[..2] == CLIENT
+}
+
 /// The station.
 pub struct Client {
     name: String,

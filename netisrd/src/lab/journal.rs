@@ -4,7 +4,7 @@
 use super::model::Advert;
 use super::pcapng::Frame;
 use super::record::{Event, What};
-use compat::sys::time::{Clock, Time, VirtualClock};
+use compat::sys::time::{Clock, Time};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 enum Seen {
@@ -18,7 +18,7 @@ enum Seen {
 pub struct Journal(Arc<Inner>);
 
 struct Inner {
-    clock: Arc<VirtualClock>,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     keep: Keep,
 }
@@ -42,7 +42,7 @@ struct State {
 
 impl Journal {
     /// An empty one.
-    pub fn new(clock: Arc<VirtualClock>, keep: Keep) -> Journal {
+    pub fn new(clock: Arc<dyn Clock>, keep: Keep) -> Journal {
         Journal(Arc::new(Inner { clock, state: Mutex::default(), keep }))
     }
 

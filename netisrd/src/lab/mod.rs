@@ -12,6 +12,7 @@
 //! the CARP that run as threads too. What people type they are given through
 //! `ifconfig-carp`'s own code.
 
+pub mod agenda;
 pub mod cli;
 pub mod client;
 pub mod duration;

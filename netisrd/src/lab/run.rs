@@ -1,5 +1,6 @@
 //! Runs a scenario in virtual time.
 
+use super::agenda::{self, Due};
 use super::client::{self, Client};
 use super::expect;
 use super::faults::{self, Faults};
@@ -62,18 +63,6 @@ pub struct Segment {
     pub faults: Faults,
 }
 
-/// What is to be done at some time.
-enum Due {
-    Boot(usize),
-    Deed(usize),
-    FaultBegins(usize),
-    FaultEnds(usize),
-    Ping(usize),
-}
-
-/// What a client's MAC begins with.
-const CLIENT: [u8; 2] = [0x02, 0x63];
-
 /// Which port of which LAN has sent last to each client.
 type LastWords = Arc<Mutex<BTreeMap<LlAddr, (usize, usize)>>>;
 
@@ -129,7 +118,7 @@ impl<'s> Play<'s> {
             let told = last_words.clone();
             lan.tap(Box::new(move |port, frame| {
                 seen.frame(n, port, frame);
-                if let Some(to) = frame.first_chunk::<6>().filter(|to| to[..2] == CLIENT) {
+                if let Some(to) = frame.first_chunk::<6>().filter(|to| client::is_lladdr(to)) {
                     told.lock().unwrap_or_else(PoisonError::into_inner).insert(*to, (n, port));
                 }
             }));
@@ -174,39 +163,13 @@ impl<'s> Play<'s> {
         for (n, (name, spec)) in scenario.client.iter().enumerate() {
             let Some(segment) = self.segments.iter().find(|s| &s.name == spec.lan.as_ref()) else { continue };
             segment.faults.add_port(name);
-            let lladdr = [CLIENT[0], CLIENT[1], 0, 0, 0, n as u8 + 1];
+            let lladdr = client::lladdr(n);
             let dev = segment.lan.attach(IfName::new("v0").unwrap_or(IfName::EMPTY), lladdr, 1);
             self.clients.push(Client::new(name, dev, spec.address.addr(), spec.ping));
-            self.at(spec.from.0, Due::Ping(n));
         }
-        for (n, spec) in scenario.machine.values().enumerate() {
-            let booted = scenario.at.iter().any(|d| {
-                d.power == Some(Power::Boot) && scenario.machine.keys().nth(n) == Some(d.machine.as_ref())
-            });
-            match spec.on {
-                Some(on) => self.at(on.0, Due::Boot(n)),
-                // Whoever is first booted by a deed is off until then, unless
-                // something happens to it before.
-                None if booted && !self.lives_before_boot(n) => {}
-                None => self.at(Duration::ZERO, Due::Boot(n)),
-            }
+        for (when, due) in agenda::of(scenario) {
+            self.at(when, due);
         }
-        for (n, deed) in scenario.at.iter().enumerate() {
-            self.at(deed.time.0, Due::Deed(n));
-        }
-        for (n, fault) in scenario.fault.iter().enumerate() {
-            self.at(fault.from.0, Due::FaultBegins(n));
-            if let Some(until) = fault.until {
-                self.at(until.0, Due::FaultEnds(n));
-            }
-        }
-    }
-
-    /// Whether the first deed to the `n`th machine is not its boot.
-    fn lives_before_boot(&self, n: usize) -> bool {
-        let name = self.scenario.machine.keys().nth(n);
-        let deeds = self.scenario.at.iter().filter(|d| Some(d.machine.as_ref()) == name);
-        deeds.min_by_key(|d| d.time).is_some_and(|d| d.power != Some(Power::Boot))
     }
 
     fn at(&mut self, when: Duration, due: Due) {
