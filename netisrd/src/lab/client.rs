@@ -15,6 +15,7 @@ use compat::netinet6::ip6::{Ip6, in6_cksum};
 use compat::sys::time::Time;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// A ping without an answer is given up after that.
@@ -69,6 +70,11 @@ impl Client {
     /// Its MAC.
     pub fn lladdr(&self) -> LlAddr {
         self.dev.lladdr
+    }
+
+    /// What to poll for something to receive.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.dev.rx.first().and_then(|rx| rx.poll_fd())
     }
 
     /// Pings once more; a neighbour that it does not know it asks for first,

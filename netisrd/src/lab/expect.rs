@@ -10,8 +10,14 @@ use std::time::Duration;
 /// Looks at every expectation, notes what was seen and the end, and says
 /// whether all hold and nothing was wrong besides.
 pub fn judge(scenario: &Scenario, events: &mut Vec<Event>, end: Time) -> bool {
+    judge_with(scenario, events, end, Duration::ZERO)
+}
+
+/// The same of a run in which whatever is done takes up to `slack`: a change may
+/// be so much too late or too early, and two masters may last so much longer.
+pub fn judge_with(scenario: &Scenario, events: &mut Vec<Event>, end: Time, slack: Duration) -> bool {
     let mut passed = !events.iter().any(|e| matches!(e.what, What::Violation { .. }));
-    let verdicts: Vec<_> = scenario.expect.iter().map(|e| verdict(e, events, end)).collect();
+    let verdicts: Vec<_> = scenario.expect.iter().map(|e| verdict(e, events, end, slack)).collect();
     for (text, seen) in verdicts {
         let holds = seen.is_ok();
         passed &= holds;
@@ -23,7 +29,12 @@ pub fn judge(scenario: &Scenario, events: &mut Vec<Event>, end: Time) -> bool {
 }
 
 /// What is expected, and what was seen: `Ok` if it is as expected.
-fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<String, String>) {
+fn verdict(
+    expect: &ExpectSpec,
+    events: &[Event],
+    end: Time,
+    slack: Duration,
+) -> (String, Result<String, String>) {
     let from = expect.from.map_or(Time::default(), at);
     let until = expect.until.map_or(end, at);
     let during = match (expect.from, expect.until) {
@@ -34,7 +45,7 @@ fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<
     if let Some(most) = expect.two_masters_no_longer_than {
         let lan = expect.lan.as_ref().map(|l| l.as_ref().as_str());
         let text = format!("no two masters longer than {most}{}{during}", of_vhid(expect.vhid));
-        return (text, two_masters(events, lan, expect.vhid, from, until, most.0));
+        return (text, two_masters(events, lan, expect.vhid, from, until, most.0 + slack));
     }
     if let (Some(client), Some(most)) = (&expect.client, expect.ping_loss_below) {
         let limit = match most {
@@ -51,15 +62,16 @@ fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<
     let who = format!("{machine} {ifname}{} {}", of_vhid(expect.vhid), state.name());
     match (expect.by, expect.after.zip(expect.within)) {
         (Some(by), _) => {
-            let seen = history.at(at(by));
+            let late = history.at(at(by) + slack);
+            let seen = if late == state { late } else { history.at(at(by)) };
             (format!("{who} at {by}"), held(seen == state, format!("{} at {by}", seen.name())))
         }
         (None, Some((after, within))) => {
             let least = expect.not_within.unwrap_or_default();
             let text = format!("{who} within {within} after {after}");
-            (text, history.becomes(state, at(after), least.0, within.0))
+            (text, history.becomes(state, at(after), least.0.saturating_sub(slack), within.0 + slack))
         }
-        (None, None) => (format!("{who}{during}"), history.stays(state, from, until)),
+        (None, None) => (format!("{who}{during}"), history.stays(state, from + slack, Time::default() + (until - (Time::default() + slack)))),
     }
 }
 

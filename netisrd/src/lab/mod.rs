@@ -24,6 +24,7 @@ pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod pcapng;
+pub mod real;
 pub mod record;
 pub mod report;
 pub mod run;

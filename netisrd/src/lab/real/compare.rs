@@ -1,0 +1,137 @@
+//! Whether real devices have done what virtual time says.
+
+use crate::lab::record::{Event, State, What};
+use compat::sys::time::Time;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// What a difference in time is nothing up to: a process is started, a line
+/// typed and a message read in less.
+pub const CLOSE: Duration = Duration::from_millis(20);
+
+/// An interface of a machine.
+type Who = (String, String);
+
+/// How two runs of one scenario differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Whose changes of state are others, with both: first the real ones.
+    pub others: Vec<(Who, String, String)>,
+    /// Changes that both have, of those whose changes are the same.
+    pub same: usize,
+    /// How many of these are more than [`CLOSE`] apart.
+    pub apart: usize,
+    /// Which are furthest apart, and how far.
+    pub furthest: Option<(Duration, String)>,
+}
+
+/// Holds the changes of state of a real run against those of a virtual one.
+pub fn compare(real: &[Event], virtual_: &[Event]) -> Comparison {
+    let (real, virtual_) = (changes(real), changes(virtual_));
+    let mut found = Comparison { others: Vec::new(), same: 0, apart: 0, furthest: None };
+    let nobody = Vec::new();
+    let whos: BTreeMap<&Who, ()> = real.keys().chain(virtual_.keys()).map(|who| (who, ())).collect();
+    for who in whos.into_keys() {
+        let (ours, theirs) = (real.get(who).unwrap_or(&nobody), virtual_.get(who).unwrap_or(&nobody));
+        let order = |all: &[Change]| all.iter().map(|c| c.what()).collect::<Vec<_>>().join(" ");
+        if order(ours) != order(theirs) {
+            found.others.push((who.clone(), order(ours), order(theirs)));
+            continue;
+        }
+        for (a, b) in ours.iter().zip(theirs) {
+            let apart = (a.at - b.at).max(b.at - a.at);
+            found.same += 1;
+            found.apart += usize::from(apart > CLOSE);
+            if found.furthest.as_ref().is_none_or(|(most, _)| apart > *most) {
+                let (machine, ifname) = who;
+                found.furthest = Some((apart, format!("{machine} {ifname} {} at {}", a.what(), b.at)));
+            }
+        }
+    }
+    found
+}
+
+struct Change {
+    at: Time,
+    vhid: u8,
+    to: State,
+}
+
+impl Change {
+    fn what(&self) -> String {
+        match self.vhid {
+            0 => self.to.name().to_owned(),
+            vhid => format!("{}/{vhid}", self.to.name()),
+        }
+    }
+}
+
+fn changes(events: &[Event]) -> BTreeMap<Who, Vec<Change>> {
+    let mut all: BTreeMap<Who, Vec<Change>> = BTreeMap::new();
+    for event in events {
+        if let What::State { machine, ifname, vhid, to, .. } = &event.what {
+            let change = Change { at: event.time(), vhid: *vhid, to: *to };
+            all.entry((machine.clone(), ifname.clone())).or_default().push(change);
+        }
+    }
+    all
+}
+
+impl Comparison {
+    /// Whether both have the same changes in the same order.
+    pub fn agrees(&self) -> bool {
+        self.others.is_empty()
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((machine, ifname), real, virtual_) in &self.others {
+            writeln!(f, "  NO  {machine} {ifname} as in virtual time: {real}, there {virtual_}")?;
+        }
+        let word = if self.agrees() { "ok" } else { "--" };
+        write!(f, "  {word}  {} changes of state as in virtual time", self.same)?;
+        if let Some((most, which)) = &self.furthest {
+            let millis = most.as_secs_f64() * 1e3;
+            let close = CLOSE.as_millis();
+            write!(f, ", {} more than {close} ms apart, {millis:.3} ms at most: {which}", self.apart)?;
+        }
+        writeln!(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(changes: &[(u64, &str, State)]) -> Vec<Event> {
+        let event = |(ms, machine, to): &(u64, &str, State)| {
+            let (machine, ifname, from) = ((*machine).to_owned(), "carp0".to_owned(), State::Absent);
+            let what = What::State { machine, ifname, lan: None, vhid: 1, from, to: *to };
+            Event { at: ms * 1_000_000, what }
+        };
+        changes.iter().map(event).collect()
+    }
+
+    #[test]
+    fn another_order_is_found_and_a_later_time_is_told() {
+        use State::{Backup, Init, Master};
+        let there = run(&[(0, "a", Init), (0, "b", Init), (3000, "a", Master), (3000, "b", Backup)]);
+        let here = run(&[(1, "b", Init), (2, "a", Init), (3030, "a", Master), (2990, "b", Backup)]);
+        let found = compare(&here, &there);
+        assert!(found.agrees());
+        assert_eq!((found.same, found.apart), (4, 1));
+        assert_eq!(
+            found.to_string(),
+            "  ok  4 changes of state as in virtual time, 1 more than 20 ms apart, \
+             30.000 ms at most: a carp0 MASTER/1 at 3.000000s\n"
+        );
+        let here = run(&[(0, "a", Init), (0, "b", Init), (3000, "a", Master), (3001, "a", Backup)]);
+        let found = compare(&here, &there);
+        assert!(!found.agrees());
+        let said = found.to_string();
+        assert!(said.contains("NO  a carp0 as in virtual time: INIT/1 MASTER/1 BACKUP/1, there INIT/1 MASTER/1\n"));
+        assert!(said.contains("NO  b carp0 as in virtual time: INIT/1, there INIT/1 BACKUP/1\n"), "{said}");
+    }
+}

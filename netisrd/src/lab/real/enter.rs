@@ -1,0 +1,124 @@
+//! Into namespaces of its own, and out of them whatever happens.
+//!
+//! The program starts itself again, as pid 1 of a pid namespace. Standard input
+//! of that one is a pipe to which nobody writes: when the first one ends, by
+//! whatever, the pipe does, then pid 1, and with it every process, interface,
+//! namespace and mount. It has a process group of its own, so that a Ctrl-C
+//! reaches only the first one, which can say what it has done.
+
+use super::play;
+use crate::lab::scenario::Scenario;
+use nix::unistd::geteuid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{env, thread};
+
+/// A shell's status for a Ctrl-C.
+const INTERRUPTED: u8 = 130;
+const BASE: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+const USER: [&str; 2] = ["--user", "--map-root-user"];
+
+/// The way into what runs inside: open as long as that may live, closed by a
+/// signal.
+enum Lifeline {
+    Open(Option<ChildStdin>),
+    Interrupted,
+}
+
+/// Runs this program inside with these arguments; its exit status.
+///
+/// # Errors
+/// In one line, why this machine does not allow it, or how it ended.
+pub fn outside(scenario: &Scenario, arguments: &[&OsStr]) -> Result<u8, String> {
+    if let Some(missing) = play::missing(scenario) {
+        return Err(cannot(&missing));
+    }
+    let flags = flags().map_err(|e| cannot(&e))?;
+    let exe = env::current_exe().map_err(|e| e.to_string())?;
+    let mut command = Command::new("unshare");
+    command.args(&flags).arg("--").arg(exe).args(arguments);
+    command.env("PATH", with_sbin()).env("LC_ALL", "C").stdin(Stdio::piped()).process_group(0);
+    // Before there is anything to clean up.
+    let lifeline = Arc::new(Mutex::new(Lifeline::Open(None)));
+    cut_on_signals(lifeline.clone())?;
+    let mut child = command.spawn().map_err(|e| format!("unshare: {e}"))?;
+    let stdin = child.stdin.take();
+    let mut locked = lock(&lifeline);
+    if let Lifeline::Open(held) = &mut *locked {
+        *held = stdin;
+    }
+    drop(locked);
+    let status = child.wait().map_err(|e| format!("unshare: {e}"))?;
+    if matches!(*lock(&lifeline), Lifeline::Interrupted) {
+        eprintln!("netisrd: interrupted; nothing is left");
+        return Ok(INTERRUPTED);
+    }
+    told(status)
+}
+
+fn cannot(why: &str) -> String {
+    format!("real devices cannot be made here: {why}")
+}
+
+/// What it ended by, if that is what it does.
+fn told(status: ExitStatus) -> Result<u8, String> {
+    match status.code() {
+        Some(code @ 0..=2) => Ok(code as u8),
+        _ => Err(format!("the lab ended early: {status}")),
+    }
+}
+
+fn cut_on_signals(lifeline: Arc<Mutex<Lifeline>>) -> Result<(), String> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|e| e.to_string())?;
+    let wait = move || signals.forever().for_each(|_| *lock(&lifeline) = Lifeline::Interrupted);
+    thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| e.to_string())
+}
+
+fn lock(lifeline: &Mutex<Lifeline>) -> MutexGuard<'_, Lifeline> {
+    lifeline.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The `unshare` options that this machine allows, or in a line why none.
+fn flags() -> Result<Vec<&'static str>, String> {
+    let as_root = geteuid().is_root().then(|| BASE.to_vec());
+    let mut why = String::new();
+    for flags in as_root.into_iter().chain([[&USER[..], &BASE].concat()]) {
+        let mut probe = Command::new("unshare");
+        probe.args(&flags).arg("true").stdin(Stdio::null());
+        match probe.output() {
+            Ok(out) if out.status.success() => return Ok(flags),
+            Ok(out) => why = String::from_utf8_lossy(&out.stderr).trim().replace('\n', "; "),
+            Err(e) => why = format!("unshare: {e}"),
+        }
+    }
+    Err(why)
+}
+
+/// `PATH` with the folders that users need not have in theirs.
+fn with_sbin() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
+}
+
+/// Inside, before anything is made: ends with whoever is outside, and has a
+/// `/run` of its own.
+///
+/// # Errors
+/// In one line, what is not allowed here.
+pub fn inside() -> Result<(), String> {
+    let end_with_outside = || {
+        // Nobody writes to it.
+        while io::stdin().read(&mut [0]).is_ok_and(|n| n > 0) {}
+        // Nothing is said: who would be told is gone.
+        std::process::exit(2);
+    };
+    thread::Builder::new().name("lifeline".into()).spawn(end_with_outside).map_err(|e| e.to_string())?;
+    let mut mount = Command::new("mount");
+    super::net::feed(mount.args(["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]), "").map_err(|e| cannot(&e))
+}

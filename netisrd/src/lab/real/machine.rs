@@ -1,0 +1,353 @@
+//! A machine: its namespace stays, its process comes and goes.
+
+use super::follow::{spawn, without_stamp};
+use super::net;
+use super::play::Shared;
+use super::states::States;
+use super::{PATIENCE, ucarp};
+use crate::lab::host::typed;
+use crate::lab::judge::{Rule, Violation};
+use crate::lab::record::What;
+use crate::lab::scenario::{Kind, MachineSpec};
+use compat::sys::ctlsock::Request;
+use compat::sys::time::Clock;
+use ifconfig_carp::{Syscalls, UnixSocket};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// Where sockets and scripts are: a folder of the lab's own.
+const DIR: &str = "/run/netisrd-lab";
+
+/// A machine, on or off.
+pub(super) struct Machine {
+    pub(super) name: String,
+    pub(super) spec: MachineSpec,
+    start: Start,
+    /// It starts, and will be
+    warm: Option<JoinHandle<Result<Running, String>>>,
+    /// ready to be switched on: it has a cable, and no configuration.
+    ready: Option<Running>,
+    on: Option<Running>,
+    paused: bool,
+}
+
+/// What it takes to start its process.
+#[derive(Clone)]
+struct Start {
+    number: usize,
+    spec: MachineSpec,
+    netisrs: usize,
+    socket: PathBuf,
+    states: Arc<Mutex<States>>,
+    shared: Shared,
+}
+
+/// A process. Dropped, it is killed.
+struct Running {
+    child: Child,
+    /// Word of its output's end.
+    end: Receiver<()>,
+    /// Who hears its routing socket.
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Machine {
+    /// Off; `lan` knows which LAN each card is on.
+    pub(super) fn new(
+        number: usize,
+        name: &str,
+        spec: &MachineSpec,
+        netisrs: usize,
+        shared: &Shared,
+    ) -> Result<Machine, String> {
+        std::fs::create_dir_all(DIR).map_err(|e| format!("{DIR}: {e}"))?;
+        let socket = Path::new(DIR).join(format!("{}.sock", net::netns(number)));
+        let cards = spec.interfaces.iter().map(|(card, lan)| (card.clone(), lan.as_ref().clone()));
+        let states = States::new(name, cards.collect(), &socket, shared.journal.clone());
+        let start = Start {
+            number,
+            spec: spec.clone(),
+            netisrs: spec.netisrs.unwrap_or(netisrs).max(1),
+            socket,
+            states: Arc::new(Mutex::new(states)),
+            shared: shared.clone(),
+        };
+        let (name, spec) = (name.to_owned(), spec.clone());
+        Ok(Machine { name, spec, start, warm: None, ready: None, on: None, paused: false })
+    }
+
+    /// Whether it is switched on.
+    pub(super) fn is_on(&self) -> bool {
+        self.on.is_some()
+    }
+
+    /// Starts netisrd ahead of its boot: what the host needs for that is not
+    /// the machine's time.
+    pub(super) fn warm_up(&mut self) {
+        if self.spec.kind == Kind::Netisrd && self.warm.is_none() && self.ready.is_none() {
+            let start = self.start.clone();
+            self.warm = Some(thread::spawn(move || start.netisrd()));
+        }
+    }
+
+    /// Waits until it has started.
+    pub(super) fn wait_warm(&mut self) -> Result<(), String> {
+        if let Some(warm) = self.warm.take() {
+            let running = warm.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            self.ready = Some(running.map_err(|e| format!("{}: {e}", self.name))?);
+        }
+        Ok(())
+    }
+
+    /// Switches it on.
+    pub(super) fn switch_on(&mut self) -> Result<(), String> {
+        if self.ready.is_none() {
+            self.warm_up();
+            self.wait_warm()?;
+        }
+        self.note(What::Boot { machine: self.name.clone() });
+        self.on = match self.spec.kind {
+            Kind::Netisrd => self.ready.take(),
+            Kind::Ucarp => Some(self.start.ucarp().map_err(|e| format!("{}: {e}", self.name))?),
+        };
+        Ok(())
+    }
+
+    /// Gives it its boot lines.
+    pub(super) fn configure(&mut self) {
+        for line in self.spec.boot.clone() {
+            self.type_(line.as_ref(), Some(false));
+        }
+        self.states().look();
+    }
+
+    /// Puts the cable of a card in or out.
+    pub(super) fn cable(&self, ifname: &str, out: bool) -> Result<(), String> {
+        let number = self.start.number;
+        let Some(card) = self.spec.interfaces.keys().position(|i| i == ifname) else { return Ok(()) };
+        match self.spec.kind {
+            // It exists as long as its netisrd does.
+            Kind::Netisrd if self.on.is_none() => Ok(()),
+            Kind::Netisrd => {
+                let word = if out { "off" } else { "on" };
+                net::ip(Some(&net::netns(number)), &[format!("link set dev {ifname} carrier {word}")])
+            }
+            Kind::Ucarp => {
+                let word = if out { "down" } else { "up" };
+                net::ip(None, &[format!("link set dev {} {word}", net::port(number, card))])
+            }
+        }
+    }
+
+    /// Gives it a command, of which is known whether it fails, or not.
+    pub(super) fn run(&mut self, line: &str, fails: Option<bool>) {
+        self.type_(line, fails);
+        if self.on.is_some() && !self.paused {
+            self.states().look();
+        }
+    }
+
+    fn type_(&mut self, line: &str, fails: Option<bool>) {
+        let (status, output) = if self.on.is_none() {
+            (1, "the machine is off".to_owned())
+        } else if self.paused {
+            (1, "the machine is paused".to_owned())
+        } else {
+            let mut calls = UnixSocket::new();
+            calls.select(&self.start.socket);
+            typed(&mut calls, line)
+        };
+        if fails.is_some_and(|fails| (status != 0) != fails) {
+            self.wrong(format!("{}: {line}: status {status}: {}", self.name, output.trim()));
+        }
+        let (machine, line) = (self.name.clone(), line.to_owned());
+        self.note(What::Command { machine, line, status, output });
+    }
+
+    /// It is gone from one moment to the next.
+    pub(super) fn crash(&mut self) -> Result<(), String> {
+        self.note(What::Crash { machine: self.name.clone() });
+        self.off(Signal::SIGKILL)
+    }
+
+    /// It is shut down in order.
+    pub(super) fn halt(&mut self) -> Result<(), String> {
+        self.note(What::Halt { machine: self.name.clone() });
+        if self.paused {
+            self.signal(Signal::SIGCONT)?;
+        }
+        self.off(Signal::SIGTERM)
+    }
+
+    /// It stops, or goes on.
+    pub(super) fn pause(&mut self, stop: bool) -> Result<(), String> {
+        let machine = self.name.clone();
+        self.signal(if stop { Signal::SIGSTOP } else { Signal::SIGCONT })?;
+        self.paused = stop;
+        self.note(if stop { What::Pause { machine } } else { What::Resume { machine } });
+        Ok(())
+    }
+
+    /// Looks whether its process has ended by itself.
+    pub(super) fn check(&mut self) {
+        let ended = match self.on.as_mut().map(|r| r.child.try_wait()) {
+            Some(Ok(Some(status))) => status.to_string(),
+            Some(Err(e)) => e.to_string(),
+            _ => return,
+        };
+        self.on = None;
+        self.states().off();
+        self.wrong(format!("{}: its process ended: {ended}", self.name));
+    }
+
+    fn off(&mut self, signal: Signal) -> Result<(), String> {
+        self.signal(signal)?;
+        if let Some(mut running) = self.on.take() {
+            // A process that does not go is a fault of its own.
+            if running.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                self.wrong(format!("{}: its process does not end by {signal}", self.name));
+            }
+            running.end();
+        }
+        self.paused = false;
+        self.states().off();
+        if let (Kind::Ucarp, Some(ifname)) = (self.spec.kind, self.spec.interfaces.keys().next()) {
+            // The host of a dead ucarp has its address still.
+            let lines = [format!("link set dev {ifname} down"), format!("addr flush dev {ifname}")];
+            net::ip(Some(&net::netns(self.start.number)), &lines)?;
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), String> {
+        let Some(running) = &self.on else { return Ok(()) };
+        kill(running.pid(), signal).map_err(|e| format!("{}: {signal}: {}", self.name, e.desc()))
+    }
+
+    fn note(&self, what: What) {
+        self.start.shared.journal.note(what);
+    }
+
+    fn wrong(&self, text: String) {
+        let violation = Violation { at: self.start.shared.clock.now(), rule: Rule::Command, text };
+        self.note(What::Violation { text: violation.to_string() });
+    }
+
+    fn states(&self) -> MutexGuard<'_, States> {
+        lock(&self.start.states)
+    }
+}
+
+impl Start {
+    /// Starts netisrd, and waits until it is ready.
+    fn netisrd(self) -> Result<Running, String> {
+        let exe = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut command = Command::new(exe);
+        command.arg("-S").arg(&self.socket).arg("-n").arg(self.netisrs.to_string());
+        command.arg("--hz").arg(self.spec.hz.to_string()).env_remove("RUST_LOG").env("NO_COLOR", "1");
+        for (i, ifname) in self.spec.interfaces.keys().enumerate() {
+            command.arg("--tap").arg(format!("{ifname}@s{i}"));
+        }
+        let (ready, is_ready) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let hear = self.hearing(end, move |line| {
+            if line.starts_with("netisrd: ready") {
+                // Who waits for it may have given up.
+                let _ = ready.send(());
+            }
+        });
+        let child = spawn(&net::netns(self.number), command, hear)?;
+        let mut running = Running { child, end: ended, listener: None };
+        is_ready.recv_timeout(PATIENCE).map_err(|_| "netisrd does not start".to_owned())?;
+        lock(&self.states).rebooted();
+        let mut calls = UnixSocket::new();
+        calls.select(&self.socket);
+        calls.call(&Request::route()).map_err(|e| e.to_string())?;
+        let states = self.states.clone();
+        let listen = move || {
+            // It ends with the machine.
+            while let Ok(told) = calls.hear() {
+                lock(&states).heard(&told);
+            }
+        };
+        let listener = thread::Builder::new().name("listener".into()).spawn(listen);
+        running.listener = Some(listener.map_err(|e| e.to_string())?);
+        Ok(running)
+    }
+
+    /// Switches its card on, and starts ucarp.
+    fn ucarp(&self) -> Result<Running, String> {
+        let ifname = self.spec.interfaces.keys().next();
+        let Some((spec, ifname)) = self.spec.ucarp.as_ref().zip(ifname) else {
+            return Err("ucarp has no card".into());
+        };
+        let netns = net::netns(self.number);
+        net::ip(
+            Some(&netns),
+            &[format!("link set dev {ifname} up"), format!("addr add {} dev {ifname}", spec.own)],
+        )?;
+        net::within(&netns, || net::wait_forwarding(ifname))??;
+        let command = ucarp::command(spec, ifname, Path::new(DIR), &netns)?;
+        let (end, ended) = mpsc::channel();
+        lock(&self.states).come_as(ucarp::IFNAME, spec.vhid.get());
+        let states = self.states.clone();
+        let hear = self.clone().hearing(end, move |line| {
+            if let Some(state) = ucarp::state(line) {
+                lock(&states).turn_to(state);
+            }
+        });
+        Ok(Running { child: spawn(&netns, command, hear)?, end: ended, listener: None })
+    }
+
+    /// What is done with each line of its process: noted, and looked at.
+    fn hearing(
+        &self,
+        end: Sender<()>,
+        mut look: impl FnMut(&str) + Clone + Send + 'static,
+    ) -> impl FnMut(&str) + Clone + Send + 'static {
+        let (journal, number) = (self.shared.journal.clone(), self.number);
+        let over = Over(end);
+        move |line| {
+            let _ = &over;
+            let line = without_stamp(line);
+            journal.log(number, || line.to_owned());
+            look(line);
+        }
+    }
+}
+
+/// Dropped with the last of its clones, it has said that the output is over.
+#[derive(Clone)]
+struct Over(#[allow(dead_code, reason = "its end is the word")] Sender<()>);
+
+impl Running {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Kills it if it is not gone, and waits for all that it said.
+    fn end(&mut self) {
+        // One that is gone cannot be killed, and that is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Nothing is left half done by a panic here.
+fn lock(states: &Mutex<States>) -> MutexGuard<'_, States> {
+    states.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,303 @@
+//! Runs a scenario on real devices, in real time.
+
+use super::faults::{self, Faults};
+use super::machine::Machine;
+use super::net::{self, Port};
+use super::recorder::{self, Answer};
+use super::{Options, clients};
+use crate::host::clock::MonotonicClock;
+use crate::lab::agenda::{self, Due};
+use crate::lab::client;
+use crate::lab::expect;
+use crate::lab::faults::text;
+use crate::lab::journal::Journal;
+use crate::lab::record::{Event, What};
+use crate::lab::run::Outcome;
+use crate::lab::scenario::{Deed, FaultSpec, Kind, Name, Power, Scenario};
+use compat::sys::time::{Clock, Time};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How often it is looked whether all machines are still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What all threads of a run share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) clock: Arc<RunClock>,
+    pub(super) journal: Journal,
+    /// When the run is over.
+    pub(super) end: Time,
+}
+
+/// The run's time, in whole microseconds: it stands at 0 until everything is
+/// there.
+pub(super) struct RunClock {
+    clock: MonotonicClock,
+    began: AtomicU64,
+}
+
+impl RunClock {
+    fn new() -> RunClock {
+        RunClock { clock: MonotonicClock::start(), began: AtomicU64::new(u64::MAX) }
+    }
+
+    fn begin(&self) {
+        self.began.store(self.clock.now().0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for RunClock {
+    fn now(&self) -> Time {
+        let nanos = self.clock.now().0.saturating_sub(self.began.load(Ordering::SeqCst));
+        Time(nanos / 1000 * 1000)
+    }
+}
+
+/// Runs it to its end; the whole process is to be in namespaces of its own,
+/// which end with it.
+///
+/// # Errors
+/// What cannot be made, or ends before the run does.
+pub fn run(scenario: &Scenario, options: Options) -> Result<Outcome, String> {
+    let clock = Arc::new(RunClock::new());
+    let journal = Journal::new(clock.clone(), options.keep);
+    let shared = Shared { clock: clock.clone(), journal, end: Time::default() + scenario.time.0 };
+    shared.journal.note(What::Run {
+        scenario: scenario.title.clone(),
+        seed: scenario.seed,
+        time: "real".into(),
+        lans: scenario.lan.keys().cloned().collect(),
+        machines: scenario.machine.keys().cloned().collect(),
+    });
+    let ports = net::build(scenario)?;
+    let mut play = Play::new(scenario, options, &ports, &shared)?;
+    let mut devices = Vec::new();
+    for (n, port) in ports.iter().filter(|p| scenario.client.contains_key(&p.station)).enumerate() {
+        devices.push(clients::plug(n, port.lan)?);
+    }
+    ports.iter().try_for_each(|p| net::wait_forwarding(&p.name))?;
+    let recorder = recorder::start(&ports, shared.clone())?;
+    play.machines.iter_mut().try_for_each(Machine::wait_warm)?;
+    clock.begin();
+    let clients = scenario.client.iter().zip(devices);
+    let clients = clients.map(|((name, spec), dev)| clients::start(name, spec, dev, shared.clone()));
+    let clients = clients.collect::<Result<Vec<_>, String>>()?;
+    play.play()?;
+    for client in clients {
+        client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    }
+    let recorded = recorder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let (answers, dropped) = recorded?;
+    if dropped > 0 {
+        return Err(format!("{dropped} frames were not recorded: this machine is too busy"));
+    }
+    // Whatever they say while they go is not of the run.
+    let outcome = finish(scenario, options, &ports, &shared, &answers);
+    drop(play);
+    Ok(outcome)
+}
+
+/// What was seen, and whether it is what was expected.
+fn finish(
+    scenario: &Scenario,
+    options: Options,
+    ports: &[Port],
+    shared: &Shared,
+    answers: &[Answer],
+) -> Outcome {
+    let lans: Vec<String> = scenario.lan.keys().cloned().collect();
+    let machines: Vec<String> = scenario.machine.keys().cloned().collect();
+    let station = |_, port: usize| ports.get(port).map(|p| p.station.clone()).unwrap_or_default();
+    let (mut events, mut frames) = shared.journal.read(&lans, &machines, station);
+    // Threads look at the clock before they write.
+    events.sort_by_key(|e| e.at);
+    frames.sort_by_key(|f| f.at);
+    events.retain(|e| e.at <= shared.end.0);
+    for event in &mut events {
+        if let Event { at, what: What::Ping { client, rtt: Some(_), machine, .. } } = event {
+            *machine = who_answered(scenario, ports, answers, client, Time(*at));
+        }
+    }
+    let passed = expect::judge_with(scenario, &mut events, shared.end, options.slack);
+    Outcome { events, frames, lans, passed }
+}
+
+/// Whose frame was the last for a client at that time.
+fn who_answered(
+    scenario: &Scenario,
+    ports: &[Port],
+    answers: &[Answer],
+    name: &str,
+    at: Time,
+) -> Option<String> {
+    let lladdr = client::lladdr(scenario.client.keys().position(|c| c == name)?);
+    let after = answers.partition_point(|(when, ..)| *when <= at);
+    let mine = |(_, to, _): &&Answer| *to == lladdr;
+    let (before, after) = answers.split_at(after);
+    let (.., port) = before.iter().rfind(mine).or_else(|| after.iter().find(mine))?;
+    ports.get(*port).map(|p| p.station.clone())
+}
+
+struct Play<'s> {
+    scenario: &'s Scenario,
+    shared: Shared,
+    faults: Faults,
+    machines: Vec<Machine>,
+    /// What is to be done, the first last.
+    agenda: Vec<(Duration, Due)>,
+}
+
+impl<'s> Play<'s> {
+    fn new(
+        scenario: &'s Scenario,
+        options: Options,
+        ports: &[Port],
+        shared: &Shared,
+    ) -> Result<Play<'s>, String> {
+        let faults = Faults::new(scenario, ports)?;
+        let machines = scenario.machine.iter().enumerate();
+        let machines = machines.map(|(n, (name, spec))| Machine::new(n, name, spec, options.netisrs, shared));
+        let mut machines = machines.collect::<Result<Vec<_>, _>>()?;
+        machines.iter_mut().for_each(Machine::warm_up);
+        let mut agenda = agenda::of(scenario);
+        agenda.sort_by_key(|(when, _)| *when);
+        agenda.reverse();
+        Ok(Play { scenario, shared: shared.clone(), faults, machines, agenda })
+    }
+
+    /// Until the end.
+    fn play(&mut self) -> Result<(), String> {
+        // Nobody writes to it: what is waited for is the time.
+        let (_never, time) = mpsc::channel::<()>();
+        loop {
+            let now = self.shared.clock.now();
+            if now >= self.shared.end {
+                return Ok(());
+            }
+            let next = self.agenda.last().map_or(self.shared.end, |(when, _)| Time::default() + *when);
+            if next <= now {
+                if let Some((_, due)) = self.agenda.pop() {
+                    self.perform(due)?;
+                }
+                continue;
+            }
+            self.machines.iter_mut().for_each(Machine::check);
+            let left = (next.min(self.shared.end) - self.shared.clock.now()).min(LOOK);
+            // Only the timeout ends it.
+            let _ = time.recv_timeout(left);
+        }
+    }
+
+    fn perform(&mut self, due: Due) -> Result<(), String> {
+        match due {
+            Due::Boot(n) => self.power(n, Power::Boot),
+            Due::Deed(n) => match self.scenario.at.get(n) {
+                Some(deed) => self.deed(deed),
+                None => Ok(()),
+            },
+            Due::FaultBegins(n) => self.fault(n, false),
+            Due::FaultEnds(n) => self.fault(n, true),
+            // Each client has a thread of its own.
+            Due::Ping(_) => Ok(()),
+        }
+    }
+
+    fn deed(&mut self, deed: &Deed) -> Result<(), String> {
+        let Some(n) = self.machines.iter().position(|m| &m.name == deed.machine.as_ref()) else {
+            return Ok(());
+        };
+        if let Some(line) = &deed.run {
+            self.machines[n].run(line.as_ref(), (!deed.may_fail).then_some(deed.fails));
+        }
+        deed.power.map_or(Ok(()), |power| self.power(n, power))
+    }
+
+    fn power(&mut self, n: usize, power: Power) -> Result<(), String> {
+        let machine = &mut self.machines[n];
+        match (power, machine.is_on()) {
+            (Power::Boot, false) => {
+                machine.switch_on()?;
+                self.cables(n)?;
+                self.machines[n].configure();
+            }
+            (Power::Boot, true) | (_, false) => {}
+            (Power::Crash, true) => machine.crash()?,
+            (Power::Halt, true) => machine.halt()?,
+            (Power::Pause | Power::Resume, true) => {
+                let stop = power == Power::Pause;
+                machine.pause(stop)?;
+                // ucarp stops, its host would go on.
+                if machine.spec.kind == Kind::Ucarp {
+                    self.faults.silence(&net::port(n, 0), stop)?;
+                }
+            }
+        }
+        if !self.machines[n].is_on() && self.boots_again(n) {
+            self.machines[n].warm_up();
+        }
+        Ok(())
+    }
+
+    fn boots_again(&self, n: usize) -> bool {
+        self.agenda.iter().any(|(_, due)| match due {
+            Due::Boot(m) => *m == n,
+            Due::Deed(d) => self.scenario.at.get(*d).is_some_and(|deed| {
+                deed.power == Some(Power::Boot) && deed.machine.as_ref() == &self.machines[n].name
+            }),
+            _ => false,
+        })
+    }
+
+    fn fault(&mut self, number: usize, over: bool) -> Result<(), String> {
+        let Some(fault) = self.scenario.fault.get(number) else { return Ok(()) };
+        let name = |n: &Option<Name>| n.as_ref().map(|n| n.as_ref().clone());
+        let (lan, machine) = (name(&fault.lan), name(&fault.machine));
+        self.shared.journal.note(What::Fault { text: text(fault), lan, machine: machine.clone(), over });
+        self.faults.set(number, fault, over)?;
+        match self.machines.iter().position(|m| Some(&m.name) == machine.as_ref()) {
+            Some(n) => self.cables(n),
+            None => Ok(()),
+        }
+    }
+
+    /// Each cable of a machine is where the faults of the moment have it.
+    fn cables(&self, n: usize) -> Result<(), String> {
+        let machine = &self.machines[n];
+        let mut concerned = self.scenario.fault.iter().filter(|f| is_at(f, &machine.name));
+        if concerned.next().is_none() {
+            return Ok(());
+        }
+        machine
+            .spec
+            .interfaces
+            .keys()
+            .try_for_each(|ifname| machine.cable(ifname, self.faults.is_out(&machine.name, ifname)))
+    }
+}
+
+/// Whether it is a fault of that machine's.
+fn is_at(fault: &FaultSpec, machine: &str) -> bool {
+    fault.machine.as_ref().is_some_and(|m| m.as_ref() == machine)
+}
+
+/// Why this machine cannot run a scenario: a program that is not there, or no
+/// taps.
+pub(super) fn missing(scenario: &Scenario) -> Option<String> {
+    let mut programs = vec!["ip", "mount", "unshare"];
+    if faults::need_nft(scenario) {
+        programs.push("nft");
+    }
+    if scenario.is_only_real() {
+        programs.push("ucarp");
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |p: &str| std::env::split_paths(&path).any(|dir| dir.join(p).is_file());
+    if let Some(program) = programs.into_iter().find(|p| !is_there(p)) {
+        return Some(format!("no program {program} in PATH"));
+    }
+    let tun = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    tun.err().map(|e| format!("/dev/net/tun cannot be opened: {e}"))
+}

@@ -1,0 +1,195 @@
+//! The states of a machine's virtual hosts, as the machine tells them.
+
+use crate::lab::host::typed;
+use crate::lab::journal::Journal;
+use crate::lab::record::{State, What};
+use compat::net::if_::{IfMsghdr, LinkState};
+use compat::net::route::{IFAN_ARRIVAL, IfAnnouncemsghdr, RTM_IFANNOUNCE, RTM_IFINFO};
+use compat::sys::ctlsock::Reply;
+use ifconfig_carp::{Syscalls, UnixSocket};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use zerocopy::FromBytes;
+
+/// The index of an interface, and of FreeBSD's model the vhid.
+type Key = (u16, u8);
+
+/// A virtual host as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct View {
+    ifname: String,
+    lan: Option<String>,
+    vhid: u8,
+    state: State,
+}
+
+/// All of a machine's.
+pub(super) struct States {
+    machine: String,
+    /// Each card and its LAN, in the order of their indexes, from 1.
+    cards: Vec<(String, String)>,
+    journal: Journal,
+    socket: PathBuf,
+    calls: UnixSocket,
+    known: BTreeMap<Key, View>,
+}
+
+impl States {
+    /// Of a machine that is off.
+    pub(super) fn new(machine: &str, cards: Vec<(String, String)>, socket: &Path, journal: Journal) -> States {
+        States {
+            machine: machine.to_owned(),
+            cards,
+            journal,
+            socket: socket.to_owned(),
+            calls: UnixSocket::new(),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Another netisrd listens on the machine's socket.
+    pub(super) fn rebooted(&mut self) {
+        let socket = self.socket.clone();
+        self.calls.select(&socket);
+    }
+
+    /// The machine has said something on its routing socket.
+    pub(super) fn heard(&mut self, told: &Reply) {
+        match told.data.get(3) {
+            Some(&RTM_IFANNOUNCE) => {
+                if let Ok((hdr, _)) = IfAnnouncemsghdr::read_from_prefix(&told.data) {
+                    self.announced(&hdr);
+                }
+            }
+            Some(&RTM_IFINFO) => {
+                if let Ok((hdr, _)) = IfMsghdr::read_from_prefix(&told.data) {
+                    let state = match LinkState::from(hdr.ifm_data.ifi_link_state as u8) {
+                        LinkState::Up => State::Master,
+                        LinkState::Down => State::Backup,
+                        LinkState::Unknown => State::Init,
+                    };
+                    self.turn((hdr.ifm_index, hdr.ifm_data.ifi_vhid), state);
+                }
+            }
+            // So many were lost.
+            None => self.look(),
+            Some(_) => {}
+        }
+    }
+
+    /// An interface came or went.
+    fn announced(&mut self, hdr: &IfAnnouncemsghdr) {
+        let name = hdr.ifan_name.as_str();
+        // A vhid of FreeBSD's model has its interface's name behind it.
+        let of = name.split_once('@').and_then(|(vhid, of)| Some((vhid.parse().ok()?, of)));
+        let (key, ifname, vhid) = match of {
+            Some((vhid, of)) => {
+                let index = self.cards.iter().position(|(card, _)| card == of).map_or(0, |i| i as u16 + 1);
+                ((index, vhid), of.to_owned(), vhid)
+            }
+            None => ((hdr.ifan_index, 0), name.to_owned(), 0),
+        };
+        if hdr.ifan_what == IFAN_ARRIVAL {
+            let lan = if vhid == 0 { None } else { self.lan_of(&ifname) };
+            self.come(key, View { ifname, lan, vhid, state: State::Init });
+        } else {
+            self.go(key);
+        }
+    }
+
+    /// A virtual host of ucarp's, which has no interface.
+    pub(super) fn come_as(&mut self, ifname: &str, vhid: u8) {
+        let lan = self.cards.first().map(|(_, lan)| lan.clone());
+        self.come((0, 0), View { ifname: ifname.to_owned(), lan, vhid, state: State::Init });
+    }
+
+    /// The one that [`come_as`](States::come_as) brought is in that state.
+    pub(super) fn turn_to(&mut self, state: State) {
+        self.turn((0, 0), state);
+    }
+
+    /// The machine is off.
+    pub(super) fn off(&mut self) {
+        let keys: Vec<Key> = self.known.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.go(key));
+    }
+
+    /// Asks for what no message tells: who has another vhid than before. A
+    /// state that is another is told too.
+    pub(super) fn look(&mut self) {
+        for (key, was) in self.known.clone() {
+            let Some(now) = self.ask(key, &was) else { continue };
+            if was.vhid != 0 && was.vhid != now.vhid {
+                self.go(key);
+                self.come(key, now);
+            } else {
+                self.become_(key, was.state, now);
+            }
+        }
+    }
+
+    fn come(&mut self, key: Key, view: View) {
+        self.note(&view, State::Absent);
+        self.known.insert(key, view);
+    }
+
+    fn go(&mut self, key: Key) {
+        if let Some(was) = self.known.remove(&key) {
+            self.note(&View { state: State::Absent, ..was.clone() }, was.state);
+        }
+    }
+
+    fn turn(&mut self, key: Key, state: State) {
+        let Some(was) = self.known.get(&key).cloned() else { return };
+        if was.state == state {
+            return;
+        }
+        // What it is may have changed while it was nothing.
+        let asks = was.vhid == 0 || was.state == State::Init;
+        let now = if asks { self.ask(key, &was) } else { None };
+        self.become_(key, was.state, View { state, ..now.unwrap_or(was) });
+    }
+
+    fn become_(&mut self, key: Key, from: State, now: View) {
+        if from != now.state {
+            self.note(&now, from);
+        }
+        self.known.insert(key, now);
+    }
+
+    fn note(&self, view: &View, from: State) {
+        let View { ifname, lan, vhid, state } = view.clone();
+        let machine = self.machine.clone();
+        self.journal.note(What::State { machine, ifname, lan, vhid, from, to: state });
+    }
+
+    fn lan_of(&self, ifname: &str) -> Option<String> {
+        self.cards.iter().find(|(card, _)| card == ifname).map(|(_, lan)| lan.clone())
+    }
+
+    /// What it is now, by the words of `ifconfig`.
+    fn ask(&mut self, (index, vhid): Key, was: &View) -> Option<View> {
+        if vhid != 0 || index == 0 {
+            return None;
+        }
+        let (status, said) = typed(&mut self.calls, &format!("ifconfig {}", was.ifname));
+        (status == 0).then(|| self.view(&was.ifname, &said))
+    }
+
+    fn view(&self, ifname: &str, said: &str) -> View {
+        let mut view = View { ifname: ifname.to_owned(), lan: None, vhid: 0, state: State::Init };
+        for line in said.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["carp:", state, "vhid", vhid, ..] => {
+                    view.vhid = vhid.parse().unwrap_or_default();
+                    let known = [State::Init, State::Backup, State::Master];
+                    view.state = known.into_iter().find(|s| s.name() == state).unwrap_or(State::Init);
+                }
+                ["carpdev:", parent] => view.lan = self.lan_of(parent),
+                _ => {}
+            }
+        }
+        view
+    }
+}
