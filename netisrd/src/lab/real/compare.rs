@@ -10,6 +10,9 @@ use std::time::Duration;
 /// typed and a message read in less.
 pub const CLOSE: Duration = Duration::from_millis(20);
 
+/// Interfaces whose changes are told where they are others.
+const SHOWN: usize = 8;
+
 /// An interface of a machine.
 type Who = (String, String);
 
@@ -87,8 +90,11 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for ((machine, ifname), real, virtual_) in &self.others {
+        for ((machine, ifname), real, virtual_) in self.others.iter().take(SHOWN) {
             writeln!(f, "  NO  {machine} {ifname} as in virtual time: {real}, there {virtual_}")?;
+        }
+        if let Some(more @ 1..) = self.others.len().checked_sub(SHOWN) {
+            writeln!(f, "  NO  and {more} interfaces more")?;
         }
         let word = if self.agrees() { "ok" } else { "--" };
         write!(f, "  {word}  {} changes of state as in virtual time", self.same)?;

@@ -123,7 +123,7 @@ impl Machine {
         for line in self.spec.boot.clone() {
             self.type_(line.as_ref(), Some(false));
         }
-        self.states().look();
+        self.states().look_for_vhids();
     }
 
     /// Puts the cable of a card in or out.
@@ -148,7 +148,7 @@ impl Machine {
     pub(super) fn run(&mut self, line: &str, fails: Option<bool>) {
         self.type_(line, fails);
         if self.on.is_some() && !self.paused {
-            self.states().look();
+            self.states().look_for_vhids();
         }
     }
 
@@ -207,6 +207,10 @@ impl Machine {
 
     fn off(&mut self, signal: Signal) -> Result<(), String> {
         self.signal(signal)?;
+        if signal == Signal::SIGKILL {
+            // It says nothing more, however long the kernel takes with its tap.
+            self.states().off();
+        }
         if let Some(mut running) = self.on.take() {
             // A process that does not go is a fault of its own.
             if running.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {

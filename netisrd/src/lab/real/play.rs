@@ -18,6 +18,7 @@ use compat::sys::time::{Clock, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 /// How often it is looked whether all machines are still there.
@@ -179,7 +180,10 @@ impl<'s> Play<'s> {
             }
             let next = self.agenda.last().map_or(self.shared.end, |(when, _)| Time::default() + *when);
             if next <= now {
-                if let Some((_, due)) = self.agenda.pop() {
+                let boots = self.boots_due(next);
+                if !boots.is_empty() {
+                    self.boot(&boots)?;
+                } else if let Some((_, due)) = self.agenda.pop() {
                     self.perform(due)?;
                 }
                 continue;
@@ -193,7 +197,7 @@ impl<'s> Play<'s> {
 
     fn perform(&mut self, due: Due) -> Result<(), String> {
         match due {
-            Due::Boot(n) => self.power(n, Power::Boot),
+            Due::Boot(n) => self.boot(&[n]),
             Due::Deed(n) => match self.scenario.at.get(n) {
                 Some(deed) => self.deed(deed),
                 None => Ok(()),
@@ -218,12 +222,8 @@ impl<'s> Play<'s> {
     fn power(&mut self, n: usize, power: Power) -> Result<(), String> {
         let machine = &mut self.machines[n];
         match (power, machine.is_on()) {
-            (Power::Boot, false) => {
-                machine.switch_on()?;
-                self.cables(n)?;
-                self.machines[n].configure();
-            }
-            (Power::Boot, true) | (_, false) => {}
+            (Power::Boot, _) => self.boot(&[n])?,
+            (_, false) => {}
             (Power::Crash, true) => machine.crash()?,
             (Power::Halt, true) => machine.halt()?,
             (Power::Pause | Power::Resume, true) => {
@@ -241,14 +241,50 @@ impl<'s> Play<'s> {
         Ok(())
     }
 
+    /// Switches those on that are off. Each has its console: nobody waits for
+    /// another's boot lines.
+    fn boot(&mut self, which: &[usize]) -> Result<(), String> {
+        let off: Vec<usize> = which.iter().copied().filter(|n| !self.machines[*n].is_on()).collect();
+        for n in &off {
+            self.machines[*n].switch_on()?;
+            self.cables(*n)?;
+        }
+        thread::scope(|scope| {
+            for (_, machine) in self.machines.iter_mut().enumerate().filter(|(n, _)| off.contains(n)) {
+                scope.spawn(|| machine.configure());
+            }
+        });
+        Ok(())
+    }
+
+    /// The machines that are to be booted next, all at that time; taken from
+    /// the agenda.
+    fn boots_due(&mut self, at: Time) -> Vec<usize> {
+        let mut all = Vec::new();
+        while let Some((when, due)) = self.agenda.last()
+            && Time::default() + *when == at
+            && let Some(n) = self.booted_by(*due)
+        {
+            all.push(n);
+            self.agenda.pop();
+        }
+        all
+    }
+
+    /// Which machine it switches on, if it does.
+    fn booted_by(&self, due: Due) -> Option<usize> {
+        match due {
+            Due::Boot(n) => Some(n),
+            Due::Deed(d) => {
+                let deed = self.scenario.at.get(d).filter(|d| d.power == Some(Power::Boot))?;
+                self.machines.iter().position(|m| &m.name == deed.machine.as_ref())
+            }
+            _ => None,
+        }
+    }
+
     fn boots_again(&self, n: usize) -> bool {
-        self.agenda.iter().any(|(_, due)| match due {
-            Due::Boot(m) => *m == n,
-            Due::Deed(d) => self.scenario.at.get(*d).is_some_and(|deed| {
-                deed.power == Some(Power::Boot) && deed.machine.as_ref() == &self.machines[n].name
-            }),
-            _ => false,
-        })
+        self.agenda.iter().any(|(_, due)| self.booted_by(*due) == Some(n))
     }
 
     fn fault(&mut self, number: usize, over: bool) -> Result<(), String> {

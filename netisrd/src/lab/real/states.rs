@@ -72,7 +72,7 @@ impl States {
                 }
             }
             // So many were lost.
-            None => self.look(),
+            None => self.look(true),
             Some(_) => {}
         }
     }
@@ -114,11 +114,19 @@ impl States {
         keys.into_iter().for_each(|key| self.go(key));
     }
 
-    /// Asks for what no message tells: who has another vhid than before. A
-    /// state that is another is told too.
-    pub(super) fn look(&mut self) {
+    /// Asks for what no message tells: who has another vhid than before.
+    pub(super) fn look_for_vhids(&mut self) {
+        self.look(false);
+    }
+
+    /// Asks for all of it; for states too if no messages about them are under
+    /// way.
+    fn look(&mut self, for_states: bool) {
         for (key, was) in self.known.clone() {
-            let Some(now) = self.ask(key, &was) else { continue };
+            let Some(mut now) = self.ask(key, &was) else { continue };
+            if !for_states && was.vhid == now.vhid {
+                now.state = was.state;
+            }
             if was.vhid != 0 && was.vhid != now.vhid {
                 self.go(key);
                 self.come(key, now);
