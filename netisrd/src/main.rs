@@ -59,10 +59,11 @@ const LINK: Token = Token(3);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    log_to_stderr();
     if let Some(Command::Lab(lab)) = &args.command {
+        // Machines of a laboratory say in its records what they do.
         return netisrd::lab::cli::main(lab);
     }
+    log_to_stderr();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -265,7 +265,8 @@ impl Host {
     /// Reasons have come or gone.
     fn settle(&mut self, now: Time) {
         self.vhosts.iter_mut().for_each(|v| v.review(&self.shared));
-        if self.vhosts.iter_mut().fold(false, |any, v| v.reasons_changed() || any) {
+        // Each forgets that it has, so all are asked.
+        if self.vhosts.iter_mut().filter_map(|v| v.reasons_changed().then_some(())).count() > 0 {
             self.shared.changed = Some(now);
         }
         let reasons = self.vhosts.iter().map(Vhost::reasons).sum();

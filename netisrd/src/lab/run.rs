@@ -1,24 +1,22 @@
 //! Runs a scenario in virtual time.
 
+mod deeds;
+
 use super::agenda::{self, Due};
 use super::client::{self, Client};
 use super::expect;
-use super::faults::{self, Faults};
-use super::host::{Card, Host, typed};
+use super::faults::Faults;
+use super::host::Host;
 use super::journal::{Journal, Keep};
-use super::judge::{Judge, Rule, Violation};
+use super::judge::{Judge, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
-use super::scenario::{Deed, FaultSpec, Power, Scenario};
+use super::scenario::{FaultSpec, Power, Scenario};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
-use compat::net::if_::{IfName, LinkState};
+use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
-use compat::sys::ctlsock::{Reply, Request};
-use compat::sys::errno::Errno;
 use compat::sys::time::Time;
-use ifconfig_carp::{CallError, Syscalls};
-use libcarp::kernel::Level;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -290,211 +288,6 @@ impl<'s> Play<'s> {
         self.at(next - Time::default(), Due::Ping(n));
     }
 
-    /// Switches a machine on, and runs its boot lines.
-    pub fn boot(&mut self, n: usize) {
-        if self.hosts[n].id.is_some() {
-            return;
-        }
-        let spec = self.hosts[n].spec.clone();
-        self.journal.note(What::Boot { machine: self.hosts[n].name.clone() });
-        let ncpus = spec.netisrs.unwrap_or(self.options.netisrs).max(1);
-        let journal = self.journal.clone();
-        let log = move |_: Level, line: std::fmt::Arguments<'_>| journal.log(n, || line.to_string());
-        let id = self.world.boot_logging(ncpus, spec.hz, Box::new(log));
-        self.hosts[n].id = Some(id);
-        self.hosts[n].listener = self.world.listen(id);
-        for (i, (ifname, lan)) in spec.interfaces.iter().enumerate() {
-            let Some(at) = self.segments.iter().position(|s| &s.name == lan.as_ref()) else { continue };
-            let port = self.segments[at].faults.add_port(&self.hosts[n].name);
-            let name = IfName::new(ifname).unwrap_or(IfName::EMPTY);
-            let mut dev = self.segments[at].lan.attach(name, self.hosts[n].lladdr(i), ncpus);
-            if let Some(judge) = &self.judge {
-                dev = judge.card(i, dev);
-            }
-            match self.world.attach(id, dev) {
-                Ok(if_index) => {
-                    self.hosts[n].cards.push(Card { ifname: ifname.clone(), lan: at, port, if_index });
-                }
-                Err(e) => self.command_failed(n, &format!("attach {ifname}"), &e),
-            }
-        }
-        if let Some(judge) = &mut self.judge {
-            judge.on(self.world.now(), &self.hosts[n], id);
-        }
-        for fault in self.standing.values().cloned().collect::<Vec<_>>() {
-            self.apply(&fault, false);
-        }
-        for line in &spec.boot {
-            self.run_line(n, line.as_ref(), Some(false));
-        }
-        if self.judge.is_some() {
-            let config = configuration(&typed(&mut Here { play: self, n, id }, "ifconfig -a").1);
-            if let Some(judge) = &mut self.judge {
-                judge.booted(self.world.now(), &self.hosts[n], config);
-            }
-        }
-    }
-
-    /// One system call of a machine, before and after which all that is under
-    /// way is done.
-    fn syscall(&mut self, n: usize, id: MachineId, request: &Request) -> Reply {
-        self.settle();
-        let reply = self.world.syscall(id, request.clone());
-        if let Some(judge) = &mut self.judge {
-            judge.told(&self.world, &self.hosts[n], request, &reply);
-            judge.stepped(&self.world, n);
-        }
-        self.settle();
-        reply
-    }
-
-    fn command_failed(&self, n: usize, line: &str, e: &Errno) {
-        let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
-        self.journal.note(What::Command { machine, line, status: 1, output: e.to_string() });
-    }
-
-    /// Gives a machine a command, of which is known whether it fails, or not;
-    /// its status.
-    pub fn run_line(&mut self, n: usize, line: &str, fails: Option<bool>) -> i32 {
-        let (status, output) = match self.hosts[n].id {
-            Some(id) if self.world.is_paused(id) => (1, "the machine is paused".into()),
-            Some(id) => typed(&mut Here { play: self, n, id }, line),
-            None => (1, "the machine is off".into()),
-        };
-        self.notice_all();
-        let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
-        if fails.is_some_and(|fails| (status != 0) != fails) {
-            let text = format!("{machine}: {line}: status {status}: {}", output.trim());
-            let violation = Violation { at: self.world.now(), rule: Rule::Command, text };
-            self.journal.note(What::Violation { text: violation.to_string() });
-            self.violations.push(violation);
-        }
-        self.journal.note(What::Command { machine, line, status, output });
-        status
-    }
-
-    fn deed(&mut self, deed: &Deed) {
-        let Some(n) = self.hosts.iter().position(|h| &h.name == deed.machine.as_ref()) else { return };
-        if let Some(line) = &deed.run {
-            self.run_line(n, line.as_ref(), (!deed.may_fail).then_some(deed.fails));
-        }
-        if let Some(power) = deed.power {
-            self.power(n, power);
-        }
-        if let Some((clock, id)) = deed.clock.zip(self.hosts[n].id) {
-            self.world.set_clock(id, clock.ppm, clock.jump.0);
-            if let Some(judge) = &mut self.judge {
-                judge.set_exact(self.world.now(), &self.hosts[n], clock.ppm == 1_000_000);
-            }
-            let machine = Some(deed.machine.as_ref().clone());
-            let text =
-                format!("{}: clock at {} ppm, {} forwards", deed.machine.as_ref(), clock.ppm, clock.jump);
-            self.journal.note(What::Fault { text, lan: None, machine, over: clock.ppm == 1_000_000 });
-        }
-    }
-
-    /// Switches a machine on or off, or stops it.
-    pub fn power(&mut self, n: usize, power: Power) {
-        let machine = self.hosts[n].name.clone();
-        let Some(id) = self.hosts[n].id else {
-            if power == Power::Boot {
-                self.boot(n);
-            }
-            return;
-        };
-        match power {
-            Power::Boot => return,
-            Power::Pause => {
-                self.world.pause(id);
-                self.journal.note(What::Pause { machine });
-            }
-            Power::Resume => {
-                self.world.resume(id);
-                self.journal.note(What::Resume { machine });
-            }
-            Power::Crash => {
-                self.journal.note(What::Crash { machine });
-                self.world.crash(id);
-            }
-            Power::Halt => {
-                self.journal.note(What::Halt { machine });
-                self.world.resume(id);
-                self.settle();
-                if let Some(judge) = &mut self.judge {
-                    judge.halts(&self.world, &self.hosts[n]);
-                }
-                self.world.halt(id);
-            }
-        }
-        if let Some(judge) = &mut self.judge {
-            judge.stepped(&self.world, n);
-            judge.disturbed(self.world.now(), n);
-        }
-        if !self.world.is_alive(id) {
-            let host = &mut self.hosts[n];
-            (host.id, host.listener) = (None, None);
-            host.look(&self.world, &self.journal);
-            host.cards.clear();
-            if let Some(judge) = &mut self.judge {
-                judge.off(self.world.now(), host);
-            }
-        }
-        self.notice_all();
-    }
-
-    fn fault(&mut self, n: usize, over: bool) {
-        let fault = &self.scenario.fault[n];
-        self.set_fault(n, fault, over);
-    }
-
-    /// A fault begins, or ends, by its number.
-    pub fn set_fault(&mut self, n: usize, fault: &FaultSpec, over: bool) {
-        let name = |n: &Option<super::scenario::Name>| n.as_ref().map(|n| n.as_ref().clone());
-        let (lan, machine) = (name(&fault.lan), name(&fault.machine));
-        self.journal.note(What::Fault { text: faults::text(fault), lan: lan.clone(), machine, over });
-        if let Some(judge) = &mut self.judge {
-            judge.fault(self.world.now(), over, fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2);
-        }
-        if let Some(segment) = self.segments.iter().find(|s| Some(&s.name) == lan.as_ref()) {
-            match over {
-                false => segment.faults.begin(n, fault),
-                true => segment.faults.end(n),
-            }
-            return;
-        }
-        match over {
-            false => self.standing.insert(n, fault.clone()),
-            true => self.standing.remove(&n),
-        };
-        self.apply(fault, over);
-        // Two faults of one interface may overlap.
-        for other in self.standing.values().cloned().collect::<Vec<_>>() {
-            self.apply(&other, false);
-        }
-    }
-
-    /// A machine's card breaks, or is mended.
-    fn apply(&mut self, fault: &FaultSpec, over: bool) {
-        let host = self.hosts.iter().find(|h| Some(&h.name) == fault.machine.as_ref().map(|m| m.as_ref()));
-        let Some((host, id)) = host.and_then(|h| Some((h, h.id?))) else { return };
-        let ifname = fault.interface.as_ref().map(|i| i.as_ref().as_str());
-        let Some(at) = host.cards.iter().position(|c| Some(c.ifname.as_str()) == ifname) else { return };
-        let card = &host.cards[at];
-        let lan = &self.segments[card.lan].lan;
-        if fault.send_errors {
-            lan.set_port_fault(card.port, (!over).then_some(Errno::ENOBUFS));
-            if let Some(judge) = &mut self.judge {
-                judge.send_fails(host, at, !over);
-            }
-        }
-        if fault.link_down {
-            lan.set_port_link(card.port, over);
-            let state = if over { LinkState::Up } else { LinkState::Down };
-            self.world.link_state(id, card.if_index, state);
-        }
-        self.settle();
-    }
-
     /// The end: what was expected is looked at.
     pub fn finish(mut self) -> Outcome {
         let now = self.world.now();
@@ -512,30 +305,4 @@ impl<'s> Play<'s> {
         let passed = expect::judge(self.scenario, &mut events, now);
         Outcome { events, frames, lans, passed }
     }
-}
-
-/// The system calls of one of its machines.
-struct Here<'p, 's> {
-    play: &'p mut Play<'s>,
-    n: usize,
-    id: MachineId,
-}
-
-impl Syscalls for Here<'_, '_> {
-    fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
-        Ok(self.play.syscall(self.n, self.id, request))
-    }
-}
-
-/// What of `ifconfig -a` was configured: not what has become of it.
-fn configuration(ifconfig: &str) -> String {
-    let kept =
-        ifconfig.lines().filter(|l| l.contains("inet") || l.contains("carp:") || !l.starts_with(['\t', ' ']));
-    let word = |l: &str| {
-        let words = l
-            .split_whitespace()
-            .filter(|w| !w.starts_with("flags=") && !["INIT", "BACKUP", "MASTER"].contains(w));
-        words.collect::<Vec<_>>().join(" ") + "\n"
-    };
-    kept.map(word).collect()
 }

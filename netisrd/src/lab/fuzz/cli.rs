@@ -103,7 +103,7 @@ impl Search {
         let hours = nanos as f64 / 3.6e12;
         writeln!(
             out,
-            "seed {}: {done} scenarios, {hours:.1} hours of theirs, {steps} steps, in {:.1} s: \
+            "seed {}: {done} scenarios, {hours:.1} hours of theirs, {steps} steps, in {:.2} s: \
              {:.0} scenario-hours a minute",
             self.seed,
             took.as_secs_f64(),

@@ -77,7 +77,8 @@ fn inet(packet: &[u8]) -> Option<&[u8]> {
 fn inet6(packet: &[u8]) -> Option<&[u8]> {
     let header = packet.get(..40)?;
     let plen = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let is_ours = header[0] >> 4 == 6 && header[6..8] == [112, 255] && header[24] == 0xff;
+    let to_a_group_from_one = header[24] == 0xff && header[8] != 0xff;
+    let is_ours = header[0] >> 4 == 6 && header[6..8] == [112, 255] && to_a_group_from_one;
     packet.get(40..40 + plen).filter(|_| is_ours)
 }
 

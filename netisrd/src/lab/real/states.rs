@@ -123,15 +123,13 @@ impl States {
     /// way.
     fn look(&mut self, for_states: bool) {
         for (key, was) in self.known.clone() {
-            let Some(mut now) = self.ask(key, &was) else { continue };
-            if !for_states && was.vhid == now.vhid {
-                now.state = was.state;
-            }
+            let Some(now) = self.ask(key, &was) else { continue };
             if was.vhid != 0 && was.vhid != now.vhid {
                 self.go(key);
                 self.come(key, now);
             } else {
-                self.become_(key, was.state, now);
+                let state = if for_states { now.state } else { was.state };
+                self.become_(key, was.state, View { state, ..now });
             }
         }
     }
