@@ -151,8 +151,9 @@ fn run_real(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
     real::enter::inside()?;
     let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
     let options = real::Options { netisrs: args.netisrs.into(), keep, slack: args.real.slack.0 };
-    let outcome = real::run(&scenario, options)?;
     let out = &mut io::stdout().lock();
+    writeln!(out, "{}: {} on real devices", file.display(), scenario.time)?;
+    let outcome = real::run(&scenario, options)?;
     verdict(out, file, &outcome)?;
     let mut status = u8::from(!outcome.passed);
     if args.real.compare {

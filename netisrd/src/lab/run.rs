@@ -11,7 +11,7 @@ use super::journal::{Journal, Keep};
 use super::judge::{Judge, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
-use super::scenario::{FaultSpec, Power, Scenario};
+use super::scenario::{FaultSpec, Scenario};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;

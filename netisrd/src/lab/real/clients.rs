@@ -44,10 +44,9 @@ fn ping(mut client: Client, spec: &ClientSpec, shared: &Shared) -> Result<(), Li
         let now = shared.clock.now();
         // Who has answered is told when all frames are known.
         client.receive(now, None, &mut events);
-        client.give_up(now, if now < shared.end { PATIENCE } else { Duration::ZERO }, &mut events);
-        for Event { what, .. } in events.drain(..) {
-            shared.journal.note(what);
-        }
+        // Of those that are under way at the end nobody can tell.
+        client.give_up(now, PATIENCE, &mut events);
+        events.drain(..).for_each(|Event { what, .. }| shared.journal.note(what));
         if now >= shared.end {
             return Ok(());
         }

@@ -32,12 +32,17 @@ fn follow(stream: impl Read + Send + 'static, mut hear: impl FnMut(&str) + Send 
     thread::Builder::new().name("log".into()).spawn(work).map(drop).map_err(|e| e.to_string())
 }
 
-/// A line of netisrd's log without the wall clock's time and the level.
+/// A line of netisrd's or ucarp's log without the wall clock's time, and
+/// without netisrd's level.
 pub(super) fn without_stamp(line: &str) -> &str {
-    let is_stamp = |word: &str| word.len() > 20 && word.ends_with('Z') && word.contains('T');
-    match line.split_once(' ').filter(|(stamp, _)| is_stamp(stamp)) {
-        Some((_, rest)) => rest.trim_start().split_once(' ').map_or("", |(_, text)| text),
-        None => line,
+    let Some((stamp, rest)) = line.split_once(' ').filter(|(word, _)| word.len() > 20 && word.contains('T'))
+    else {
+        return line;
+    };
+    match stamp.chars().last() {
+        Some('Z') => rest.trim_start().split_once(' ').map_or("", |(_, text)| text),
+        Some(':') => rest,
+        _ => line,
     }
 }
 
@@ -47,9 +52,14 @@ mod tests {
 
     #[test]
     fn a_line_of_the_log_is_told_without_its_stamp() {
-        assert_eq!(without_stamp("2026-11-29T06:38:18.123456Z  INFO carp0: a sentence"), "carp0: a sentence");
-        assert_eq!(without_stamp("2026-11-29T06:38:18.123456Z DEBUG"), "");
-        assert_eq!(without_stamp("netisrd: tap em0: no"), "netisrd: tap em0: no");
-        assert_eq!(without_stamp(""), "");
+        for (line, text) in [
+            ("2026-11-29T06:38:18.123456Z  INFO carp0: a sentence", "carp0: a sentence"),
+            ("2026-11-29T06:38:18.123456Z DEBUG", ""),
+            ("2026-11-29T07:07:51.655301: [WARNING] a sentence", "[WARNING] a sentence"),
+            ("netisrd: tap em0: no", "netisrd: tap em0: no"),
+            ("", ""),
+        ] {
+            assert_eq!(without_stamp(line), text);
+        }
     }
 }

@@ -296,6 +296,7 @@ impl Start {
             &[format!("link set dev {ifname} up"), format!("addr add {} dev {ifname}", spec.own)],
         )?;
         net::within(&netns, || net::wait_forwarding(ifname))??;
+        net::wait_forwarding(&net::port(self.number, 0))?;
         let command = ucarp::command(spec, ifname, Path::new(DIR), &netns)?;
         let (end, ended) = mpsc::channel();
         lock(&self.states).come_as(ucarp::IFNAME, spec.vhid.get());
