@@ -7,10 +7,14 @@ use netisrd::lab::run::{Options, run};
 use netisrd::lab::scenario::Scenario;
 use std::path::{Path, PathBuf};
 
+/// Those that virtual time can run.
 fn labs() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs");
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    let mut files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    let files = files.filter(|p| p.extension().is_some_and(|e| e == "toml"));
+    let is_virtual =
+        |p: &PathBuf| !Scenario::parse(p, &std::fs::read_to_string(p).unwrap()).unwrap().is_only_real();
+    let mut files: Vec<_> = files.filter(is_virtual).collect();
     files.sort();
     assert!(!files.is_empty());
     files
@@ -22,7 +26,7 @@ fn every_scenario_passes_with_any_number_of_netisrs_and_by_any_seed() {
         let scenario = Scenario::read(&file).unwrap();
         assert!(!scenario.expect.is_empty() && !scenario.about.is_empty(), "{}", file.display());
         for (seed, netisrs) in [(None, 1), (Some(2), 4)] {
-            let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records });
+            let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records, ..Options::default() });
             let wrong = outcome
                 .events
                 .iter()
@@ -39,7 +43,7 @@ fn a_run_is_the_same_for_a_seed() {
         let scenario = Scenario::read(&file).unwrap();
         for netisrs in [1, 4] {
             let once = || {
-                let outcome = run(&scenario, Options { seed: Some(9), netisrs, keep: Keep::Frames });
+                let outcome = run(&scenario, Options { seed: Some(9), netisrs, ..Options::default() });
                 let frames: Vec<_> = outcome.frames.iter().map(|f| (f.at, f.lan, f.data.to_vec())).collect();
                 (record::to_jsonl(&outcome.events).unwrap(), frames)
             };
@@ -100,6 +104,11 @@ fn a_file_that_is_wrong_is_status_2_and_what_is_not_as_expected_1() {
     let (status, said) = run(pair.replace("within = \"3.9s\"", "within = \"3.3s\""));
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("NO  b carp0 MASTER within 3.3s after 5s: 3.390625s after it"), "{said}");
+    let ucarp = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/ucarp.toml"));
+    let (status, said) = run(ucarp.unwrap());
+    assert_eq!(status, Some(2), "{said}");
+    let why = "x.toml:20:22: u is ucarp, a program of Linux: it runs with --real only";
+    assert!(said.contains(why), "{said}");
     let (status, said) = run(pair.replace("power = \"crash\"", "power = \"explode\""));
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("x.toml:37:9: unknown variant `explode`"), "{said}");

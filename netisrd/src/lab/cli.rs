@@ -152,8 +152,11 @@ fn run_real(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
     let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
     let options = real::Options { netisrs: args.netisrs.into(), keep, slack: args.real.slack.0 };
     let out = &mut io::stdout().lock();
-    writeln!(out, "{}: {} on real devices", file.display(), scenario.time)?;
-    let outcome = real::run(&scenario, options)?;
+    let begun = || {
+        writeln!(out, "{}: {} on real devices", file.display(), scenario.time)?;
+        out.flush()
+    };
+    let outcome = real::run(&scenario, options, begun)?;
     verdict(out, file, &outcome)?;
     let mut status = u8::from(!outcome.passed);
     if args.real.compare {

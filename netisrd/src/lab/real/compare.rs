@@ -145,7 +145,7 @@ mod tests {
         let there = run(&[(0, "a", Init), (0, "a", Backup)]);
         let here = run(&[(0, "a", Init), (1, "a", Backup), (3, "a", Init), (4, "a", Backup)]);
         assert_eq!(compare(&here, &there).same, 2);
-        let here = run(&[(0, "a", Init), (1, "a", Backup), (3, "a", Init), (203, "a", Backup)]);
+        let here = run(&[(0, "a", Init), (1, "a", Backup), (203, "a", Init), (403, "a", Backup)]);
         assert!(!compare(&here, &there).agrees());
     }
 

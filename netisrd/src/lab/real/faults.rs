@@ -147,3 +147,59 @@ fn set<'a>(ports: impl Iterator<Item = &'a Port>) -> String {
     let names: Vec<_> = ports.map(|p| format!("\"{}\"", p.name)).collect();
     if names.is_empty() { String::new() } else { format!("{{ {} }}", names.join(", ")) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const SCENARIO: &str = r#"title = "t"
+time = "5s"
+[lan.net0]
+[machine.a]
+interfaces = { em0 = "net0" }
+[machine.b]
+interfaces = { em0 = "net0" }
+[[fault]]
+lan = "net0"
+from = "1s"
+"#;
+
+    /// The rules while that fault lasts, but for what all have.
+    fn rules(fault: &str) -> String {
+        let scenario = Scenario::parse(Path::new("x.toml"), &format!("{SCENARIO}{fault}\n")).unwrap();
+        let port = |name: &str, station: &str| Port { name: name.into(), lan: 0, station: station.into() };
+        let faults = Faults {
+            lans: vec!["net0".into()],
+            ports: vec![port("m0i0", "a"), port("m1i0", "b")],
+            active: scenario.fault.iter().cloned().enumerate().collect(),
+            silent: BTreeSet::new(),
+        };
+        let text = faults.rules();
+        let (_, rules) = text.split_once("policy accept;\n").unwrap();
+        rules.strip_suffix(" }\n}\n").unwrap().lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn a_fault_is_rules_of_the_ports_that_it_concerns() {
+        let all = r#"{ "m0i0", "m1i0" }"#;
+        let (a, b) = (r#"{ "m0i0" }"#, r#"{ "m1i0" }"#);
+        assert_eq!(
+            rules(r#"partition = [["a"], ["b"]]"#),
+            format!("iifname {a} oifname {b} drop; iifname {b} oifname {a} drop")
+        );
+        assert_eq!(
+            rules("only = \"ip6\"\none_way = { from = [\"a\"], to = [\"b\"] }"),
+            format!("iifname {a} oifname {b} ether type ip6 drop")
+        );
+        assert_eq!(
+            rules("only = \"carp\"\nloss = 0.25"),
+            format!(
+                "iifname {all} ip protocol 112 numgen random mod 1000000 < 250000 drop; \
+                 iifname {all} ip6 nexthdr 112 numgen random mod 1000000 < 250000 drop"
+            )
+        );
+        assert_eq!(rules("echo = true"), "");
+    }
+}

@@ -15,6 +15,7 @@ use crate::lab::record::{Event, What};
 use crate::lab::run::Outcome;
 use crate::lab::scenario::{Deed, FaultSpec, Kind, Name, Power, Scenario};
 use compat::sys::time::{Clock, Time};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -58,11 +59,16 @@ impl Clock for RunClock {
 }
 
 /// Runs it to its end; the whole process is to be in namespaces of its own,
-/// which end with it.
+/// which end with it. `begun` is called when everything is there and the
+/// run's time begins.
 ///
 /// # Errors
 /// What cannot be made, or ends before the run does.
-pub fn run(scenario: &Scenario, options: Options) -> Result<Outcome, String> {
+pub fn run(
+    scenario: &Scenario,
+    options: Options,
+    begun: impl FnOnce() -> io::Result<()>,
+) -> Result<Outcome, String> {
     let clock = Arc::new(RunClock::new());
     let journal = Journal::new(clock.clone(), options.keep);
     let shared = Shared { clock: clock.clone(), journal, end: Time::default() + scenario.time.0 };
@@ -84,6 +90,7 @@ pub fn run(scenario: &Scenario, options: Options) -> Result<Outcome, String> {
     ports.iter().filter(|p| !is_ucarp(p)).try_for_each(|p| net::wait_forwarding(&p.name))?;
     let recorder = recorder::start(&ports, shared.clone())?;
     play.machines.iter_mut().try_for_each(Machine::wait_warm)?;
+    begun().map_err(|e| e.to_string())?;
     clock.begin();
     let clients = scenario.client.iter().zip(devices);
     let clients = clients.map(|((name, spec), dev)| clients::start(name, spec, dev, shared.clone()));
