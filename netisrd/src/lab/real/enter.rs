@@ -18,6 +18,9 @@ use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{env, thread};
 
+/// Inside, the status of a run that was not as expected: `unshare` has 1 for
+/// itself.
+pub const NOT_AS_EXPECTED: u8 = 3;
 /// A shell's status for a Ctrl-C.
 const INTERRUPTED: u8 = 130;
 const BASE: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -65,10 +68,11 @@ fn cannot(why: &str) -> String {
     format!("real devices cannot be made here: {why}")
 }
 
-/// What it ended by, if that is what it does.
+/// What the lab's own status means; any other is none of its own.
 fn told(status: ExitStatus) -> Result<u8, String> {
-    match status.code() {
-        Some(code @ 0..=2) => Ok(code as u8),
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(NOT_AS_EXPECTED) => Ok(1),
+        Some(status @ (0 | 2)) => Ok(status),
         _ => Err(format!("the lab ended early: {status}")),
     }
 }
@@ -119,6 +123,7 @@ pub fn inside() -> Result<(), String> {
         std::process::exit(2);
     };
     thread::Builder::new().name("lifeline".into()).spawn(end_with_outside).map_err(|e| e.to_string())?;
+    // -n: without a note in the /run that is hidden.
     let mut mount = Command::new("mount");
-    super::net::feed(mount.args(["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]), "").map_err(|e| cannot(&e))
+    super::net::feed(mount.args(["-n", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]), "").map_err(|e| cannot(&e))
 }

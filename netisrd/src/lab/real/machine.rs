@@ -130,17 +130,14 @@ impl Machine {
     pub(super) fn cable(&self, ifname: &str, out: bool) -> Result<(), String> {
         let number = self.start.number;
         let Some(card) = self.spec.interfaces.keys().position(|i| i == ifname) else { return Ok(()) };
+        let word = if out { "down" } else { "up" };
         match self.spec.kind {
-            // It exists as long as its netisrd does.
+            // Its tap exists as long as its netisrd does. To take its carrier
+            // away would do as well, but the kernel takes up to a second to
+            // tell of that.
             Kind::Netisrd if self.on.is_none() => Ok(()),
-            Kind::Netisrd => {
-                let word = if out { "off" } else { "on" };
-                net::ip(Some(&net::netns(number)), &[format!("link set dev {ifname} carrier {word}")])
-            }
-            Kind::Ucarp => {
-                let word = if out { "down" } else { "up" };
-                net::ip(None, &[format!("link set dev {} {word}", net::port(number, card))])
-            }
+            Kind::Netisrd => net::ip(Some(&net::netns(number)), &[format!("link set dev {ifname} {word}")]),
+            Kind::Ucarp => net::ip(None, &[format!("link set dev {} {word}", net::port(number, card))]),
         }
     }
 
