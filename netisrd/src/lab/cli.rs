@@ -127,9 +127,8 @@ fn enter(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
     }
     let [netisrs, slack] = [args.netisrs.to_string(), args.real.slack.to_string()];
     let dir = out_of(args, file);
-    let mut words: Vec<&OsStr> = ["lab", "run", "--real", "--inside", "-n", &netisrs, "--slack", &slack]
-        .map(OsStr::new)
-        .to_vec();
+    let mut words: Vec<&OsStr> =
+        ["lab", "run", "--real", "--inside", "-n", &netisrs, "--slack", &slack].map(OsStr::new).to_vec();
     if args.real.compare {
         words.push(OsStr::new("--compare"));
     }

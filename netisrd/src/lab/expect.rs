@@ -71,7 +71,10 @@ fn verdict(
             let text = format!("{who} within {within} after {after}");
             (text, history.becomes(state, at(after), least.0.saturating_sub(slack), within.0 + slack))
         }
-        (None, None) => (format!("{who}{during}"), history.stays(state, from + slack, Time::default() + (until - (Time::default() + slack)))),
+        (None, None) => (
+            format!("{who}{during}"),
+            history.stays(state, from + slack, Time::default() + (until - (Time::default() + slack))),
+        ),
     }
 }
 

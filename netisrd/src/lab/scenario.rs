@@ -409,8 +409,11 @@ impl Scenario {
 
     /// Reads a file, and refuses what such devices cannot do.
     pub fn read_for(devices: Devices, path: &Path) -> Result<Scenario, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error { file: path.to_path_buf(), at: None, text: e.to_string() })?;
+        let text = std::fs::read_to_string(path).map_err(|e| Error {
+            file: path.to_path_buf(),
+            at: None,
+            text: e.to_string(),
+        })?;
         let scenario = Scenario::parse(path, &text)?;
         scenario.check_for(devices).map_err(|complaint| Error::new(path, &text, complaint))?;
         Ok(scenario)

@@ -166,7 +166,11 @@ mod tests {
         let found = compare(&here, &there);
         assert!(!found.agrees());
         let said = found.to_string();
-        assert!(said.contains("NO  a carp0 as in virtual time: INIT/1 MASTER/1 BACKUP/1, there INIT/1 MASTER/1\n"));
+        assert!(
+            said.contains(
+                "NO  a carp0 as in virtual time: INIT/1 MASTER/1 BACKUP/1, there INIT/1 MASTER/1\n"
+            )
+        );
         assert!(said.contains("NO  b carp0 as in virtual time: INIT/1, there INIT/1 BACKUP/1\n"), "{said}");
     }
 }

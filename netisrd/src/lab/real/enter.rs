@@ -125,5 +125,6 @@ pub fn inside() -> Result<(), String> {
     thread::Builder::new().name("lifeline".into()).spawn(end_with_outside).map_err(|e| e.to_string())?;
     // -n: without a note in the /run that is hidden.
     let mut mount = Command::new("mount");
-    super::net::feed(mount.args(["-n", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]), "").map_err(|e| cannot(&e))
+    super::net::feed(mount.args(["-n", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]), "")
+        .map_err(|e| cannot(&e))
 }

@@ -18,9 +18,7 @@ pub(super) struct Faults {
 
 /// Whether the kernel's firewall is needed.
 pub(super) fn need_nft(scenario: &Scenario) -> bool {
-    let pauses = |name: &Name| {
-        scenario.machine.get(name.as_ref()).is_some_and(|m| m.kind == Kind::Ucarp)
-    };
+    let pauses = |name: &Name| scenario.machine.get(name.as_ref()).is_some_and(|m| m.kind == Kind::Ucarp);
     scenario.fault.iter().any(drops)
         || scenario.at.iter().any(|d| d.power == Some(Power::Pause) && pauses(&d.machine))
 }
@@ -60,7 +58,9 @@ impl Faults {
     pub(super) fn is_out(&self, machine: &str, ifname: &str) -> bool {
         let of = |name: &Option<Name>| name.as_ref().map(|n| n.as_ref().clone());
         self.active.values().any(|f| {
-            f.link_down && of(&f.machine).as_deref() == Some(machine) && of(&f.interface).as_deref() == Some(ifname)
+            f.link_down
+                && of(&f.machine).as_deref() == Some(machine)
+                && of(&f.interface).as_deref() == Some(ifname)
         })
     }
 

@@ -23,7 +23,10 @@ pub(super) fn spawn(
     Ok(child)
 }
 
-fn follow(stream: impl Read + Send + 'static, mut hear: impl FnMut(&str) + Send + 'static) -> Result<(), String> {
+fn follow(
+    stream: impl Read + Send + 'static,
+    mut hear: impl FnMut(&str) + Send + 'static,
+) -> Result<(), String> {
     let work = move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
             hear(&String::from_utf8_lossy(&line));

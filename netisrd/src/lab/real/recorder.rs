@@ -42,10 +42,7 @@ fn open(port: &str) -> Result<Capture<Active>, pcap::Error> {
     Ok(capture)
 }
 
-fn record(
-    mut captures: Vec<(usize, Capture<Active>)>,
-    shared: &Shared,
-) -> Result<(Vec<Answer>, u32), Linux> {
+fn record(mut captures: Vec<(usize, Capture<Active>)>, shared: &Shared) -> Result<(Vec<Answer>, u32), Linux> {
     let mut answers = Vec::new();
     loop {
         for (port, (lan, capture)) in captures.iter_mut().enumerate() {

@@ -36,7 +36,12 @@ pub(super) struct States {
 
 impl States {
     /// Of a machine that is off.
-    pub(super) fn new(machine: &str, cards: Vec<(String, String)>, socket: &Path, journal: Journal) -> States {
+    pub(super) fn new(
+        machine: &str,
+        cards: Vec<(String, String)>,
+        socket: &Path,
+        journal: Journal,
+    ) -> States {
         States {
             machine: machine.to_owned(),
             cards,

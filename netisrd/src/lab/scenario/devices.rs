@@ -1,7 +1,7 @@
 //! What some devices cannot do, refused before anything is made.
 
-use super::{ClockSpec, Deed, Devices, FaultSpec, Kind, Scenario};
 use super::check::Complaint;
+use super::{ClockSpec, Deed, Devices, FaultSpec, Kind, Scenario};
 use compat::net::if_::IfName;
 use std::time::Duration;
 use toml::Spanned;

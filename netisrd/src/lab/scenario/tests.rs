@@ -112,7 +112,11 @@ fn ucarp_has_its_keys_and_real_devices() {
     let bad = [
         ("kind = \"ucarp\"\n", "", "x.toml:5:22: expected kind = \"ucarp\" beside ucarp = { ... }"),
         ("\nucarp =", "\n#", "x.toml:6:22: expected ucarp = { own, address, vhid, pass, ... }"),
-        ("em0 = \"net0\"", "em0 = \"net0\", em1 = \"net0\"", "x.toml:6:22: expected one interface and no boot"),
+        (
+            "em0 = \"net0\"",
+            "em0 = \"net0\", em1 = \"net0\"",
+            "x.toml:6:22: expected one interface and no boot",
+        ),
         ("\"secret\"", "\"a secret of 20 bytes\"", "x.toml:6:22: expected a password of at most 19 bytes"),
         ("vhid = 1", "vhid = 0", "x.toml:7:61: invalid value: integer `0`, expected a nonzero u8"),
         ("power = \"crash\"", "run = \"ifconfig -a\"", "x.toml:11:7: expected power: ucarp has no commands"),
@@ -144,8 +148,16 @@ fn what_real_devices_cannot_do_is_refused_with_its_place_and_the_reason() {
             "clock = { ppm = 1000100 }",
             "x.toml:13:11: real machines have one clock, the kernel's",
         ),
-        ("{ em0", "{ \"em%d\"", "x.toml:5:25: expected a name that an interface of Linux can have, not \"em%d\""),
-        ("time = \"5s\"", "time = \"5s\"\nnot_real = \"no time\"", "x.toml:3:12: real devices cannot run it: no time"),
+        (
+            "{ em0",
+            "{ \"em%d\"",
+            "x.toml:5:25: expected a name that an interface of Linux can have, not \"em%d\"",
+        ),
+        (
+            "time = \"5s\"",
+            "time = \"5s\"\nnot_real = \"no time\"",
+            "x.toml:3:12: real devices cannot run it: no time",
+        ),
     ];
     let good = Scenario::parse(Path::new("x.toml"), GOOD).unwrap();
     assert!(good.check_for(Devices::Real).is_ok() && good.check_for(Devices::Virtual).is_ok());
