@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use zerocopy::FromBytes;
 
-/// The index of an interface, and of FreeBSD's model the vhid.
+/// The index of an interface, and of FreeBSD's model the vhid. ucarp has
+/// neither.
 type Key = (u16, u8);
 
 /// A virtual host as it is known.
@@ -84,19 +85,10 @@ impl States {
 
     /// An interface came or went.
     fn announced(&mut self, hdr: &IfAnnouncemsghdr) {
-        let name = hdr.ifan_name.as_str();
-        // A vhid of FreeBSD's model has its interface's name behind it.
-        let of = name.split_once('@').and_then(|(vhid, of)| Some((vhid.parse().ok()?, of)));
-        let (key, ifname, vhid) = match of {
-            Some((vhid, of)) => {
-                let index = self.cards.iter().position(|(card, _)| card == of).map_or(0, |i| i as u16 + 1);
-                ((index, vhid), of.to_owned(), vhid)
-            }
-            None => ((hdr.ifan_index, 0), name.to_owned(), 0),
-        };
+        let key = (hdr.ifan_index, 0);
         if hdr.ifan_what == IFAN_ARRIVAL {
-            let lan = if vhid == 0 { None } else { self.lan_of(&ifname) };
-            self.come(key, View { ifname, lan, vhid, state: State::Init });
+            let ifname = hdr.ifan_name.as_str().to_owned();
+            self.come(key, View { ifname, lan: None, vhid: 0, state: State::Init });
         } else {
             self.go(key);
         }
@@ -128,13 +120,17 @@ impl States {
     /// way.
     fn look(&mut self, for_states: bool) {
         for (key, was) in self.known.clone() {
-            let Some(now) = self.ask(key, &was) else { continue };
-            if was.vhid != 0 && was.vhid != now.vhid {
-                self.go(key);
-                self.come(key, now);
-            } else {
-                let state = if for_states { now.state } else { was.state };
-                self.become_(key, was.state, View { state, ..now });
+            let Some(now) = self.ask(&was) else { continue };
+            match now.into_iter().find(|now| key.1 == 0 || now.vhid == key.1) {
+                None => self.go(key),
+                Some(now) if was.vhid != 0 && was.vhid != now.vhid => {
+                    self.go(key);
+                    self.come(key, now);
+                }
+                Some(now) => {
+                    let state = if for_states { now.state } else { was.state };
+                    self.become_(key, was.state, View { state, ..now });
+                }
             }
         }
     }
@@ -151,13 +147,20 @@ impl States {
     }
 
     fn turn(&mut self, key: Key, state: State) {
-        let Some(was) = self.known.get(&key).cloned() else { return };
+        let Some(was) = self.known.get(&key).cloned() else {
+            // A vhid of FreeBSD's model is told of by its states alone.
+            let card = usize::from(key.0).checked_sub(1).and_then(|i| self.cards.get(i));
+            if let Some((ifname, lan)) = card.filter(|_| key.1 != 0).cloned() {
+                self.come(key, View { ifname, lan: Some(lan), vhid: key.1, state });
+            }
+            return;
+        };
         if was.state == state {
             return;
         }
         // What it is may have changed while it was nothing.
-        let asks = was.vhid == 0 || was.state == State::Init;
-        let now = if asks { self.ask(key, &was) } else { None };
+        let asks = key.0 != 0 && key.1 == 0 && (was.vhid == 0 || was.state == State::Init);
+        let now = if asks { self.ask(&was).and_then(|mut now| now.pop()) } else { None };
         self.become_(key, was.state, View { state, ..now.unwrap_or(was) });
     }
 
@@ -178,29 +181,36 @@ impl States {
         self.cards.iter().find(|(card, _)| card == ifname).map(|(_, lan)| lan.clone())
     }
 
-    /// What it is now, by the words of `ifconfig`.
-    fn ask(&mut self, (index, vhid): Key, was: &View) -> Option<View> {
-        if vhid != 0 || index == 0 {
-            return None;
-        }
+    /// What its interface has now, by the words of `ifconfig`: a carp interface
+    /// one, a card one for each of its vhids. Nothing if nobody answers.
+    fn ask(&mut self, was: &View) -> Option<Vec<View>> {
         let (status, said) = typed(&mut self.calls, &format!("ifconfig {}", was.ifname));
-        (status == 0).then(|| self.view(&was.ifname, &said))
+        (status == 0).then(|| self.views(&was.ifname, &said))
     }
 
-    fn view(&self, ifname: &str, said: &str) -> View {
-        let mut view = View { ifname: ifname.to_owned(), lan: None, vhid: 0, state: State::Init };
+    fn views(&self, ifname: &str, said: &str) -> Vec<View> {
+        let (ifname, card) = (ifname.to_owned(), self.lan_of(ifname));
+        let is_card = card.is_some();
+        let none = View { ifname, lan: card, vhid: 0, state: State::Init };
+        let mut views = Vec::new();
         for line in said.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
                 ["carp:", state, "vhid", vhid, ..] => {
-                    view.vhid = vhid.parse().unwrap_or_default();
                     let known = [State::Init, State::Backup, State::Master];
-                    view.state = known.into_iter().find(|s| s.name() == state).unwrap_or(State::Init);
+                    let state = known.into_iter().find(|s| s.name() == state).unwrap_or(State::Init);
+                    views.push(View { vhid: vhid.parse().unwrap_or_default(), state, ..none.clone() });
                 }
-                ["carpdev:", parent] => view.lan = self.lan_of(parent),
+                ["carpdev:", parent] => {
+                    let lan = self.lan_of(parent);
+                    views.iter_mut().for_each(|v| v.lan = lan.clone());
+                }
                 _ => {}
             }
         }
-        view
+        if views.is_empty() && !is_card {
+            views.push(none);
+        }
+        views
     }
 }
