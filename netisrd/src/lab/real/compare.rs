@@ -10,8 +10,9 @@ use std::time::Duration;
 /// typed and a message read in less.
 pub const CLOSE: Duration = Duration::from_millis(20);
 
-/// An INIT of a vhid that is left within that time is not looked at: it is a
-/// step of one system call, which takes no time in virtual time.
+/// An INIT of a vhid that is left within that time, and of a command line, is
+/// not looked at: it is a step of a system call, which takes no time in virtual
+/// time.
 const BRIEF: Duration = Duration::from_millis(100);
 
 /// Interfaces whose changes are told where they are others.
@@ -47,7 +48,7 @@ pub fn compare(real: &[Event], virtual_: &[Event]) -> Comparison {
             continue;
         }
         for (a, b) in ours.iter().zip(theirs) {
-            let apart = (a.at - b.at).max(b.at - a.at);
+            let apart = apart(a.at, b.at);
             found.same += 1;
             found.apart += usize::from(apart > CLOSE);
             if found.furthest.as_ref().is_none_or(|(most, _)| apart > *most) {
@@ -57,6 +58,10 @@ pub fn compare(real: &[Event], virtual_: &[Event]) -> Comparison {
         }
     }
     found
+}
+
+fn apart(a: Time, b: Time) -> Duration {
+    (a - b).max(b - a)
 }
 
 struct Change {
@@ -76,20 +81,33 @@ impl Change {
 
 fn changes(events: &[Event]) -> BTreeMap<Who, Vec<Change>> {
     let mut all: BTreeMap<Who, Vec<Change>> = BTreeMap::new();
+    let mut typed: BTreeMap<&str, Vec<Time>> = BTreeMap::new();
     for event in events {
-        if let What::State { machine, ifname, vhid, to, .. } = &event.what {
-            let change = Change { at: event.time(), vhid: *vhid, to: *to };
-            all.entry((machine.clone(), ifname.clone())).or_default().push(change);
+        match &event.what {
+            What::State { machine, ifname, vhid, to, .. } => {
+                let change = Change { at: event.time(), vhid: *vhid, to: *to };
+                all.entry((machine.clone(), ifname.clone())).or_default().push(change);
+            }
+            What::Command { machine, .. } => typed.entry(machine).or_default().push(event.time()),
+            _ => {}
         }
     }
-    all.into_iter().map(|(who, changes)| (who, without_brief(changes))).collect()
+    let none = Vec::new();
+    let kept = |((machine, ifname), changes): (Who, Vec<Change>)| {
+        let kept = without_steps(changes, typed.get(machine.as_str()).unwrap_or(&none));
+        ((machine, ifname), kept)
+    };
+    all.into_iter().map(kept).collect()
 }
 
-fn without_brief(changes: Vec<Change>) -> Vec<Change> {
+/// Without the steps of system calls; `typed` is when lines were given to the
+/// machine.
+fn without_steps(changes: Vec<Change>, typed: &[Time]) -> Vec<Change> {
     let mut kept: Vec<Change> = Vec::new();
     for change in changes {
-        let is_brief = |c: &Change| c.vhid != 0 && c.to == State::Init && change.at - c.at < BRIEF;
-        if kept.last().is_some_and(is_brief) {
+        let by_line = |t: &Time| apart(*t, change.at) < BRIEF;
+        let is_step = |c: &Change| c.vhid != 0 && c.to == State::Init && change.at - c.at < BRIEF;
+        if kept.last().is_some_and(is_step) && typed.iter().any(by_line) {
             kept.pop();
         }
         if !kept.last().is_some_and(|c| (c.vhid, c.to) == (change.vhid, change.to)) {
@@ -139,14 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn a_step_within_a_system_call_is_no_change() {
+    fn a_step_of_a_command_is_no_change_and_a_short_outage_is() {
         use State::{Backup, Init};
         let there = run(&[(0, "a", Backup), (500, "a", Init), (900, "a", Backup)]);
-        let here = [(0, "a", Init), (1, "a", Backup), (3, "a", Init), (4, "a", Backup), (500, "a", Init)];
+        let here = [(0, "a", Init), (1, "a", Backup), (3, "a", Init), (4, "a", Backup), (890, "a", Init)];
         let mut here = run(&[&here[..], &[(900, "a", Backup)]].concat());
+        assert!(!compare(&here, &there).agrees(), "nobody has typed");
+        let (machine, line, status, output) = ("a".into(), "ifconfig carp0".into(), 0, String::new());
+        here.push(Event { at: 5_000_000, what: What::Command { machine, line, status, output } });
         assert_eq!((compare(&here, &there).agrees(), compare(&here, &there).same), (true, 3));
         here[1].at = 300_000_000;
-        assert!(!compare(&here, &there).agrees());
+        assert!(!compare(&here, &there).agrees(), "it lasts");
     }
 
     #[test]
