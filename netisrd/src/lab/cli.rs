@@ -87,6 +87,7 @@ fn run_all(args: &Run) -> ExitCode {
             Real { inside: true, .. } => run_real(args, file),
         };
         match ran {
+            Ok(real::enter::INTERRUPTED) => return ExitCode::from(real::enter::INTERRUPTED),
             Ok(ran) => status = status.max(ran),
             Err(e) => {
                 eprintln!("netisrd: {e}");

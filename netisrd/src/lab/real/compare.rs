@@ -110,7 +110,7 @@ fn without_steps(changes: Vec<Change>, typed: &[Time]) -> Vec<Change> {
         if kept.last().is_some_and(is_step) && typed.iter().any(by_line) {
             kept.pop();
         }
-        if !kept.last().is_some_and(|c| (c.vhid, c.to) == (change.vhid, change.to)) {
+        if kept.last().is_none_or(|c| (c.vhid, c.to) != (change.vhid, change.to)) {
             kept.push(change);
         }
     }

@@ -22,15 +22,60 @@ use std::{env, thread};
 /// itself.
 pub const NOT_AS_EXPECTED: u8 = 3;
 /// A shell's status for a Ctrl-C.
-const INTERRUPTED: u8 = 130;
-const BASE: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-const USER: [&str; 2] = ["--user", "--map-root-user"];
+pub const INTERRUPTED: u8 = 130;
+/// `unshare` options: namespaces in which whatever is made ends with pid 1.
+pub const BASE: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+/// And in front of them, of a user who is not root.
+pub const USER: [&str; 2] = ["--user", "--map-root-user"];
 
 /// The way into what runs inside: open as long as that may live, closed by a
 /// signal.
 enum Lifeline {
     Open(Option<ChildStdin>),
     Interrupted,
+}
+
+/// How what ran inside has ended.
+pub enum Ended {
+    /// By itself.
+    Status(ExitStatus),
+    /// By a signal to this process, with all that it has made.
+    Interrupted,
+}
+
+/// This program in namespaces by these options of `unshare`, still to be given
+/// arguments.
+///
+/// # Errors
+/// Nobody knows where this program is.
+pub fn command(flags: &[&str]) -> Result<Command, String> {
+    let exe = env::current_exe().map_err(|e| e.to_string())?;
+    let mut command = Command::new("unshare");
+    command.args(flags).arg("--").arg(exe);
+    command.env("PATH", with_sbin()).env("LC_ALL", "C");
+    Ok(command)
+}
+
+/// Runs it to its end. Its standard input is the pipe that it is to end with.
+///
+/// # Errors
+/// It cannot be started, or waited for.
+pub fn confine(mut command: Command) -> Result<Ended, String> {
+    command.stdin(Stdio::piped()).process_group(0);
+    // Before there is anything to clean up.
+    let lifeline = Arc::new(Mutex::new(Lifeline::Open(None)));
+    cut_on_signals(lifeline.clone())?;
+    let mut child = command.spawn().map_err(|e| format!("unshare: {e}"))?;
+    let stdin = child.stdin.take();
+    match &mut *lock(&lifeline) {
+        Lifeline::Open(held) => *held = stdin,
+        Lifeline::Interrupted => drop(stdin),
+    }
+    let status = child.wait().map_err(|e| format!("unshare: {e}"))?;
+    Ok(match &*lock(&lifeline) {
+        Lifeline::Interrupted => Ended::Interrupted,
+        Lifeline::Open(_) => Ended::Status(status),
+    })
 }
 
 /// Runs this program inside with these arguments; its exit status.
@@ -41,27 +86,15 @@ pub fn outside(scenario: &Scenario, arguments: &[&OsStr]) -> Result<u8, String> 
     if let Some(missing) = play::missing(scenario) {
         return Err(cannot(&missing));
     }
-    let flags = flags().map_err(|e| cannot(&e))?;
-    let exe = env::current_exe().map_err(|e| e.to_string())?;
-    let mut command = Command::new("unshare");
-    command.args(&flags).arg("--").arg(exe).args(arguments);
-    command.env("PATH", with_sbin()).env("LC_ALL", "C").stdin(Stdio::piped()).process_group(0);
-    // Before there is anything to clean up.
-    let lifeline = Arc::new(Mutex::new(Lifeline::Open(None)));
-    cut_on_signals(lifeline.clone())?;
-    let mut child = command.spawn().map_err(|e| format!("unshare: {e}"))?;
-    let stdin = child.stdin.take();
-    let mut locked = lock(&lifeline);
-    if let Lifeline::Open(held) = &mut *locked {
-        *held = stdin;
+    let mut command = command(&flags().map_err(|e| cannot(&e))?)?;
+    command.args(arguments);
+    match confine(command)? {
+        Ended::Status(status) => told(status),
+        Ended::Interrupted => {
+            eprintln!("netisrd: interrupted; nothing is left");
+            Ok(INTERRUPTED)
+        }
     }
-    drop(locked);
-    let status = child.wait().map_err(|e| format!("unshare: {e}"))?;
-    if matches!(*lock(&lifeline), Lifeline::Interrupted) {
-        eprintln!("netisrd: interrupted; nothing is left");
-        return Ok(INTERRUPTED);
-    }
-    told(status)
 }
 
 fn cannot(why: &str) -> String {
@@ -104,7 +137,7 @@ fn flags() -> Result<Vec<&'static str>, String> {
 }
 
 /// `PATH` with the folders that users need not have in theirs.
-fn with_sbin() -> OsString {
+pub fn with_sbin() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");
     path

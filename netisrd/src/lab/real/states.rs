@@ -214,3 +214,93 @@ impl States {
         views
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::journal::Keep;
+    use compat::net::if_::IfName;
+    use compat::net::route::{IFAN_DEPARTURE, RTM_VERSION};
+    use compat::sys::time::VirtualClock;
+    use std::sync::Arc;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    fn told(data: &[u8]) -> Reply {
+        Reply { error: None, arg: Vec::new(), data: data.to_vec() }
+    }
+
+    fn announce(index: u16, name: &str, what: u16) -> Reply {
+        let mut hdr = IfAnnouncemsghdr::new_zeroed();
+        (hdr.ifan_version, hdr.ifan_type) = (RTM_VERSION, RTM_IFANNOUNCE);
+        (hdr.ifan_index, hdr.ifan_what) = (index, what);
+        hdr.ifan_name = IfName::new(name).unwrap_or(IfName::EMPTY);
+        told(hdr.as_bytes())
+    }
+
+    fn info(index: u16, vhid: u8, link: LinkState) -> Reply {
+        let mut hdr = IfMsghdr::new_zeroed();
+        (hdr.ifm_version, hdr.ifm_type, hdr.ifm_index) = (RTM_VERSION, RTM_IFINFO, index);
+        (hdr.ifm_data.ifi_vhid, hdr.ifm_data.ifi_link_state) = (vhid, link as u64);
+        told(hdr.as_bytes())
+    }
+
+    #[test]
+    fn what_a_machine_tells_is_noted_as_changes_of_state() {
+        let journal = Journal::new(Arc::new(VirtualClock::default()), Keep::Events);
+        let cards = vec![("em0".to_owned(), "net0".to_owned())];
+        let mut states = States::new("a", cards, Path::new("/nowhere"), journal.clone());
+        states.rebooted();
+        for message in [
+            announce(2, "carp0", IFAN_ARRIVAL),
+            info(2, 0, LinkState::Unknown),
+            info(2, 0, LinkState::Down),
+            info(2, 0, LinkState::Down),
+            // The card's own link, and a vhid of the card.
+            info(1, 0, LinkState::Down),
+            info(1, 5, LinkState::Up),
+            announce(2, "carp0", IFAN_DEPARTURE),
+            info(2, 0, LinkState::Up),
+            told(&[]),
+        ] {
+            states.heard(&message);
+        }
+        states.off();
+        states.off();
+        let (events, _) = journal.read(&[], &[], |_, _| String::new());
+        let seen: Vec<_> = events
+            .iter()
+            .map(|e| match &e.what {
+                What::State { ifname, lan, vhid, from, to, .. } => {
+                    format!("{ifname} {lan:?} {vhid} {} {}", from.name(), to.name())
+                }
+                other => format!("{other:?}"),
+            })
+            .collect();
+        let want = [
+            "carp0 None 0 ABSENT INIT",
+            "carp0 None 0 INIT BACKUP",
+            "em0 Some(\"net0\") 5 ABSENT MASTER",
+            "carp0 None 0 BACKUP ABSENT",
+            "em0 Some(\"net0\") 5 MASTER ABSENT",
+        ];
+        assert_eq!(seen, want);
+    }
+
+    #[test]
+    fn what_ifconfig_says_is_who_it_is() {
+        let journal = Journal::new(Arc::new(VirtualClock::default()), Keep::Events);
+        let cards = vec![("em0".to_owned(), "net0".to_owned())];
+        let states = States::new("a", cards, Path::new("/nowhere"), journal);
+        let view = |ifname: &str, lan: Option<&str>, vhid, state| {
+            let lan = lan.map(str::to_owned);
+            View { ifname: ifname.to_owned(), lan, vhid, state }
+        };
+        let carp = "carp0: flags=8843\n\tcarp: MASTER vhid 3 advbase 1 advskew 0\n\tcarpdev: em0\n";
+        assert_eq!(states.views("carp0", carp), [view("carp0", Some("net0"), 3, State::Master)]);
+        assert_eq!(states.views("carp0", "carp0:\n\tcarpdev: none\n"), [view("carp0", None, 0, State::Init)]);
+        let card = "em0:\n\tcarp: BACKUP vhid 1 advbase 1\n\tcarp: INIT vhid 7 advbase 1\n";
+        let both = [(1, State::Backup), (7, State::Init)].map(|(v, s)| view("em0", Some("net0"), v, s));
+        assert_eq!(states.views("em0", card), both);
+        assert_eq!(states.views("em0", "em0: flags=8843\n"), []);
+    }
+}
