@@ -44,7 +44,8 @@ fn a_run_is_the_same_for_a_seed() {
         let scenario = Scenario::read(&file).unwrap();
         for netisrs in [1, 4] {
             let once = || {
-                let outcome = run(&scenario, Options { seed: Some(9), netisrs, ..Options::default() });
+                let outcome =
+                    run(&scenario, Options { seed: Some(9), netisrs, keep: Keep::Frames, judged: false });
                 let frames: Vec<_> = outcome.frames.iter().map(|f| (f.at, f.lan, f.data.to_vec())).collect();
                 (record::to_jsonl(&outcome.events).unwrap(), frames)
             };

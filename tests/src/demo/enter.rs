@@ -58,10 +58,10 @@ pub fn report_panics_in_a_line() {
 pub fn exit_on_signals() {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).expect("signal handlers");
     let wait = move || {
-        signals.forever().for_each(|_| {
+        if signals.forever().next().is_some() {
             eprintln!("demo: interrupted");
             std::process::exit(INTERRUPTED.into());
-        });
+        }
     };
     thread::Builder::new().name("signals".into()).spawn(wait).expect("a thread");
 }
