@@ -71,8 +71,17 @@ impl Journal {
 
     /// Something else has happened.
     pub fn note(&self, what: What) {
-        let now = self.0.clock.now();
-        self.lock().seen.push((now, Seen::Event(what)));
+        self.note_at(self.now(), what);
+    }
+
+    /// Something else has happened then.
+    pub fn note_at(&self, at: Time, what: What) {
+        self.lock().seen.push((at, Seen::Event(what)));
+    }
+
+    /// The run's time.
+    pub fn now(&self) -> Time {
+        self.0.clock.now()
     }
 
     /// All of it, in order; `station` knows who has a port of a LAN.

@@ -10,10 +10,11 @@ use std::time::Duration;
 /// typed and a message read in less.
 pub const CLOSE: Duration = Duration::from_millis(20);
 
-/// An INIT of a vhid that is left within that time, and of a command line, is
-/// not looked at: it is a step of a system call, which takes no time in virtual
-/// time.
+/// An INIT of a vhid that is left within that time,
 const BRIEF: Duration = Duration::from_millis(100);
+/// and so near to a command line's end, is not looked at: it is a step of a
+/// system call, which takes no time in virtual time.
+const NEAR: Duration = Duration::from_secs(1);
 
 /// Interfaces whose changes are told where they are others.
 const SHOWN: usize = 8;
@@ -105,7 +106,7 @@ fn changes(events: &[Event]) -> BTreeMap<Who, Vec<Change>> {
 fn without_steps(changes: Vec<Change>, typed: &[Time]) -> Vec<Change> {
     let mut kept: Vec<Change> = Vec::new();
     for change in changes {
-        let by_line = |t: &Time| apart(*t, change.at) < BRIEF;
+        let by_line = |t: &Time| apart(*t, change.at) < NEAR;
         let is_step = |c: &Change| c.vhid != 0 && c.to == State::Init && change.at - c.at < BRIEF;
         if kept.last().is_some_and(is_step) && typed.iter().any(by_line) {
             kept.pop();
@@ -159,14 +160,14 @@ mod tests {
     #[test]
     fn a_step_of_a_command_is_no_change_and_a_short_outage_is() {
         use State::{Backup, Init};
-        let there = run(&[(0, "a", Backup), (500, "a", Init), (900, "a", Backup)]);
-        let here = [(0, "a", Init), (1, "a", Backup), (3, "a", Init), (4, "a", Backup), (890, "a", Init)];
-        let mut here = run(&[&here[..], &[(900, "a", Backup)]].concat());
+        let there = run(&[(0, "a", Backup), (1500, "a", Init), (1900, "a", Backup)]);
+        let here = [(0, "a", Init), (1, "a", Backup), (3, "a", Init), (4, "a", Backup), (1490, "a", Init)];
+        let mut here = run(&[&here[..], &[(1500, "a", Backup)]].concat());
         assert!(!compare(&here, &there).agrees(), "nobody has typed");
         let (machine, line, status, output) = ("a".into(), "ifconfig carp0".into(), 0, String::new());
         here.push(Event { at: 5_000_000, what: What::Command { machine, line, status, output } });
         assert_eq!((compare(&here, &there).agrees(), compare(&here, &there).same), (true, 3));
-        here[1].at = 300_000_000;
+        here[3].at = 300_000_000;
         assert!(!compare(&here, &there).agrees(), "it lasts");
     }
 

@@ -6,6 +6,7 @@ use crate::lab::record::{State, What};
 use compat::net::if_::{IfMsghdr, LinkState};
 use compat::net::route::{IFAN_ARRIVAL, IfAnnouncemsghdr, RTM_IFANNOUNCE, RTM_IFINFO};
 use compat::sys::ctlsock::Reply;
+use compat::sys::time::Time;
 use ifconfig_carp::{Syscalls, UnixSocket};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub(super) struct States {
     socket: PathBuf,
     calls: UnixSocket,
     known: BTreeMap<Key, View>,
+    /// When what is noted became known: before it was asked what it is.
+    at: Time,
 }
 
 impl States {
@@ -50,6 +53,7 @@ impl States {
             socket: socket.to_owned(),
             calls: UnixSocket::new(),
             known: BTreeMap::new(),
+            at: Time::default(),
         }
     }
 
@@ -61,6 +65,7 @@ impl States {
 
     /// The machine has said something on its routing socket.
     pub(super) fn heard(&mut self, told: &Reply) {
+        self.at = self.journal.now();
         match told.data.get(3) {
             Some(&RTM_IFANNOUNCE) => {
                 if let Ok((hdr, _)) = IfAnnouncemsghdr::read_from_prefix(&told.data) {
@@ -96,23 +101,27 @@ impl States {
 
     /// A virtual host of ucarp's, which has no interface.
     pub(super) fn come_as(&mut self, ifname: &str, vhid: u8) {
+        self.at = self.journal.now();
         let lan = self.cards.first().map(|(_, lan)| lan.clone());
         self.come((0, 0), View { ifname: ifname.to_owned(), lan, vhid, state: State::Init });
     }
 
     /// The one that [`come_as`](States::come_as) brought is in that state.
     pub(super) fn turn_to(&mut self, state: State) {
+        self.at = self.journal.now();
         self.turn((0, 0), state);
     }
 
     /// The machine is off.
     pub(super) fn off(&mut self) {
+        self.at = self.journal.now();
         let keys: Vec<Key> = self.known.keys().copied().collect();
         keys.into_iter().for_each(|key| self.go(key));
     }
 
     /// Asks for what no message tells: who has another vhid than before.
     pub(super) fn look_for_vhids(&mut self) {
+        self.at = self.journal.now();
         self.look(false);
     }
 
@@ -174,7 +183,7 @@ impl States {
     fn note(&self, view: &View, from: State) {
         let View { ifname, lan, vhid, state } = view.clone();
         let machine = self.machine.clone();
-        self.journal.note(What::State { machine, ifname, lan, vhid, from, to: state });
+        self.journal.note_at(self.at, What::State { machine, ifname, lan, vhid, from, to: state });
     }
 
     fn lan_of(&self, ifname: &str) -> Option<String> {
