@@ -173,6 +173,28 @@ fn surroundings(lab: &Lab) -> [String; 4] {
     [lab.ip("-o link show"), lab.ip("netns list"), mounts, said("find /run")]
 }
 
+#[test]
+fn a_machine_whose_process_ends_by_itself_fails_the_run() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let scenario = "title = \"t\"\ntime = \"3s\"\n[lan.net0]\n\
+                        [machine.a]\ninterfaces = { em0 = \"net0\" }\n\
+                        [machine.b]\ninterfaces = { em0 = \"net0\" }\n\
+                        boot = [\"ifconfig em0 10.0.0.2/24\", \"ifconfig carp0 create\"]\n";
+        let file = lab.dir().join("x.toml");
+        fs::write(&file, scenario).unwrap();
+        let mut outside = run(&["--real"], &file).spawn().unwrap();
+        let mut said = BufReader::new(outside.stdout.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        let is_b = |words: &[String]| words.iter().any(|w| w.ends_with("m1.sock"));
+        let b = processes("/run/netisrd-lab/").into_iter().find(|(_, words)| is_b(words)).unwrap().0;
+        kill(b, Signal::SIGKILL).unwrap();
+        let mut text = String::new();
+        said.read_to_string(&mut text).unwrap();
+        assert_eq!(outside.wait().unwrap().code(), Some(1), "{text}");
+        assert!(text.contains("NO  Command: b: its process ended: signal: 9 (SIGKILL)"), "{text}");
+    });
+}
+
 /// Whom to signal, by what, and what the program's status is then.
 fn end_by(name_of_victim: &'static str, signal: Signal, status: Option<i32>, word: &'static str) {
     lab::run(Needs::namespaces().taps(), move |lab| {

@@ -14,6 +14,7 @@ use compat::sys::time::Clock;
 use ifconfig_carp::{Syscalls, UnixSocket};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -269,16 +270,24 @@ impl Start {
         let mut calls = UnixSocket::new();
         calls.select(&self.socket);
         calls.call(&Request::route()).map_err(|e| e.to_string())?;
-        let states = self.states.clone();
-        let listen = move || {
-            // It ends with the machine.
-            while let Ok(told) = calls.hear() {
-                lock(&states).heard(&told);
+        running.listener = Some(self.listen(calls).map_err(|e| e.to_string())?);
+        Ok(running)
+    }
+
+    /// Hears the routing socket until the machine ends. One thread hears, so
+    /// that everything has its time, and another asks what it means.
+    fn listen(&self, mut socket: UnixSocket) -> io::Result<JoinHandle<()>> {
+        let (tell, told) = mpsc::channel();
+        let (states, journal) = (self.states.clone(), self.shared.journal.clone());
+        let hear = move || {
+            while let Ok(message) = socket.hear() {
+                // Who takes them goes last.
+                let _ = tell.send((journal.now(), message));
             }
         };
-        let listener = thread::Builder::new().name("listener".into()).spawn(listen);
-        running.listener = Some(listener.map_err(|e| e.to_string())?);
-        Ok(running)
+        thread::Builder::new().name("listener".into()).spawn(hear)?;
+        let take = move || told.into_iter().for_each(|(at, message)| lock(&states).heard(at, &message));
+        thread::Builder::new().name("states".into()).spawn(take)
     }
 
     /// Switches its card on, and starts ucarp.

@@ -18,7 +18,6 @@ use compat::sys::time::{Clock, Time};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -180,8 +179,6 @@ impl<'s> Play<'s> {
 
     /// Until the end.
     fn play(&mut self) -> Result<(), String> {
-        // Nobody writes to it: what is waited for is the time.
-        let (_never, time) = mpsc::channel::<()>();
         loop {
             let now = self.shared.clock.now();
             if now >= self.shared.end {
@@ -199,8 +196,7 @@ impl<'s> Play<'s> {
             }
             self.machines.iter_mut().for_each(Machine::check);
             let left = (next.min(self.shared.end) - self.shared.clock.now()).min(LOOK);
-            // Only the timeout ends it.
-            let _ = time.recv_timeout(left);
+            thread::park_timeout(left);
         }
     }
 

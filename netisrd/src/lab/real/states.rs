@@ -36,6 +36,8 @@ pub(super) struct States {
     known: BTreeMap<Key, View>,
     /// When what is noted became known: before it was asked what it is.
     at: Time,
+    /// Whether a machine is there: what a dead one has said is no change.
+    alive: bool,
 }
 
 impl States {
@@ -54,18 +56,23 @@ impl States {
             calls: UnixSocket::new(),
             known: BTreeMap::new(),
             at: Time::default(),
+            alive: false,
         }
     }
 
     /// Another netisrd listens on the machine's socket.
     pub(super) fn rebooted(&mut self) {
+        self.alive = true;
         let socket = self.socket.clone();
         self.calls.select(&socket);
     }
 
-    /// The machine has said something on its routing socket.
-    pub(super) fn heard(&mut self, told: &Reply) {
-        self.at = self.journal.now();
+    /// The machine has said something on its routing socket, at that time.
+    pub(super) fn heard(&mut self, at: Time, told: &Reply) {
+        if !self.alive {
+            return;
+        }
+        self.at = at;
         match told.data.get(3) {
             Some(&RTM_IFANNOUNCE) => {
                 if let Ok((hdr, _)) = IfAnnouncemsghdr::read_from_prefix(&told.data) {
@@ -114,6 +121,7 @@ impl States {
 
     /// The machine is off.
     pub(super) fn off(&mut self) {
+        self.alive = false;
         self.at = self.journal.now();
         let keys: Vec<Key> = self.known.keys().copied().collect();
         keys.into_iter().for_each(|key| self.go(key));
@@ -271,10 +279,10 @@ mod tests {
             info(2, 0, LinkState::Up),
             told(&[]),
         ] {
-            states.heard(&message);
+            states.heard(Time::default(), &message);
         }
         states.off();
-        states.off();
+        states.heard(Time::default(), &info(1, 5, LinkState::Up));
         let (events, _) = journal.read(&[], &[], |_, _| String::new());
         let seen: Vec<_> = events
             .iter()
