@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench bench-lockless coverage mutants verify prove loom shuttle misuse torture sanitize broken lint doc build clean
+.PHONY: help demo test bench bench-lockless coverage mutants verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
@@ -13,6 +13,7 @@ help:
 	@echo 'make verify  the lockless design: loom, shuttle, misuse, torture, and each way to break it'
 	@echo 'make torture SECONDS=60  real threads at full rate while the configuration changes'
 	@echo 'make sanitize  the same tests under the address, leak and thread sanitizers and Miri'
+	@echo 'make seeded  faults put into libcarp one at a time: netisrd lab fuzz must find each'
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make lint    format and clippy, warnings denied'
@@ -76,6 +77,10 @@ sanitize:
 broken:
 	@scripts/need libpcap-dev python3
 	scripts/broken
+
+seeded:
+	@scripts/need libpcap-dev python3
+	scripts/seeded
 
 misuse:
 	@scripts/need libpcap-dev

@@ -40,9 +40,11 @@ mod plot;
 mod read;
 mod report;
 mod report_lockless;
+mod report_simulated;
 mod rig;
 mod scale;
 mod section;
+mod simulated;
 mod stats;
 mod table;
 mod takeover;
@@ -143,7 +145,7 @@ fn main() -> ExitCode {
 
 /// Measures what was asked for, and tells.
 fn measure(args: &Args) -> Result<(), String> {
-    let names = Section::ALL.map(Section::name).into_iter().chain([lookup::NAME]);
+    let names = Section::ALL.map(Section::name).into_iter().chain([lookup::NAME, simulated::NAME]);
     let names: Vec<_> = names.chain(Part::ALL.map(Part::name)).collect();
     if let Some(unknown) = args.only.iter().find(|o| !names.contains(&o.as_str())) {
         return Err(format!("no section {unknown}; there are {}", names.join(", ")));
@@ -155,6 +157,9 @@ fn measure(args: &Args) -> Result<(), String> {
     }
     if wanted(lookup::NAME) {
         lookup::measure(args.quick, &mut figures)?;
+    }
+    if wanted(simulated::NAME) {
+        simulated::measure(args.quick, &mut figures)?;
     }
     for part in Part::ALL.into_iter().filter(|p| wanted(p.name())) {
         part.measure(args.quick, &mut figures)?;

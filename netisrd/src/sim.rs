@@ -34,6 +34,13 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineId(usize);
 
+impl MachineId {
+    /// How many were added before it.
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// A world of machines that share a clock.
 pub struct World {
     clock: Arc<VirtualClock>,
@@ -46,6 +53,9 @@ pub struct World {
     steps: u64,
     observer: Option<Observer>,
 }
+
+/// One turn in so many goes to anybody.
+const STRAYS: usize = 4;
 
 /// Sees each message of a netisr0 before it is dispatched.
 pub type Observer = Box<dyn FnMut(MachineId, &Netmsg0)>;
@@ -339,14 +349,18 @@ impl World {
         }
     }
 
+    /// Mostly whoever was woken last: what it needs is at hand. But anybody may
+    /// come next.
     fn pick(&mut self) -> Option<Turn> {
         let mut turns = self.ready.turns();
-        let at = match turns.len() {
-            0 => return None,
-            1 => 0,
-            n => self.rng.next_u32() as usize % n,
-        };
-        Some(turns.swap_remove(at))
+        let n = turns.len();
+        if n > 1 {
+            let dice = self.rng.next_u32() as usize;
+            if dice.is_multiple_of(STRAYS) {
+                turns.swap(dice / STRAYS % n, n - 1);
+            }
+        }
+        turns.pop()
     }
 
     fn note_due(&mut self, id: usize) {
@@ -398,7 +412,7 @@ impl Host {
         Ctx0 { m: &self.m, n0: &mut self.n0, cpu: &self.cpu0 }.carp(libcarp::clone::crash);
     }
 
-    /// Whether there was something to do. Whoever worked may have more to do.
+    /// Whether there was something to do. Whoever has more to do has another turn.
     fn take(&mut self, what: What, observer: &mut Option<Observer>) -> bool {
         let worked = match what {
             What::Netisr(0) => {
@@ -424,11 +438,22 @@ impl Host {
         self.take_new_queues();
         if worked {
             match what {
-                What::Netisr(k) => self.netisrs[k].wake(),
+                What::Netisr(k) if self.has_more(k) => self.netisrs[k].wake(),
+                What::Netisr(_) => {}
                 What::Queue(q) => self.queues[q].3.wake(),
             }
         }
         worked
+    }
+
+    /// Whether that netisr has something to do. One that has not sleeps: the next
+    /// message wakes it.
+    fn has_more(&self, k: usize) -> bool {
+        let is_due = |t| t <= self.clock.now();
+        match k {
+            0 => !self.m.port0.is_idle() || self.m.own(&self.n0).callouts.borrow().next().is_some_and(is_due),
+            k => !self.m.ports[k - 1].is_idle(),
+        }
     }
 
     fn receive(&mut self, q: usize) -> bool {

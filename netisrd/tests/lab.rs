@@ -26,8 +26,7 @@ fn every_scenario_passes_with_any_number_of_netisrs_and_by_any_seed() {
         let scenario = Scenario::read(&file).unwrap();
         assert!(!scenario.expect.is_empty() && !scenario.about.is_empty(), "{}", file.display());
         for (seed, netisrs) in [(None, 1), (Some(2), 4)] {
-            let outcome =
-                run(&scenario, Options { seed, netisrs, keep: Keep::Records, ..Options::default() });
+            let outcome = run(&scenario, Options { seed, netisrs, keep: Keep::Records, judged: true });
             let wrong = outcome
                 .events
                 .iter()

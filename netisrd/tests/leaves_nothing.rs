@@ -6,6 +6,7 @@ mod common;
 
 use cap::Cap;
 use common::{Lab, SEC, name};
+use netisrd::lab::fuzz;
 use std::alloc::System;
 
 #[global_allocator]
@@ -25,6 +26,16 @@ fn live_after(end: fn(&mut Lab, netisrd::sim::MachineId)) -> usize {
     ALLOCATOR.allocated().saturating_sub(before)
 }
 
+/// Some random scenarios, and the reference model beside each.
+fn live_after_a_search() -> usize {
+    let before = ALLOCATOR.allocated();
+    for i in 0..20 {
+        let (_, violation) = fuzz::run(&fuzz::scenario(9, i));
+        assert_eq!(violation, None);
+    }
+    ALLOCATOR.allocated().saturating_sub(before)
+}
+
 #[test]
 fn a_machine_that_is_gone_leaves_nothing() {
     // What is made once for a process.
@@ -32,5 +43,7 @@ fn a_machine_that_is_gone_leaves_nothing() {
     let halted = live_after(|lab, id| lab.world.halt(id));
     let crashed = live_after(|lab, id| lab.world.crash(id));
     let dropped = live_after(|_, _| ());
-    assert_eq!((halted, crashed, dropped), (0, 0, 0));
+    live_after_a_search();
+    let searched = live_after_a_search();
+    assert_eq!((halted, crashed, dropped, searched), (0, 0, 0, 0));
 }

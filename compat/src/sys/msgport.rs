@@ -137,6 +137,16 @@ impl<M> MsgPort<M> {
         self.take()
     }
 
+    /// Whether there is no message; if so the owner may sleep, as after a
+    /// `getport` that gave none.
+    pub fn is_idle(&self) -> bool {
+        self.is_empty() && {
+            self.settle();
+            // v
+            self.is_empty()
+        }
+    }
+
     // u
     fn settle(&self) {
         self.0.pending.swap(false, Ordering::Acquire);
@@ -161,7 +171,7 @@ impl<M> MsgPort<M> {
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.ndroppable.load(Ordering::Relaxed) == 0 && self.0.queue.is_empty() && self.0.packets.is_empty()
     }
 }
 

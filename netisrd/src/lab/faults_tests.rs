@@ -56,9 +56,13 @@ fn a_fault_is_for_its_frames_only() {
     let advert = frame(ETHERTYPE_IP, 23);
     let advert6 = frame(ETHERTYPE_IPV6, 20);
     let arp = frame(ETHERTYPE_ARP, 23);
-    for (only, lost) in
-        [("carp", [true, true, false]), ("arp", [false, false, true]), ("ip6", [false, true, false])]
-    {
+    let kinds = [
+        ("carp", [true, true, false]),
+        ("arp", [false, false, true]),
+        ("ip", [true, false, false]),
+        ("ip6", [false, true, false]),
+    ];
+    for (only, lost) in kinds {
         let toml = format!("loss = 1.0\nonly = \"{only}\"");
         assert_eq!([&advert, &advert6, &arp].map(|f| carried(&toml, f).is_empty()), lost, "{only}");
     }

@@ -75,6 +75,8 @@ pub struct Play<'s> {
     pub segments: Vec<Segment>,
     /// Its machines.
     pub hosts: Vec<Host>,
+    /// Which of them is the n-th that the world has booted.
+    booted: Vec<usize>,
     clients: Vec<Client>,
     agenda: BTreeMap<(Time, usize), Due>,
     order: usize,
@@ -132,6 +134,7 @@ impl<'s> Play<'s> {
             world,
             segments,
             hosts: hosts.collect(),
+            booted: Vec::new(),
             clients: Vec::new(),
             agenda: BTreeMap::new(),
             order: 0,
@@ -241,7 +244,8 @@ impl<'s> Play<'s> {
 
     /// That machine has done something.
     fn notice(&mut self, id: MachineId) {
-        let Some(host) = self.hosts.iter_mut().find(|h| h.id == Some(id)) else { return };
+        let host = self.booted.get(id.number()).and_then(|n| self.hosts.get_mut(*n));
+        let Some(host) = host.filter(|h| h.id == Some(id)) else { return };
         if let Some(judge) = &mut self.judge {
             judge.stepped(&self.world, host.number);
         }

@@ -13,7 +13,7 @@ pub(super) fn act(plan: &mut Plan) {
         Power::Paused => return power(plan, m, scenario::Power::Resume),
         Power::On => {}
     }
-    let (what, on) = (plan.dice.below(26), plan.dice.one_in(2));
+    let (what, on) = (plan.dice.below(27), plan.dice.one_in(2));
     let carps = plan.machines[m].carps.len();
     // What an interface does while its neighbour's sending fails in the middle
     // is more than the reference model can follow.
@@ -26,6 +26,7 @@ pub(super) fn act(plan: &mut Plan) {
             carp(plan, m, n, what, on);
         }
         8 | 9 | 12..=20 | 22 => machine(plan, m, what, on),
+        24 => twin(plan, m),
         23 if plan.exotic => exotic(plan, m),
         _ => weather(plan),
     }
@@ -95,6 +96,17 @@ fn machine(plan: &mut Plan, m: usize, what: u64, on: bool) {
             plan.deed(m).clock = Some(ClockSpec { ppm, jump });
             plan.machines[m].wrong = ppm != 1_000_000;
         }
+    }
+}
+
+/// A carp interface that wants a vhid which its parent has already.
+fn twin(plan: &mut Plan, m: usize) {
+    let carps = &plan.machines[m].carps;
+    let group = plan.dice.index(carps.len().max(1));
+    let Some(group) = carps.get(group).map(|g| &plan.groups[*g]) else { return };
+    let (vhid, lan) = (group.vhid, group.lan);
+    for args in ["create", &format!("vhid {vhid}"), &format!("10.0.{lan}.99/24"), "destroy"] {
+        plan.run(m, format!("ifconfig carp9 {args}"));
     }
 }
 

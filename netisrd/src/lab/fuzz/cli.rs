@@ -6,6 +6,7 @@ use crate::lab::scenario::Scenario;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -55,6 +56,8 @@ pub fn main(args: &Fuzz) -> ExitCode {
         Err(e) => return failed(&e),
     };
     let search = Search { seed, ..Search::default() };
+    // A panic is found like anything else, and said once.
+    panic::set_hook(Box::new(|_| ()));
     let begun = Instant::now();
     let end = begun + Duration::from_secs(args.seconds);
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);

@@ -80,7 +80,7 @@ pub(super) struct Plan {
 }
 
 /// A name that stands nowhere yet.
-pub(super) fn name(s: impl Into<String>) -> Name {
+pub fn name(s: impl Into<String>) -> Name {
     Name::new(0..0, s.into())
 }
 

@@ -12,11 +12,12 @@ use super::judge::{Rule, Violation};
 use super::run::{Options, Play};
 use super::scenario::Scenario;
 use compat::sys::time::Time;
-pub use generate::scenario;
+pub use generate::{name, scenario};
 pub use shrink::shrink;
+use std::panic::{self, AssertUnwindSafe};
 
 /// What a run of a scenario was.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ran {
     /// Nanoseconds of its time.
     pub time: u64,
@@ -29,9 +30,16 @@ pub fn run(scenario: &Scenario) -> (Ran, Option<Violation>) {
     let options = Options { keep: Keep::Events, ..Options::default() };
     let mut play = Play::new(scenario, options);
     let end = Time::default() + scenario.time.0;
-    while play.violations.is_empty() && play.next(end) {}
+    let went =
+        panic::catch_unwind(AssertUnwindSafe(|| while play.violations.is_empty() && play.next(end) {}));
     let ran = Ran { time: play.world.now().0, steps: play.world.steps() };
-    (ran, play.violations.into_iter().next())
+    let Err(why) = went else { return (ran, play.violations.into_iter().next()) };
+    let at = play.world.now();
+    // Nobody knows what of it can still be taken down.
+    core::mem::forget(play);
+    let text = why.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
+    (ran, Some(Violation { at, rule: Rule::Panic, text }))
 }
 
 /// Whether it breaks that rule.

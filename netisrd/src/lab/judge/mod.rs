@@ -64,6 +64,8 @@ pub enum Rule {
     Config,
     /// A command succeeds, or fails, as the scenario says.
     Command,
+    /// Nothing asserts in vain.
+    Panic,
 }
 
 /// Something that is not as it must be.

@@ -26,6 +26,7 @@ impl Play<'_> {
         let log = move |_: Level, line: std::fmt::Arguments<'_>| journal.log(n, || line.to_string());
         let id = self.world.boot_logging(ncpus, spec.hz, Box::new(log));
         self.hosts[n].id = Some(id);
+        self.booted.push(n);
         self.hosts[n].listener = self.world.listen(id);
         for (i, (ifname, lan)) in spec.interfaces.iter().enumerate() {
             let Some(at) = self.segments.iter().position(|s| &s.name == lan.as_ref()) else { continue };
