@@ -14,7 +14,8 @@ pub fn judge(scenario: &Scenario, events: &mut Vec<Event>, end: Time) -> bool {
 }
 
 /// The same of a run in which whatever is done takes up to `slack`: a change may
-/// be so much too late or too early, and two masters may last so much longer.
+/// be so much too late or too early, and two masters, and an outage, may last so
+/// much longer.
 pub fn judge_with(scenario: &Scenario, events: &mut Vec<Event>, end: Time, slack: Duration) -> bool {
     let mut passed = !events.iter().any(|e| matches!(e.what, What::Violation { .. }));
     let verdicts: Vec<_> = scenario.expect.iter().map(|e| verdict(e, events, end, slack)).collect();
@@ -53,7 +54,7 @@ fn verdict(
             Loss::Share(share) => format!("{} per cent", share * 100.0),
         };
         let text = format!("{} loses fewer than {limit} pings{during}", client.as_ref());
-        return (text, ping_loss(events, client.as_ref(), from, until, most));
+        return (text, ping_loss(events, client.as_ref(), (from, until), most, slack));
     }
     let machine = expect.machine.as_ref().map(|m| m.as_ref().clone()).unwrap_or_default();
     let ifname = expect.interface.as_deref().unwrap_or("carp0");
@@ -194,21 +195,30 @@ fn two_masters(
     held(longest.0 <= most, seen)
 }
 
-fn ping_loss(events: &[Event], client: &str, from: Time, until: Time, most: Loss) -> Result<String, String> {
+/// How many were lost; those of an outage of `slack` are no loss.
+fn ping_loss(
+    events: &[Event],
+    client: &str,
+    (from, until): (Time, Time),
+    most: Loss,
+    slack: Duration,
+) -> Result<String, String> {
     let mine = events.iter().filter_map(|e| match &e.what {
         What::Ping { client: c, sent, rtt, .. } if c == client && (from.0..until.0).contains(sent) => {
-            Some(*rtt)
+            Some((*sent, rtt.is_none()))
         }
         _ => None,
     });
-    let (mut all, mut lost) = (0, 0);
-    for rtt in mine {
-        all += 1;
-        lost += u64::from(rtt.is_none());
-    }
+    let mine: Vec<_> = mine.collect();
+    let all = mine.len() as u64;
+    let lost = mine.iter().filter(|(_, lost)| *lost).count() as u64;
+    let (first, last) = (mine.iter().map(|m| m.0).min(), mine.iter().map(|m| m.0).max());
+    let took = last.zip(first).map_or(0, |(last, first)| u128::from(last - first));
+    let spare = (slack.as_nanos() * u128::from(all.saturating_sub(1))).checked_div(took);
+    let counts = lost.saturating_sub(spare.and_then(|n| n.try_into().ok()).unwrap_or_default());
     let holds = match most {
-        Loss::Count(n) => lost < n,
-        Loss::Share(share) => (lost as f64) < share * all as f64,
+        Loss::Count(n) => counts < n,
+        Loss::Share(share) => (counts as f64) < share * all as f64,
     };
     held(holds && all > 0, format!("{lost} of {all} lost"))
 }

@@ -101,6 +101,11 @@ fn lost_pings_are_counted_and_none_at_all_is_no_success() {
     assert!(!holds("client = \"c\"\nping_loss_below = 0.25", &pings));
     assert!(holds("client = \"c\"\nping_loss_below = 1\nfrom = \"3s\"", &pings));
     assert!(!holds("client = \"d\"\nping_loss_below = 9", &pings));
+    let (less, second) = (Duration::from_millis(900), Duration::from_secs(1));
+    assert!(!holds_with("client = \"c\"\nping_loss_below = 1", &pings, less));
+    assert!(holds_with("client = \"c\"\nping_loss_below = 1", &pings, second));
+    assert!(holds_with("client = \"c\"\nping_loss_below = 1", &pings[2..3], Duration::ZERO));
+    assert!(!holds_with("client = \"c\"\nping_loss_below = 1", &pings[1..2], second));
 }
 
 #[test]
