@@ -1,6 +1,7 @@
 //! What goes wrong on real LANs: frames that a bridge's firewall drops, ports
 //! that send back what they hear, cables that are out.
 
+use super::hands::Hands;
 use super::net::{self, Port};
 use crate::lab::scenario::{FaultSpec, Kind, Name, Only, Power, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,24 +35,23 @@ impl Faults {
         let lans = scenario.lan.keys().cloned().collect();
         let faults = Faults { lans, ports: ports.to_vec(), active: BTreeMap::new(), silent: BTreeSet::new() };
         if need_nft(scenario) {
-            faults.load()?;
+            nft(&faults.rules())?;
         }
         Ok(faults)
     }
 
     /// A fault of a LAN begins or ends, by its number.
-    pub(super) fn set(&mut self, number: usize, fault: &FaultSpec, over: bool) -> Result<(), String> {
+    pub(super) fn set(&mut self, number: usize, fault: &FaultSpec, over: bool, hands: &Hands) {
         match over {
             false => self.active.insert(number, fault.clone()),
             true => self.active.remove(&number),
         };
         if drops(fault) {
-            self.load()?;
+            self.load(hands);
         }
         if fault.echo {
-            self.echo(fault)?;
+            self.echo(fault, hands);
         }
-        Ok(())
     }
 
     /// Whether a machine's cable is out.
@@ -66,27 +66,29 @@ impl Faults {
 
     /// From now on nobody hears who is behind that port, or everybody does
     /// again.
-    pub(super) fn silence(&mut self, port: &str, on: bool) -> Result<(), String> {
+    pub(super) fn silence(&mut self, port: &str, on: bool, hands: &Hands) {
         match on {
             true => self.silent.insert(port.to_owned()),
             false => self.silent.remove(port),
         };
-        self.load()
+        self.load(hands);
     }
 
     /// Every port of that fault's LAN sends back what it hears, or not.
-    fn echo(&self, fault: &FaultSpec) -> Result<(), String> {
+    fn echo(&self, fault: &FaultSpec, hands: &Hands) {
         let lan = fault.lan.as_ref().map(|l| l.as_ref());
         let echoes = self.active.values().any(|f| f.echo && f.lan.as_ref().map(|l| l.as_ref()) == lan);
         let word = if echoes { "on" } else { "off" };
         let of_lan = self.ports.iter().filter(|p| self.lans.get(p.lan) == lan);
         let line = |p: &Port| format!("link set dev {} type bridge_slave hairpin {word}", p.name);
-        net::ip(None, &of_lan.map(line).collect::<Vec<_>>())
+        let lines: Vec<_> = of_lan.map(line).collect();
+        hands.then(move || net::ip(None, &lines));
     }
 
     /// All rules anew, in one step.
-    fn load(&self) -> Result<(), String> {
-        net::feed(Command::new("nft").args(["-f", "-"]), &self.rules())
+    fn load(&self, hands: &Hands) {
+        let rules = self.rules();
+        hands.then(move || nft(&rules));
     }
 
     fn rules(&self) -> String {
@@ -138,6 +140,10 @@ impl Faults {
             }
         }
     }
+}
+
+fn nft(rules: &str) -> Result<(), String> {
+    net::feed(Command::new("nft").args(["-f", "-"]), rules)
 }
 
 const MILLION: u32 = 1_000_000;

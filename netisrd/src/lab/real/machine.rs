@@ -1,6 +1,7 @@
 //! A machine: its namespace stays, its process comes and goes.
 
 use super::follow::{spawn, without_stamp};
+use super::hands::Hands;
 use super::net;
 use super::play::Shared;
 use super::states::States;
@@ -34,12 +35,15 @@ pub(super) struct Machine {
     /// ready to be switched on: it has a cable, and no configuration.
     ready: Option<Running>,
     on: Option<Running>,
+    /// It was switched off, and its process may not have ended yet.
+    leaving: Option<JoinHandle<Result<(), String>>>,
     paused: bool,
 }
 
 /// What it takes to start its process.
 #[derive(Clone)]
 struct Start {
+    name: String,
     number: usize,
     spec: MachineSpec,
     netisrs: usize,
@@ -71,6 +75,7 @@ impl Machine {
         let cards = spec.interfaces.iter().map(|(card, lan)| (card.clone(), lan.as_ref().clone()));
         let states = States::new(name, cards.collect(), &socket, shared.journal.clone());
         let start = Start {
+            name: name.to_owned(),
             number,
             spec: spec.clone(),
             netisrs: spec.netisrs.unwrap_or(netisrs).max(1),
@@ -79,7 +84,7 @@ impl Machine {
             shared: shared.clone(),
         };
         let (name, spec) = (name.to_owned(), spec.clone());
-        Ok(Machine { name, spec, start, warm: None, ready: None, on: None, paused: false })
+        Ok(Machine { name, spec, start, warm: None, ready: None, on: None, leaving: None, paused: false })
     }
 
     /// Whether it is switched on.
@@ -91,8 +96,14 @@ impl Machine {
     /// the machine's time.
     pub(super) fn warm_up(&mut self) {
         if self.spec.kind == Kind::Netisrd && self.warm.is_none() && self.ready.is_none() {
-            let start = self.start.clone();
-            self.warm = Some(thread::spawn(move || start.netisrd()));
+            let (start, leaving) = (self.start.clone(), self.leaving.take());
+            let warm_up = move || {
+                if let Some(leaving) = leaving {
+                    leaving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                }
+                start.netisrd()
+            };
+            self.warm = Some(thread::spawn(warm_up));
         }
     }
 
@@ -114,7 +125,10 @@ impl Machine {
         self.note(What::Boot { machine: self.name.clone() });
         self.on = match self.spec.kind {
             Kind::Netisrd => self.ready.take(),
-            Kind::Ucarp => Some(self.start.ucarp().map_err(|e| format!("{}: {e}", self.name))?),
+            Kind::Ucarp => {
+                self.wait_left()?;
+                Some(self.start.ucarp().map_err(|e| format!("{}: {e}", self.name))?)
+            }
         };
         Ok(())
     }
@@ -128,18 +142,23 @@ impl Machine {
     }
 
     /// Puts the cable of a card in or out.
-    pub(super) fn cable(&self, ifname: &str, out: bool) -> Result<(), String> {
+    pub(super) fn cable(&self, ifname: &str, out: bool, hands: &Hands) {
         let number = self.start.number;
-        let Some(card) = self.spec.interfaces.keys().position(|i| i == ifname) else { return Ok(()) };
+        let Some(card) = self.spec.interfaces.keys().position(|i| i == ifname) else { return };
         let word = if out { "down" } else { "up" };
-        match self.spec.kind {
-            // Its tap exists as long as its netisrd does. To take its carrier
-            // away would do as well, but the kernel takes up to a second to
-            // tell of that.
-            Kind::Netisrd if self.on.is_none() => Ok(()),
-            Kind::Netisrd => net::ip(Some(&net::netns(number)), &[format!("link set dev {ifname} {word}")]),
-            Kind::Ucarp => net::ip(None, &[format!("link set dev {} {word}", net::port(number, card))]),
-        }
+        let (netns, name) = match self.spec.kind {
+            // Its tap exists as long as its netisrd does.
+            Kind::Netisrd if self.on.is_none() => return,
+            // To take its carrier away would do as well, but the kernel takes
+            // up to a second to tell of that.
+            Kind::Netisrd => (Some(net::netns(number)), ifname.to_owned()),
+            Kind::Ucarp => (None, net::port(number, card)),
+        };
+        hands.then(move || match net::ip(netns.as_deref(), &[format!("link set dev {name} {word}")]) {
+            // The machine has crashed before it came to that.
+            Err(e) if e.contains("Cannot find device") => Ok(()),
+            other => other,
+        });
     }
 
     /// Gives it a command, of which is known whether it fails, or not.
@@ -161,7 +180,7 @@ impl Machine {
             typed(&mut calls, line)
         };
         if fails.is_some_and(|fails| (status != 0) != fails) {
-            self.wrong(format!("{}: {line}: status {status}: {}", self.name, output.trim()));
+            self.start.wrong(format!("{}: {line}: status {status}: {}", self.name, output.trim()));
         }
         let (machine, line) = (self.name.clone(), line.to_owned());
         self.note(What::Command { machine, line, status, output });
@@ -200,30 +219,29 @@ impl Machine {
         };
         self.on = None;
         self.states().off();
-        self.wrong(format!("{}: its process ended: {ended}", self.name));
+        self.start.wrong(format!("{}: its process ended: {ended}", self.name));
     }
 
+    /// Ends it by that signal. What the kernel takes to end a process and its
+    /// taps is not waited for.
     fn off(&mut self, signal: Signal) -> Result<(), String> {
         self.signal(signal)?;
         if signal == Signal::SIGKILL {
-            // It says nothing more, however long the kernel takes with its tap.
+            // It says nothing more.
             self.states().off();
         }
-        if let Some(mut running) = self.on.take() {
-            // A process that does not go is a fault of its own.
-            if running.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                self.wrong(format!("{}: its process does not end by {signal}", self.name));
-            }
-            running.end();
-        }
         self.paused = false;
-        self.states().off();
-        if let (Kind::Ucarp, Some(ifname)) = (self.spec.kind, self.spec.interfaces.keys().next()) {
-            // The host of a dead ucarp has its address still.
-            let lines = [format!("link set dev {ifname} down"), format!("addr flush dev {ifname}")];
-            net::ip(Some(&net::netns(self.start.number)), &lines)?;
+        if let Some(running) = self.on.take() {
+            let start = self.start.clone();
+            self.leaving = Some(thread::spawn(move || start.leave(running, signal)));
         }
         Ok(())
+    }
+
+    /// Waits until it has left, if it was there.
+    fn wait_left(&mut self) -> Result<(), String> {
+        let left = self.leaving.take().map_or(Ok(Ok(())), JoinHandle::join);
+        left.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     fn signal(&self, signal: Signal) -> Result<(), String> {
@@ -235,17 +253,33 @@ impl Machine {
         self.start.shared.journal.note(what);
     }
 
-    fn wrong(&self, text: String) {
-        let violation = Violation { at: self.start.shared.clock.now(), rule: Rule::Command, text };
-        self.note(What::Violation { text: violation.to_string() });
-    }
-
     fn states(&self) -> MutexGuard<'_, States> {
         lock(&self.start.states)
     }
 }
 
 impl Start {
+    /// Waits for a process that was told to end by that signal.
+    fn leave(&self, mut running: Running, signal: Signal) -> Result<(), String> {
+        // One that does not go is a fault of its own.
+        if running.end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            self.wrong(format!("{}: its process does not end by {signal}", self.name));
+        }
+        running.end();
+        lock(&self.states).off();
+        if let (Kind::Ucarp, Some(ifname)) = (self.spec.kind, self.spec.interfaces.keys().next()) {
+            // The host of a dead ucarp has its address still.
+            let lines = [format!("link set dev {ifname} down"), format!("addr flush dev {ifname}")];
+            net::ip(Some(&net::netns(self.number)), &lines)?;
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, text: String) {
+        let violation = Violation { at: self.shared.clock.now(), rule: Rule::Command, text };
+        self.shared.journal.note(What::Violation { text: violation.to_string() });
+    }
+
     /// Starts netisrd, and waits until it is ready.
     fn netisrd(self) -> Result<Running, String> {
         let exe = std::env::current_exe().map_err(|e| e.to_string())?;

@@ -29,6 +29,7 @@ pub mod compare;
 pub mod enter;
 mod faults;
 mod follow;
+mod hands;
 mod machine;
 mod net;
 mod play;

@@ -1,6 +1,7 @@
 //! Runs a scenario on real devices, in real time.
 
 use super::faults::{self, Faults};
+use super::hands::Hands;
 use super::machine::Machine;
 use super::net::{self, Port};
 use super::recorder::{self, Answer};
@@ -154,6 +155,7 @@ struct Play<'s> {
     scenario: &'s Scenario,
     shared: Shared,
     faults: Faults,
+    hands: Hands,
     machines: Vec<Machine>,
     /// What is to be done, the first last.
     agenda: Vec<(Duration, Due)>,
@@ -174,7 +176,7 @@ impl<'s> Play<'s> {
         let mut agenda = agenda::of(scenario);
         agenda.sort_by_key(|(when, _)| *when);
         agenda.reverse();
-        Ok(Play { scenario, shared: shared.clone(), faults, machines, agenda })
+        Ok(Play { scenario, shared: shared.clone(), faults, hands: Hands::new()?, machines, agenda })
     }
 
     /// Until the end.
@@ -194,6 +196,7 @@ impl<'s> Play<'s> {
                 }
                 continue;
             }
+            self.hands.check()?;
             self.machines.iter_mut().for_each(Machine::check);
             let left = (next.min(self.shared.end) - self.shared.clock.now()).min(LOOK);
             thread::park_timeout(left);
@@ -236,7 +239,7 @@ impl<'s> Play<'s> {
                 machine.pause(stop)?;
                 // ucarp stops, its host would go on.
                 if machine.spec.kind == Kind::Ucarp {
-                    self.faults.silence(&net::port(n, 0), stop)?;
+                    self.faults.silence(&net::port(n, 0), stop, &self.hands);
                 }
             }
         }
@@ -252,7 +255,10 @@ impl<'s> Play<'s> {
         let off: Vec<usize> = which.iter().copied().filter(|n| !self.machines[*n].is_on()).collect();
         for n in &off {
             self.machines[*n].switch_on()?;
-            self.cables(*n)?;
+            // It is not to be configured before.
+            if self.cables(*n) {
+                self.hands.rest();
+            }
         }
         thread::scope(|scope| {
             for (_, machine) in self.machines.iter_mut().enumerate().filter(|(n, _)| off.contains(n)) {
@@ -297,25 +303,22 @@ impl<'s> Play<'s> {
         let name = |n: &Option<Name>| n.as_ref().map(|n| n.as_ref().clone());
         let (lan, machine) = (name(&fault.lan), name(&fault.machine));
         self.shared.journal.note(What::Fault { text: text(fault), lan, machine: machine.clone(), over });
-        self.faults.set(number, fault, over)?;
-        match self.machines.iter().position(|m| Some(&m.name) == machine.as_ref()) {
-            Some(n) => self.cables(n),
-            None => Ok(()),
+        self.faults.set(number, fault, over, &self.hands);
+        if let Some(n) = self.machines.iter().position(|m| Some(&m.name) == machine.as_ref()) {
+            self.cables(n);
         }
+        Ok(())
     }
 
-    /// Each cable of a machine is where the faults of the moment have it.
-    fn cables(&self, n: usize) -> Result<(), String> {
+    /// Each cable of a machine is put where the faults of the moment have it;
+    /// whether any of its may ever be out.
+    fn cables(&self, n: usize) -> bool {
         let machine = &self.machines[n];
-        let mut concerned = self.scenario.fault.iter().filter(|f| is_at(f, &machine.name));
-        if concerned.next().is_none() {
-            return Ok(());
+        let concerned = self.scenario.fault.iter().any(|f| is_at(f, &machine.name));
+        for ifname in machine.spec.interfaces.keys().filter(|_| concerned) {
+            machine.cable(ifname, self.faults.is_out(&machine.name, ifname), &self.hands);
         }
-        machine
-            .spec
-            .interfaces
-            .keys()
-            .try_for_each(|ifname| machine.cable(ifname, self.faults.is_out(&machine.name, ifname)))
+        concerned
     }
 }
 
