@@ -5,7 +5,8 @@ use super::journal::Keep;
 use super::record::{self, Event, What};
 use super::run::{self, Options, Outcome};
 use super::scenario::{Devices, Scenario};
-use super::{fuzz, pcapng, real, report, timeline};
+use super::watch::Watcher;
+use super::{fuzz, pcapng, real, report, timeline, watch};
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
@@ -48,13 +49,21 @@ struct Run {
     /// Write events.jsonl, lan.pcapng, timeline.svg and report.html there
     #[arg(short = 'o', long = "out", value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Watch each run in the terminal as it happens
+    #[arg(long)]
+    watch: bool,
+
+    /// Seconds of a run that take one of yours
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "watch", value_parser = watch::speed)]
+    speed: f64,
 }
 
 /// Of real devices only.
 #[derive(clap::Args)]
 struct Real {
     /// In real time, on bridges and taps in namespaces of their own
-    #[arg(long, conflicts_with = "seed")]
+    #[arg(long, conflicts_with_all = ["seed", "watch"])]
     real: bool,
 
     /// Then run it in virtual time too: the states must change in the same order
@@ -79,10 +88,17 @@ pub fn main(lab: &Lab) -> ExitCode {
 }
 
 fn run_all(args: &Run) -> ExitCode {
+    let watcher = match args.watch.then(|| Watcher::new(args.speed)).transpose() {
+        Ok(watcher) => watcher,
+        Err(e) => {
+            eprintln!("netisrd: {e}");
+            return ExitCode::from(2);
+        }
+    };
     let mut status = 0;
     for file in &args.files {
         let ran = match &args.real {
-            Real { real: false, .. } => run_file(args, file),
+            Real { real: false, .. } => run_file(args, watcher.as_ref(), file),
             Real { inside: false, .. } => enter(args, file),
             Real { inside: true, .. } => run_real(args, file),
         };
@@ -99,11 +115,14 @@ fn run_all(args: &Run) -> ExitCode {
 }
 
 /// 0 if all went as expected, 1 if not.
-fn run_file(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
+fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<u8, Box<dyn Error>> {
     let scenario = Scenario::read(file)?;
     let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
     let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep, judged: true };
-    let outcome = run::run(&scenario, options);
+    let outcome = match watcher {
+        Some(watcher) => watcher.run(&scenario, options)?,
+        None => run::run(&scenario, options),
+    };
     verdict(&mut io::stdout().lock(), file, &outcome)?;
     if let Some(dir) = out_of(args, file) {
         write(&dir, &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;

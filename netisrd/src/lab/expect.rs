@@ -1,5 +1,6 @@
 //! Whether what a scenario expects was seen.
 
+use super::client;
 use super::duration::Span;
 use super::record::{Event, State, What};
 use super::scenario::{ExpectSpec, Loss, Scenario};
@@ -29,6 +30,39 @@ pub fn judge_with(scenario: &Scenario, events: &mut Vec<Event>, end: Time, slack
     passed
 }
 
+/// What is known of it at `now`, when `events` are all that happened until
+/// then: nothing while what may still happen by `end` decides.
+pub(super) fn known(
+    expect: &ExpectSpec,
+    events: &[Event],
+    now: Time,
+    end: Time,
+) -> Option<Result<String, String>> {
+    let (from, until) = (expect.from.map_or(Time::default(), at), expect.until.map_or(end, at));
+    let so_far = ExpectSpec { until: Some(Span(until.min(now) - Time::default())), ..expect.clone() };
+    let seen = verdict(&so_far, events, now, Duration::ZERO).1;
+    let decided = if expect.two_masters_no_longer_than.is_some() {
+        now > until || seen.is_err()
+    } else if let Some((client, most)) = expect.client.as_ref().zip(expect.ping_loss_below) {
+        // One that was sent in time is given up later.
+        let (lost, _) = pings(events, client.as_ref(), from, until);
+        now > until + client::PATIENCE || matches!(most, Loss::Count(n) if lost >= n)
+    } else if let Some(by) = expect.by {
+        now > at(by)
+    } else if let Some((after, within)) = expect.after.zip(expect.within) {
+        let history = History::expected(expect, events);
+        now > at(after) + within.0 || history.first(expected(expect), at(after)).is_some()
+    } else {
+        now > until || (now > from && seen.is_err())
+    };
+    decided.then_some(seen)
+}
+
+/// What is expected, in words.
+pub(super) fn text(expect: &ExpectSpec) -> String {
+    verdict(expect, &[], Time::default(), Duration::ZERO).0
+}
+
 /// What is expected, and what was seen: `Ok` if it is as expected.
 fn verdict(
     expect: &ExpectSpec,
@@ -56,10 +90,9 @@ fn verdict(
         let text = format!("{} loses fewer than {limit} pings{during}", client.as_ref());
         return (text, ping_loss(events, client.as_ref(), (from, until), most, slack));
     }
-    let machine = expect.machine.as_ref().map(|m| m.as_ref().clone()).unwrap_or_default();
-    let ifname = expect.interface.as_deref().unwrap_or("carp0");
-    let state = expect.state.unwrap_or(State::Absent);
-    let history = History::of(events, &machine, ifname, expect.vhid);
+    let (machine, ifname) = whose(expect);
+    let state = expected(expect);
+    let history = History::expected(expect, events);
     let who = format!("{machine} {ifname}{} {}", of_vhid(expect.vhid), state.name());
     match (expect.by, expect.after.zip(expect.within)) {
         (Some(by), _) => {
@@ -83,6 +116,17 @@ fn at(span: Span) -> Time {
     Time::default() + span.0
 }
 
+/// Whose state is expected: the machine and its interface.
+fn whose(expect: &ExpectSpec) -> (&str, &str) {
+    let machine = expect.machine.as_ref().map_or("", |m| m.as_ref().as_str());
+    (machine, expect.interface.as_deref().unwrap_or("carp0"))
+}
+
+/// Which state is expected.
+fn expected(expect: &ExpectSpec) -> State {
+    expect.state.unwrap_or(State::Absent)
+}
+
 fn of_vhid(vhid: Option<u8>) -> String {
     vhid.map(|v| format!(" vhid {v}")).unwrap_or_default()
 }
@@ -99,6 +143,12 @@ fn seconds(t: Time) -> Span {
 struct History(Vec<(Time, State)>);
 
 impl History {
+    /// Of the interface of which something is expected.
+    fn expected(expect: &ExpectSpec, events: &[Event]) -> History {
+        let (machine, ifname) = whose(expect);
+        History::of(events, machine, ifname, expect.vhid)
+    }
+
     fn of(events: &[Event], machine: &str, ifname: &str, vhid: Option<u8>) -> History {
         let of = |e: &Event| match &e.what {
             What::State { machine: m, ifname: i, vhid: v, to, .. }
@@ -116,11 +166,15 @@ impl History {
         self.0.iter().take_while(|(since, _)| *since <= t).last().map_or(State::Absent, |(_, s)| *s)
     }
 
+    /// When it is first in that state again, from `after` on.
+    fn first(&self, state: State, after: Time) -> Option<Time> {
+        self.0.iter().find(|(t, s)| *t >= after && *s == state).map(|(t, _)| *t)
+    }
+
     fn becomes(&self, state: State, after: Time, least: Duration, most: Duration) -> Result<String, String> {
-        let later = self.0.iter().find(|(t, s)| *t >= after && *s == state);
-        match later {
-            Some((t, _)) => {
-                let took = *t - after;
+        match self.first(state, after) {
+            Some(t) => {
+                let took = t - after;
                 held((least..=most).contains(&took), format!("{} after it", Span(took)))
             }
             None => Err(format!("{} at {}, and never again", self.at(after).name(), seconds(after))),
@@ -203,24 +257,37 @@ fn ping_loss(
     most: Loss,
     slack: Duration,
 ) -> Result<String, String> {
-    let mine = events.iter().filter_map(|e| match &e.what {
-        What::Ping { client: c, sent, rtt, .. } if c == client && (from.0..until.0).contains(sent) => {
-            Some((*sent, rtt.is_none()))
-        }
-        _ => None,
-    });
-    let mine: Vec<_> = mine.collect();
-    let all = mine.len() as u64;
-    let lost = mine.iter().filter(|(_, lost)| *lost).count() as u64;
-    let (first, last) = (mine.iter().map(|m| m.0).min(), mine.iter().map(|m| m.0).max());
-    let took = last.zip(first).map_or(0, |(last, first)| u128::from(last - first));
-    let spare = (slack.as_nanos() * u128::from(all.saturating_sub(1))).checked_div(took);
-    let counts = lost.saturating_sub(spare.and_then(|n| n.try_into().ok()).unwrap_or_default());
+    let (lost, all) = pings(events, client, from, until);
+    let counts = lost.saturating_sub(spare(events, client, slack));
     let holds = match most {
         Loss::Count(n) => counts < n,
         Loss::Share(share) => (counts as f64) < share * all as f64,
     };
     held(holds && all > 0, format!("{lost} of {all} lost"))
+}
+
+/// How many of a client's pings were lost, of how many.
+fn pings(events: &[Event], client: &str, from: Time, until: Time) -> (u64, u64) {
+    let mine = events.iter().filter_map(|e| match &e.what {
+        What::Ping { client: c, sent, rtt, .. } if c == client && (from.0..until.0).contains(sent) => {
+            Some(*rtt)
+        }
+        _ => None,
+    });
+    mine.fold((0, 0), |(lost, all), rtt| (lost + u64::from(rtt.is_none()), all + 1))
+}
+
+/// How many of a client's pings an outage of `slack` loses.
+fn spare(events: &[Event], client: &str, slack: Duration) -> u64 {
+    let sent = events.iter().filter_map(|e| match &e.what {
+        What::Ping { client: c, sent, .. } if c == client => Some(*sent),
+        _ => None,
+    });
+    let (first, last, all) =
+        sent.fold((u64::MAX, 0, 0_u128), |(first, last, all), t| (first.min(t), last.max(t), all + 1));
+    let took = u128::from(last.saturating_sub(first));
+    let lost = (slack.as_nanos() * all.saturating_sub(1)).checked_div(took);
+    lost.and_then(|n| n.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -121,3 +121,45 @@ fn what_was_wrong_besides_fails_the_run() {
     assert!(!judge(&scenario, &mut events, Time(1)));
     assert_eq!(events.last().map(|e| &e.what), Some(&What::End { passed: false }));
 }
+
+#[test]
+fn a_verdict_is_known_as_soon_as_nothing_can_change_it() {
+    let ping = |at: u64, sent: u64, rtt| {
+        let (client, to) = ("c".into(), [10, 0, 0, 1].into());
+        event(at, What::Ping { client, to, seq: sent, sent: sent * 1_000_000_000, rtt, machine: None })
+    };
+    let mut all = story();
+    all.extend([ping(7, 7, Some(1)), ping(9, 8, None), ping(9, 9, Some(1)), ping(11, 10, None)]);
+    let known = |toml: &str, ms: u64| {
+        let now = Time(ms * 1_000_000);
+        let until_now: Vec<Event> = all.iter().filter(|e| e.time() <= now).cloned().collect();
+        let expect = toml::from_str(toml).unwrap();
+        known(&expect, &until_now, now, Time(20_000_000_000)).map(|seen| seen.is_ok())
+    };
+    let state = |machine: &str, rest: &str| format!("machine = \"{machine}\"\nstate = \"MASTER\"\n{rest}");
+    let two = |rest: &str| format!("two_masters_no_longer_than = {rest}");
+    let lost = |rest: &str| format!("client = \"c\"\nping_loss_below = {rest}");
+    // When it is not known yet, when it is, and what it is.
+    let cases = [
+        (state("a", "by = \"4s\""), 4_000, 4_001, true),
+        (state("a", "by = \"2.9s\""), 2_900, 2_901, false),
+        (state("b", "after = \"3s\"\nwithin = \"2s\""), 4_999, 5_000, true),
+        (state("b", "after = \"3s\"\nwithin = \"9s\"\nnot_within = \"2.1s\""), 4_999, 5_000, false),
+        (state("b", "after = \"3s\"\nwithin = \"1.9s\""), 4_900, 4_901, false),
+        (state("a", "from = \"3s\"\nuntil = \"5.5s\""), 5_500, 5_501, true),
+        (state("a", "from = \"3s\""), 5_999, 6_000, false),
+        (state("a", "from = \"2s\""), 2_000, 2_001, false),
+        (two("\"1s\""), 20_000, 20_001, true),
+        (two("\"0.9s\""), 5_900, 5_901, false),
+        (two("\"0.5s\"\nuntil = \"5.4s\""), 5_400, 5_401, true),
+        (two("\"0.5s\"\nfrom = \"7s\""), 20_000, 20_001, true),
+        (lost("2"), 10_999, 11_000, false),
+        (lost("3\nuntil = \"12s\""), 13_000, 13_001, true),
+        (lost("0.5"), 21_000, 21_001, false),
+        (lost("0.4\nuntil = \"9.5s\""), 10_500, 10_501, true),
+    ];
+    for (toml, before, after, holds) in cases {
+        assert_eq!(known(&toml, before), None, "{toml} at {before}");
+        assert_eq!(known(&toml, after), Some(holds), "{toml} at {after}");
+    }
+}

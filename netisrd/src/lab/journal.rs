@@ -84,22 +84,25 @@ impl Journal {
         self.0.clock.now()
     }
 
-    /// All of it, in order; `station` knows who has a port of a LAN.
+    /// All of it from the `n`th on, in order; `station` knows who has a port of
+    /// a LAN.
     pub fn read(
         &self,
-        lans: &[String],
-        machines: &[String],
+        n: usize,
+        lans: &[&str],
+        machines: &[&str],
         station: impl Fn(usize, usize) -> String,
-    ) -> (Vec<Event>, Vec<Frame>) {
-        let State { seen, frames } = core::mem::take(&mut *self.lock());
-        let name = |of: &[String], i: usize| of.get(i).cloned().unwrap_or_default();
-        let event = |(at, seen): (Time, Seen)| {
+    ) -> Vec<Event> {
+        let name = |of: &[&str], i: usize| of.get(i).map(|n| (*n).to_owned()).unwrap_or_default();
+        let event = |(at, seen): &(Time, Seen)| {
             let what = match seen {
-                Seen::Event(what) => what,
-                Seen::Log(machine, line) => What::Log { machine: name(machines, machine), line },
+                Seen::Event(what) => what.clone(),
+                Seen::Log(machine, line) => {
+                    What::Log { machine: name(machines, *machine), line: line.clone() }
+                }
                 Seen::Ad(lan, port, ad) => What::Advert {
-                    lan: name(lans, lan),
-                    machine: station(lan, port),
+                    lan: name(lans, *lan),
+                    machine: station(*lan, *port),
                     vhid: ad.vhid,
                     advbase: ad.advbase,
                     advskew: ad.advskew,
@@ -108,7 +111,12 @@ impl Journal {
             };
             Event { at: at.0, what }
         };
-        (seen.into_iter().map(event).collect(), frames)
+        self.lock().seen.get(n..).unwrap_or_default().iter().map(event).collect()
+    }
+
+    /// All frames, once.
+    pub fn take_frames(&self) -> Vec<Frame> {
+        core::mem::take(&mut self.lock().frames)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -178,14 +178,18 @@ impl<'s> Play<'s> {
         self.agenda.insert((Time::default() + when, self.order), due);
     }
 
-    /// All that happens now, and then on to when something happens next;
-    /// whether that is before `end`.
-    pub fn next(&mut self, end: Time) -> bool {
+    /// When something happens next, after all that happens now.
+    pub fn upcoming(&mut self) -> Option<Time> {
         self.settle();
         let due = self.agenda.keys().next().map(|(t, _)| *t);
         let judged = self.judge.as_ref().and_then(|judge| judge.next_deadline(&self.world, self.delay));
-        let next = self.world.next_event().into_iter().chain(due).chain(judged).min();
-        let Some(next) = next.filter(|t| *t < end) else {
+        self.world.next_event().into_iter().chain(due).chain(judged).min()
+    }
+
+    /// All that happens now, and then on to when something happens next;
+    /// whether that is before `end`.
+    pub fn next(&mut self, end: Time) -> bool {
+        let Some(next) = self.upcoming().filter(|t| *t < end) else {
             self.advance_to(end);
             self.settle();
             return false;
@@ -252,7 +256,7 @@ impl<'s> Play<'s> {
         if host.has_news() {
             host.look(&self.world, &self.journal);
             if let Some(judge) = &mut self.judge {
-                judge.news(host);
+                judge.news(self.world.now(), host);
             }
         }
     }
@@ -262,7 +266,7 @@ impl<'s> Play<'s> {
             if host.has_news() {
                 host.look(&self.world, &self.journal);
                 if let Some(judge) = &mut self.judge {
-                    judge.news(host);
+                    judge.news(self.world.now(), host);
                 }
             }
         }
@@ -301,12 +305,17 @@ impl<'s> Play<'s> {
         }
         events.into_iter().for_each(|e| self.journal.note(e.what));
         let lans: Vec<String> = self.segments.iter().map(|s| s.name.clone()).collect();
-        let machines: Vec<String> = self.hosts.iter().map(|h| h.name.clone()).collect();
-        let segments = &self.segments;
-        let station =
-            |lan: usize, port| segments.get(lan).map(|s| s.faults.station(port)).unwrap_or_default();
-        let (mut events, frames) = self.journal.read(&lans, &machines, station);
+        let mut events = self.seen_since(0);
         let passed = expect::judge(self.scenario, &mut events, now);
-        Outcome { events, frames, lans, passed }
+        Outcome { events, frames: self.journal.take_frames(), lans, passed }
+    }
+
+    /// What was seen from the `n`th event on.
+    pub fn seen_since(&self, n: usize) -> Vec<Event> {
+        let lans: Vec<&str> = self.segments.iter().map(|s| s.name.as_str()).collect();
+        let machines: Vec<&str> = self.hosts.iter().map(|h| h.name.as_str()).collect();
+        let station =
+            |lan: usize, port| self.segments.get(lan).map(|s| s.faults.station(port)).unwrap_or_default();
+        self.journal.read(n, &lans, &machines, station)
     }
 }

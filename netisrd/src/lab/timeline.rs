@@ -237,7 +237,7 @@ impl<'a> Page<'a> {
     fn axis(&mut self) {
         let first = self.top == 0.0;
         let most = ((self.right - self.left) / 90.0) as u64;
-        for (t, label) in words::axis(self.picture.end, most) {
+        for (t, label) in words::axis(0, self.picture.end, most) {
             let x = self.x(t);
             let half = width(&label, 11.0) / 2.0;
             let at = x.min(WIDTH - 4.0 - half);

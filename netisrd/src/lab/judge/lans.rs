@@ -9,7 +9,7 @@ use compat::sys::socket::Af;
 use compat::sys::time::Time;
 use libcarp::CarpSoftc;
 use libcarp::softc::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -42,12 +42,16 @@ struct Member {
     patience: Duration,
 }
 
-/// All that run, of all machines, by machine and interface.
+/// A carp interface, by its machine and index.
+type Who = (usize, u16);
+type Named<'a> = (&'a Who, &'a Member);
+
+/// All that run, of all machines.
 #[derive(Default)]
 pub(super) struct Lans {
-    members: BTreeMap<(usize, u16), Member>,
-    /// Since when a virtual host has had several MASTERs.
-    several: BTreeMap<Virtual, Time>,
+    members: BTreeMap<Who, Member>,
+    /// Since when each has been MASTER without a break.
+    since: BTreeMap<Who, Time>,
 }
 
 fn is_linklocal(addr: &IpAddr) -> bool {
@@ -91,11 +95,20 @@ impl Lans {
         lost
     }
 
+    /// Who of a machine is MASTER now, after a step in which that may have changed.
+    pub(super) fn news(&mut self, now: Time, host: usize, masters: impl Iterator<Item = u16>) {
+        let masters: BTreeSet<_> = masters.map(|index| (host, index)).collect();
+        self.since.retain(|who, _| who.0 != host || masters.contains(who));
+        masters.into_iter().for_each(|who| {
+            self.since.entry(who).or_insert(now);
+        });
+    }
+
     /// Whether somebody else is MASTER who is no worse than the one who has
     /// just stopped to be it.
     pub(super) fn justified(&self, host: usize, index: u16) -> Verdict {
         let Some(loser) = self.members.get(&(host, index)) else { return Ok(()) };
-        let better = |((k, i), m): (&(usize, u16), &Member)| {
+        let better = |((k, i), m): Named<'_>| {
             (*k, *i) != (host, index)
                 && m.of == loser.of
                 && m.state == State::Master
@@ -115,46 +128,44 @@ impl Lans {
 
     /// All virtual hosts, at the end of a moment. `quiet` is when something was
     /// last done to anything.
-    pub(super) fn check(&mut self, now: Time, quiet: Time, delay: Duration) -> Verdict {
-        let mut groups: BTreeMap<&Virtual, Vec<&Member>> = BTreeMap::new();
-        for member in self.members.values() {
-            groups.entry(&member.of).or_default().push(member);
+    pub(super) fn check(&self, now: Time, quiet: Time, delay: Duration) -> Verdict {
+        let mut groups: BTreeMap<&Virtual, Vec<Named<'_>>> = BTreeMap::new();
+        for (who, member) in &self.members {
+            groups.entry(&member.of).or_default().push((who, member));
         }
-        let mut several = BTreeMap::new();
         for (of, members) in groups {
-            let masters: Vec<_> = members.iter().filter(|m| m.state == State::Master).collect();
-            let names = |of: &[&&Member]| of.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+            let masters: Vec<_> = members.iter().filter(|(_, m)| m.state == State::Master).collect();
             let alike = |a: &Member, b: &Member| {
                 a.families == b.families && a.addrs == b.addrs && !a.apart && !b.apart
             };
-            let comparable = masters.windows(2).all(|pair| alike(pair[0], pair[1]));
-            if masters.len() > 1 && comparable {
-                let since = self.several.get(of).map_or(now, |t| (*t).max(quiet));
-                let longest = masters.iter().map(|m| m.interval[1]).max().unwrap_or_default();
-                if now - since > longest + delay + TICKS {
+            let comparable = masters.windows(2).all(|pair| alike(pair[0].1, pair[1].1));
+            // Two of them have been MASTER side by side since the second one became it.
+            let mut since: Vec<_> = masters.iter().filter_map(|(who, _)| self.since.get(who)).collect();
+            since.sort();
+            if let Some(since) = since.get(1).map(|t| quiet.max(**t)).filter(|_| comparable) {
+                let longest = masters.iter().map(|(_, m)| m.interval[1]).max().unwrap_or_default();
+                if now > since + (longest + delay + TICKS) {
                     let text =
-                        format!("vhid {} has several MASTERs since {since}: {}", of.vhid, names(&masters));
+                        format!("vhid {} has several MASTERs since {since}: {}", of.vhid, names(masters));
                     return wrong(Rule::TwoMasters, text);
                 }
-                several.insert(of.clone(), since);
             }
-            let patience = members.iter().map(|m| m.patience).max().unwrap_or_default() + delay + TICKS;
+            let patience = members.iter().map(|(_, m)| m.patience).max().unwrap_or_default() + delay + TICKS;
             if masters.is_empty() && now > quiet + patience {
-                let all: Vec<_> = members.iter().collect();
-                let text =
-                    format!("vhid {} has no MASTER, all is quiet since {quiet}: {}", of.vhid, names(&all));
+                let text = format!(
+                    "vhid {} has no MASTER, all is quiet since {quiet}: {}",
+                    of.vhid,
+                    names(&members)
+                );
                 return wrong(Rule::OneMaster, text);
             }
         }
-        self.several = several;
         Ok(())
     }
+}
 
-    /// Something was done: what several MASTERs have had of their time does not
-    /// count.
-    pub(super) fn disturbed(&mut self) {
-        self.several.clear();
-    }
+fn names<'a>(of: impl IntoIterator<Item = &'a Named<'a>>) -> String {
+    of.into_iter().map(|(_, m)| m.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The interface's place among virtual hosts; `None` if it does not run.

@@ -20,6 +20,7 @@ mod request;
 
 use super::host::Host;
 use super::model::HostInput;
+use super::record::State;
 use crate::dev::Device;
 use crate::sim::{MachineId, Observer, World};
 use beside::Beside;
@@ -171,7 +172,6 @@ impl Judge {
     /// Something is done to a machine.
     pub(super) fn disturbed(&mut self, now: Time, host: usize) {
         self.quiet = now;
-        self.lans.disturbed();
         self.touched.insert(host);
         self.stale.insert(host);
     }
@@ -218,12 +218,13 @@ impl Judge {
         self.faults = if over { self.faults.saturating_sub(1) } else { self.faults + 1 };
         self.late = self.late.max(now + delay);
         self.quiet = now;
-        self.lans.disturbed();
     }
 
     /// A machine's carp interfaces may be in other states.
-    pub(super) fn news(&mut self, host: &Host) {
+    pub(super) fn news(&mut self, now: Time, host: &Host) {
         self.stale.insert(host.number);
+        let masters = host.carps.iter().filter(|(_, view)| view.state == State::Master);
+        self.lans.news(now, host.number, masters.map(|(index, _)| *index));
     }
 
     /// The machine, and what its clock shows.

@@ -118,10 +118,11 @@ fn finish(
     shared: &Shared,
     answers: &[Answer],
 ) -> Outcome {
-    let lans: Vec<String> = scenario.lan.keys().cloned().collect();
-    let machines: Vec<String> = scenario.machine.keys().cloned().collect();
+    let lans: Vec<&str> = scenario.lan.keys().map(String::as_str).collect();
+    let machines: Vec<&str> = scenario.machine.keys().map(String::as_str).collect();
     let station = |_, port: usize| ports.get(port).map(|p| p.station.clone()).unwrap_or_default();
-    let (mut events, mut frames) = shared.journal.read(&lans, &machines, station);
+    let mut events = shared.journal.read(0, &lans, &machines, station);
+    let mut frames = shared.journal.take_frames();
     // Threads look at the clock before they write.
     events.sort_by_key(|e| e.at);
     frames.sort_by_key(|f| f.at);
@@ -132,7 +133,7 @@ fn finish(
         }
     }
     let passed = expect::judge_with(scenario, &mut events, shared.end, options.slack);
-    Outcome { events, frames, lans, passed }
+    Outcome { events, frames, lans: scenario.lan.keys().cloned().collect(), passed }
 }
 
 /// Whose frame was the last for a client at that time.

@@ -283,7 +283,7 @@ mod tests {
         }
         states.off();
         states.heard(Time::default(), &info(1, 5, LinkState::Up));
-        let (events, _) = journal.read(&[], &[], |_, _| String::new());
+        let events = journal.read(0, &[], &[], |_, _| String::new());
         let seen: Vec<_> = events
             .iter()
             .map(|e| match &e.what {

@@ -85,10 +85,10 @@ fn scaled(d: u64, unit: u64, name: &str) -> String {
     format!("{} {name}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A time axis up to `end`: the moments that get a label if no more than
-/// `most` may, and the labels.
-pub(crate) fn axis(end: u64, most: u64) -> Vec<(u64, String)> {
-    let step = step(end / most.max(1));
+/// A time axis from `from` to `end`: the moments that get a label if no more
+/// than `most` may, and the labels.
+pub(crate) fn axis(from: u64, end: u64, most: u64) -> Vec<(u64, String)> {
+    let step = step(end.saturating_sub(from) / most.max(1));
     let decimals = (0..9).find(|n| step.is_multiple_of(10_u64.pow(9 - n))).unwrap_or(9) as usize;
     let label = |t: u64| {
         if end < 2 * MINUTE {
@@ -96,7 +96,7 @@ pub(crate) fn axis(end: u64, most: u64) -> Vec<(u64, String)> {
         }
         if step >= DAY { format!("{} d", t / DAY) } else { clock(t) }
     };
-    (0..=end / step).map(|i| (i * step, label(i * step))).collect()
+    (from.div_ceil(step)..=end / step).map(|i| (i * step, label(i * step))).collect()
 }
 
 /// The least sensible step that is not below `least`.
@@ -126,12 +126,15 @@ mod tests {
 
     #[test]
     fn an_axis_has_sensible_steps_from_milliseconds_to_days() {
-        let axis = |end, most| axis(end, most).into_iter().map(|(_, l)| l).collect::<Vec<_>>();
+        let part = |from, end, most| axis(from, end, most).into_iter().map(|(_, l)| l).collect::<Vec<_>>();
+        let axis = |end, most| part(0, end, most);
         assert_eq!(axis(900_000, 3), ["0.0000 s", "0.0005 s"]);
         assert_eq!(axis(10 * SECOND, 4), ["0 s", "5 s", "10 s"]);
         assert_eq!(axis(SECOND, 4), ["0.0 s", "0.5 s", "1.0 s"]);
         assert_eq!(axis(3 * HOUR, 3), ["0:00", "1:00:00", "2:00:00", "3:00:00"]);
         assert_eq!(axis(9 * DAY, 4), ["0 d", "3 d", "6 d", "9 d"]);
         assert_eq!(axis(0, 10), ["0.000000000 s"]);
+        assert_eq!(part(7 * SECOND, 27 * SECOND, 4), ["10 s", "15 s", "20 s", "25 s"]);
+        assert_eq!(part(3 * HOUR, 3 * HOUR + MINUTE, 2), ["3:00:00", "3:00:30", "3:01:00"]);
     }
 }
