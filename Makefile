@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench bench-lockless coverage mutants verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean
+.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
@@ -16,6 +16,7 @@ help:
 	@echo 'make seeded  faults put into libcarp one at a time: netisrd lab fuzz must find each'
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
+	@echo 'make fuzz SECONDS=60  each fuzz target of fuzz/ for so long'
 	@echo 'make lint    format and clippy, warnings denied'
 	@echo 'make doc     the documentation of the crates'
 
@@ -74,6 +75,12 @@ sanitize:
 	@scripts/need libpcap-dev
 	SHORT=$(SHORT) scripts/sanitize
 
+# SHORT=1: as CI runs it.
+fuzz: SECONDS := $(if $(SHORT),5,$(SECONDS))
+fuzz:
+	@scripts/need libpcap-dev g++
+	scripts/fuzz $(SECONDS)
+
 broken:
 	@scripts/need libpcap-dev python3
 	scripts/broken
@@ -95,6 +102,8 @@ prove: loom shuttle torture broken
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir target --no-default-features -- -D warnings
 
 doc:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps

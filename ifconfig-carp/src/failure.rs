@@ -1,5 +1,6 @@
 //! Why a command stops, and the one line that says so.
 
+use crate::printable::one_line;
 use crate::syscalls::CallError;
 use compat::sys::errno::Errno;
 use std::fmt;
@@ -70,18 +71,4 @@ impl From<CallError> for Failure {
     fn from(e: CallError) -> Failure {
         Failure::Call(e)
     }
-}
-
-/// Escapes control characters: an argument with a newline in it must not make
-/// a second line, nor one with an escape sequence repaint the terminal.
-fn one_line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -23,6 +23,7 @@ pub mod ifconfig;
 mod iflist;
 mod kernel;
 pub mod netstat;
+mod printable;
 pub mod route;
 mod socket;
 mod syscalls;

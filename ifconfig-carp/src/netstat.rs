@@ -3,6 +3,7 @@
 use crate::cli::Program;
 use crate::failure::Failure;
 use crate::kernel::{Kernel, answer};
+use crate::printable::Printable;
 use crate::syscalls::Syscalls;
 use clap::{ArgAction, Parser};
 use libcarp::carpreq::CarpStats;
@@ -40,6 +41,7 @@ struct Options {
 /// `main.c: main`. `argv` begins with the program's name; the exit status
 /// comes back.
 pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
+    let stdout = &mut Printable(stdout);
     let result = dispatch(argv, sys, stdout);
     PROGRAM.finish(result, stdout, stderr)
 }

@@ -3,6 +3,7 @@
 use crate::cli::Program;
 use crate::failure::Failure;
 use crate::kernel::{Kernel, bad_answer};
+use crate::printable::Printable;
 use crate::syscalls::Syscalls;
 use clap::Parser;
 use compat::sys::ctlsock::{CtlType, Reply, SYSCTL_NAMES};
@@ -64,6 +65,7 @@ struct Options {
 /// `sysctl.c: main`. `argv` begins with the program's name; the exit status
 /// comes back. Each word that fails gets its line, and the others still count.
 pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
+    let stdout = &mut Printable(stdout);
     let result = dispatch(argv, sys, stdout, stderr);
     PROGRAM.finish(result, stdout, stderr)
 }

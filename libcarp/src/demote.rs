@@ -42,8 +42,9 @@ pub fn suppressed(cx: &Cx<'_>, sc: &CarpSoftc) -> bool {
 /// `carp_group_demote_count` of OpenBSD: the sum over the interface's groups.
 fn group_demoted(n0: &Netisr0, ifp: &Ifnet) -> i64 {
     let groups = ifp.own(n0).if_groups.borrow();
-    let counted = groups.iter().filter(|g| g.ifg_group.as_str() != IFG_ALL);
-    counted.map(|g| i64::from(g.carp_demoted(n0).get())).sum()
+    // Most count nothing, and need not be looked at by name.
+    let counted = groups.iter().map(|g| (g, g.carp_demoted(n0).get())).filter(|(_, n)| *n != 0);
+    counted.filter(|(g, _)| g.ifg_group.as_str() != IFG_ALL).map(|(_, n)| i64::from(n)).sum()
 }
 
 /// `carp_group_demote_adj`: a group has `adj` reasons more for its members to be

@@ -289,7 +289,7 @@ fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), Drop
     if ch.version != CARP_VERSION {
         return Err(DropReason::Version(ch.version));
     }
-    if own.lastads.get().contains(&Some((ch.counter, ch.md))) {
+    if own.lastads.borrow().contains(&Some((ch.counter, ch.md))) {
         return Err(DropReason::Echo);
     }
     if !own.hmac.borrow().verify(ch.counter, &ch.md) {

@@ -149,10 +149,9 @@ fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8)
     let counter = Counter(own.counter.get().0.wrapping_add(1));
     own.counter.set(counter);
     let md = own.hmac.borrow().generate(counter, cx.carp.own(cx.n0).opts.digest_form());
-    let mut lastads = own.lastads.get();
+    let mut lastads = own.lastads.borrow_mut();
     lastads.rotate_right(1);
     lastads[0] = Some((counter, md));
-    own.lastads.set(lastads);
     CarpHeader::new(vhid, advbase, advskew, counter, md)
 }
 

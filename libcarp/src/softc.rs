@@ -80,7 +80,7 @@ pub struct SoftcOwn {
     pub counter: Cell<Counter>,
     /// Counter and digest of the advertisements sent last: their echoes are
     /// ours.
-    pub lastads: Cell<[Option<(Counter, Digest)>; 8]>,
+    pub lastads: RefCell<[Option<(Counter, Digest)>; 8]>,
     /// Advertisements until the addresses are announced once more; 0 for no
     /// announcement due.
     pub reannounce: Cell<u8>,
@@ -147,7 +147,7 @@ impl CarpSoftc {
             hmac: RefCell::new(CarpHmac::prepare(&key, 0, &[])),
             key: RefCell::new(key),
             counter: Cell::new(Counter(0)),
-            lastads: Cell::new([None; 8]),
+            lastads: RefCell::new([None; 8]),
             reannounce: Cell::new(0),
             sendad_errors: Cell::new(0),
             sendad_success: Cell::new(0),
@@ -273,7 +273,7 @@ pub struct CarpOwn {
     /// FreeBSD's `carp_demotion`: what is added to every skew.
     pub demotion: Cell<i64>,
     /// `carpstats`
-    pub stats: Cell<CarpStats>,
+    stats: RefCell<CarpStats>,
     /// Own advertisements that came back.
     pub echoes: Cell<u64>,
     /// How many complaints about packets are still logged.
@@ -304,10 +304,13 @@ impl Carp {
 }
 
 impl CarpOwn {
+    /// `carpstats`, as it is now.
+    pub fn stats(&self) -> CarpStats {
+        *self.stats.borrow()
+    }
+
     /// Counts.
     pub fn count(&self, f: impl FnOnce(&mut CarpStats)) {
-        let mut s = self.stats.get();
-        f(&mut s);
-        self.stats.set(s);
+        f(&mut self.stats.borrow_mut());
     }
 }

@@ -166,14 +166,14 @@ pub const OIDS: &[Oid<CarpContext>] = &[
         name: "net.inet.carp.stats",
         ctltype: CtlType::Opaque,
         descr: "CARP statistics (struct carpstats)",
-        read: |cx| cx.carp.own(cx.n0).stats.get().as_bytes().to_vec(),
+        read: |cx| cx.carp.own(cx.n0).stats().as_bytes().to_vec(),
         write: Some(|cx, new| {
             // Counters are zeroed, never set.
             let new = CarpStats::read_from_bytes(new).map_err(|_| Errno::EINVAL)?;
             if new != CarpStats::default() {
                 return Err(Errno::EINVAL);
             }
-            cx.carp.own(cx.n0).stats.set(new);
+            cx.carp.own(cx.n0).count(|s| *s = new);
             Ok(())
         }),
     },

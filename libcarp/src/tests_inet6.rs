@@ -64,7 +64,7 @@ fn an_ipv6_master_joins_advertises_announces_and_takes_the_route() {
     assert_eq!(IpAddr::from(<[u8; 16]>::try_from(&p[24..40]).unwrap()), GROUP6);
     // No link-local address on the parent: from the backing one.
     assert_eq!(src6(p), "2001:db8::2".parse::<Ipv6Addr>().unwrap());
-    let s = w.carp.own(&w.n0).stats.get();
+    let s = w.carp.own(&w.n0).stats();
     assert_eq!((s.carps_opackets, s.carps_opackets6), (0, 1));
     w.del_addr(VIP6);
     let left = [
@@ -208,7 +208,7 @@ fn what_is_wrong_with_an_ipv6_advertisement_is_counted_and_said_as_upstream_says
     assert_eq!(r, Err(NonCarpInterface));
     let badif = "carp6_proto_input: packet received on non-carp interface: em0";
     assert_eq!(w.kern.logged.take(), [badif]);
-    let s = w.carp.own(&w.n0).stats.get();
+    let s = w.carp.own(&w.n0).stats();
     assert_eq!(
         (s.carps_ipackets6, s.carps_badttl, s.carps_badlen, s.carps_badsum, s.carps_badif),
         (5, 1, 1, 1, 2)

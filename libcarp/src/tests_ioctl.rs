@@ -89,7 +89,7 @@ fn a_leaf_is_written_by_the_privileged_with_what_it_can_mean() {
     assert_eq!(call(&mut w, "net.inet.carp.stats", new.as_bytes(), true), Err(Errno::EINVAL));
     new.carps_preempt = 0;
     call(&mut w, "net.inet.carp.stats", new.as_bytes(), true).unwrap();
-    assert_eq!(w.carp.own(&w.n0).stats.get(), CarpStats::default());
+    assert_eq!(w.carp.own(&w.n0).stats(), CarpStats::default());
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn transitions_are_logged_at_level_2_in_upstreams_sentences() {
         "carp0: INIT -> MASTER (preempting)",
     ];
     assert_eq!(transitions(&mut w, &sc), said);
-    assert_eq!(w.carp.own(&w.n0).stats.get().carps_preempt, 2);
+    assert_eq!(w.carp.own(&w.n0).stats().carps_preempt, 2);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn an_advertisement_of_another_version_is_counted_and_told() {
     body[6..8].copy_from_slice(&sum);
     assert_eq!(w.hear_packet(&sc, &peer_packet(&body, 255, [224, 0, 0, 18])), Err(DropReason::Version(3)));
     assert_eq!(w.kern.logged.take(), ["carp0; invalid version 3"]);
-    assert_eq!(w.carp.own(&w.n0).stats.get().carps_badver, 1);
+    assert_eq!(w.carp.own(&w.n0).stats().carps_badver, 1);
 }
 
 #[test]

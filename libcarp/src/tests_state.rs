@@ -352,7 +352,7 @@ fn each_bad_packet_is_counted_once_under_its_reason() {
     for (packet, reason) in &cases {
         assert_eq!(w.hear_packet(&sc, packet), Err(*reason));
     }
-    let s = w.carp.own(&w.n0).stats.get();
+    let s = w.carp.own(&w.n0).stats();
     assert_eq!(s.carps_ipackets, cases.len() as u64);
     let counts =
         [s.carps_badttl, s.carps_badif, s.carps_badlen, s.carps_badsum, s.carps_badver, s.carps_badauth];

@@ -19,5 +19,6 @@
 )]
 
 pub mod demo;
+pub mod fuzz;
 pub mod lab;
 pub mod torture;

@@ -45,6 +45,7 @@ fn arrows_go_one_way() {
     assert_eq!(own_dependencies("netisrd"), ["compat", "ifconfig-carp", "libcarp"]);
     assert_eq!(own_dependencies("ifconfig-carp"), ["compat", "libcarp"]);
     assert!(!own_dependencies("tests").contains(&"benches".to_owned()));
+    assert_eq!(own_dependencies("fuzz"), ["tests"]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod vhaddr;
 use crate::cli::Program;
 use crate::failure::Failure;
 use crate::kernel::Kernel;
+use crate::printable::Printable;
 use crate::syscalls::Syscalls;
 use clap::Parser;
 use cmds::Line;
@@ -89,6 +90,7 @@ struct Options {
 /// `ifconfig.c: main`. `argv` begins with the program's name; the exit status
 /// comes back.
 pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
+    let stdout = &mut Printable(stdout);
     let result = dispatch(argv, sys, stdout);
     PROGRAM.finish(result, stdout, stderr)
 }

@@ -5,6 +5,7 @@ mod message;
 use crate::cli::Program;
 use crate::failure::Failure;
 use crate::kernel::{Kernel, bad_answer};
+use crate::printable::Printable;
 use crate::syscalls::Syscalls;
 use clap::Parser;
 use compat::sys::ctlsock::{Request, SYSCTL_RTTABLE};
@@ -39,6 +40,7 @@ struct Options {
 /// `route.c: main`. `argv` begins with the program's name; the exit status
 /// comes back. `monitor` ends when the machine does, or when nobody reads it.
 pub fn run(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
+    let stdout = &mut Printable(stdout);
     let result = dispatch(argv, sys, stdout);
     PROGRAM.finish(result, stdout, stderr)
 }

@@ -39,6 +39,13 @@ impl CarpKernel<'_> {
         Ctx { m: self.m, n: n0, cpu: self.cpu }
     }
 
+    /// The message of a callout that has fired.
+    fn take_back(&self, n0: &Netisr0, c: CarpCallout) {
+        if let Some(id) = self.m.own(n0).inflight.borrow_mut().remove(&c) {
+            self.m.port0.dropmsg(id);
+        }
+    }
+
     /// `tvtohz_high`, if the machine counts in ticks: the deadline is on a
     /// tick.
     fn deadline(&self, after: Duration) -> Time {
@@ -63,16 +70,13 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn callout_reset(&self, n0: &Netisr0, c: CarpCallout, after: Duration) {
-        self.callout_stop(n0, c);
+        self.take_back(n0, c);
         self.m.own(n0).callouts.borrow_mut().reset(c, self.deadline(after));
     }
 
     fn callout_stop(&self, n0: &Netisr0, c: CarpCallout) {
-        let own = self.m.own(n0);
-        own.callouts.borrow_mut().stop(c);
-        if let Some(id) = own.inflight.borrow_mut().remove(&c) {
-            self.m.port0.dropmsg(id);
-        }
+        self.take_back(n0, c);
+        self.m.own(n0).callouts.borrow_mut().stop(c);
     }
 
     fn callout_deadline(&self, n0: &Netisr0, c: CarpCallout) -> Option<Time> {

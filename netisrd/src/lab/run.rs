@@ -12,6 +12,7 @@ use super::judge::{Judge, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
 use super::scenario::{FaultSpec, Scenario};
+use crate::dev::Device;
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
@@ -59,6 +60,14 @@ pub struct Segment {
     lan: Arc<Lan>,
     /// What goes wrong on it.
     pub faults: Faults,
+}
+
+impl Segment {
+    /// A station on it that is no machine.
+    pub fn station(&self, name: &str, lladdr: LlAddr) -> Device {
+        self.faults.add_port(name);
+        self.lan.attach(IfName::new("v0").unwrap_or(IfName::EMPTY), lladdr, 1)
+    }
 }
 
 /// Which port of which LAN has sent last to each client.
@@ -163,9 +172,7 @@ impl<'s> Play<'s> {
         });
         for (n, (name, spec)) in scenario.client.iter().enumerate() {
             let Some(segment) = self.segments.iter().find(|s| &s.name == spec.lan.as_ref()) else { continue };
-            segment.faults.add_port(name);
-            let lladdr = client::lladdr(n);
-            let dev = segment.lan.attach(IfName::new("v0").unwrap_or(IfName::EMPTY), lladdr, 1);
+            let dev = segment.station(name, client::lladdr(n));
             self.clients.push(Client::new(name, dev, spec.address.addr(), spec.ping));
         }
         for (when, due) in agenda::of(scenario) {

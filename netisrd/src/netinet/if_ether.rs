@@ -17,17 +17,22 @@ const ARP_LEN: usize = 28;
 const ARPOP_REQUEST: u16 = 1;
 /// `ARPOP_REPLY`
 const ARPOP_REPLY: u16 = 2;
-/// `struct arphdr` and its addresses.
+/// `struct arphdr` and its addresses, but the target's MAC, which nobody reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Arp {
-    op: u16,
-    sha: LlAddr,
-    spa: Ipv4Addr,
-    tpa: Ipv4Addr,
+pub struct Arp {
+    /// `ar_op`
+    pub op: u16,
+    /// `ar_sha`
+    pub sha: LlAddr,
+    /// `ar_spa`
+    pub spa: Ipv4Addr,
+    /// `ar_tpa`
+    pub tpa: Ipv4Addr,
 }
 
 impl Arp {
-    fn parse(data: &[u8]) -> Option<Arp> {
+    /// Reads a packet for IPv4 on Ethernet; `None` for any other.
+    pub fn parse(data: &[u8]) -> Option<Arp> {
         let p: &[u8; ARP_LEN] = data.first_chunk()?;
         if p[..6] != [0, 1, 8, 0, 6, 4] {
             return None;
@@ -40,7 +45,8 @@ impl Arp {
         })
     }
 
-    fn emit(&self, tha: LlAddr) -> [u8; ARP_LEN] {
+    /// The packet, with the target's MAC.
+    pub fn emit(&self, tha: LlAddr) -> [u8; ARP_LEN] {
         let mut p = [0; ARP_LEN];
         p[..6].copy_from_slice(&[0, 1, 8, 0, 6, 4]);
         p[6..8].copy_from_slice(&self.op.to_be_bytes());

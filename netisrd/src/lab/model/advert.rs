@@ -77,8 +77,9 @@ fn inet(packet: &[u8]) -> Option<&[u8]> {
 fn inet6(packet: &[u8]) -> Option<&[u8]> {
     let header = packet.get(..40)?;
     let plen = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let to_a_group_from_one = header[24] == 0xff && header[8] != 0xff;
-    let is_ours = header[0] >> 4 == 6 && header[6..8] == [112, 255] && to_a_group_from_one;
+    // Nobody sends from a group, nor from itself to others.
+    let from_one = header[8] != 0xff && u128::from_be_bytes(header[8..24].try_into().ok()?) != 1;
+    let is_ours = header[0] >> 4 == 6 && header[6..8] == [112, 255] && header[24] == 0xff && from_one;
     packet.get(40..40 + plen).filter(|_| is_ours)
 }
 
@@ -104,4 +105,24 @@ pub(super) fn digest(config: &Config, addrs: &[IpAddr], counter: u64) -> [u8; 20
     }
     let inner = inner.chain_update(counter.to_be_bytes()).finalize();
     pad(0x5c).chain_update(inner).finalize().into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advertisement_from_a_group_or_from_oneself_is_none() {
+        let of = |src: &str| {
+            let src: std::net::Ipv6Addr = src.parse().unwrap();
+            let mut frame =
+                [&[0; 12][..], &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 36, 112, 255], &src.octets()].concat();
+            frame.extend(
+                [&[0xff, 2][..], &[0; 13], &[0x12], &[0x21, 1, 0, 7, 0, 1, 0xde, 0xf6], &[0; 28]].concat(),
+            );
+            Advert::parse(&frame).is_some()
+        };
+        assert_eq!(["fe80::1", "::", "ff80::1", "::1"].map(of), [true, true, false, false]);
+    }
 }

@@ -73,6 +73,15 @@ impl Play<'_> {
         reply
     }
 
+    /// A system call of a machine, by whoever is no program of its own; `None`
+    /// from one that is off or paused.
+    pub fn call(&mut self, n: usize, request: &Request) -> Option<Reply> {
+        let id = self.hosts[n].id.filter(|id| !self.world.is_paused(*id))?;
+        let reply = self.syscall(n, id, request);
+        self.notice_all();
+        Some(reply)
+    }
+
     fn command_failed(&self, n: usize, line: &str, e: &Errno) {
         let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
         self.journal.note(What::Command { machine, line, status: 1, output: e.to_string() });

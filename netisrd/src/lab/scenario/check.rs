@@ -6,6 +6,11 @@ use crate::lab::host;
 use std::ops::Range;
 use toml::Spanned;
 
+/// `netisrd --hz`
+const HZ_MAX: u32 = 10_000;
+/// `netisrd -n`
+const NETISRS_MAX: usize = 256;
+
 /// Where a name stands, and what is wrong with it.
 pub(super) type Complaint = (Option<Range<usize>>, String);
 
@@ -19,6 +24,8 @@ impl Scenario {
             spec.boot.iter().try_for_each(command)?;
             check_ucarp(spec)?;
         }
+        self.check_machines()?;
+        self.check_clocks()?;
         for spec in self.client.values() {
             one_of("LAN", &spec.lan, self.lan.keys())?;
             if spec.address.addr().is_ipv4() != spec.ping.is_ipv4() {
@@ -28,6 +35,32 @@ impl Scenario {
         self.at.iter().try_for_each(|deed| self.check_deed(deed))?;
         self.fault.iter().try_for_each(|fault| self.check_fault(fault))?;
         self.expect.iter().try_for_each(|expect| self.check_expect(expect))
+    }
+
+    /// What the command line of a machine would refuse too.
+    fn check_machines(&self) -> Result<(), Complaint> {
+        for (name, spec) in &self.machine {
+            if spec.hz > HZ_MAX {
+                return Err((None, format!("expected hz of {name} between 0 and {HZ_MAX}")));
+            }
+            if spec.netisrs.is_some_and(|n| !(1..=NETISRS_MAX).contains(&n)) {
+                return Err((None, format!("expected netisrs of {name} between 1 and {NETISRS_MAX}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end of its numbers a clock stands still, and what is due then is
+    /// due for ever.
+    fn check_clocks(&self) -> Result<(), Complaint> {
+        let clocks = || self.at.iter().filter_map(|deed| deed.clock);
+        let ppm = clocks().map(|c| c.ppm).fold(1_000_000, u64::max);
+        let jumps: u128 = clocks().map(|c| c.jump.0.as_nanos()).sum();
+        let end = (self.time.0.as_nanos() * u128::from(ppm) / 1_000_000).saturating_add(jumps);
+        if end > u128::from(u64::MAX / 2) {
+            return Err((None, "expected clocks that show less than 292 years".into()));
+        }
+        Ok(())
     }
 
     fn check_deed(&self, deed: &Deed) -> Result<(), Complaint> {

@@ -173,3 +173,21 @@ fn a_file_that_is_not_there_is_named() {
     let e = Scenario::read(Path::new("/nowhere/x.toml")).unwrap_err().to_string();
     assert!(e.starts_with("/nowhere/x.toml: No such file"), "{e}");
 }
+
+#[test]
+fn ticks_and_netisrs_are_those_that_a_machine_can_have() {
+    let machine = |line: &str| error("boot = [\"ifconfig em0 10.0.0.2/24\"]", line);
+    assert_eq!(machine("hz = 4294967295"), "x.toml: expected hz of a between 0 and 10000");
+    for n in ["0", "257"] {
+        assert_eq!(machine(&format!("netisrs = {n}")), "x.toml: expected netisrs of a between 1 and 256");
+    }
+}
+
+#[test]
+fn no_clock_comes_to_the_end_of_its_numbers() {
+    let clock = |text: &str| error("run = \"sysctl net.inet.carp.preempt=1\"", text);
+    for text in ["clock = { jump = \"213503d\" }", "clock = { ppm = 18446744073709551615 }"] {
+        assert_eq!(clock(text), "x.toml: expected clocks that show less than 292 years");
+    }
+    assert!(error("\"5s\"", "\"213503d\"").ends_with("less than 292 years"));
+}
