@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use netisrd::dev::watch::LinkWatch;
 use netisrd::dev::{Device, host, tap};
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::control::{self, ControlSocket};
@@ -11,6 +13,7 @@ use netisrd::machine::Config;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::error::Error;
 use std::io::{self, IsTerminal, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +54,8 @@ enum Command {
 }
 
 const SIGNAL: Token = Token(1);
+/// Some card's link may have changed.
+const LINK: Token = Token(3);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -106,13 +111,17 @@ fn serve(
     signals: &mut SignalPipe,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
+    let mut cards = Vec::new();
     for dev in devices {
         let name = dev.name;
-        machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
+        cards.push((name, machine.attach(dev).map_err(|e| format!("{name}: {e}"))?));
     }
+    let mut links = LinkWatch::new(cards)?;
     let mut poll = Poll::new()?;
     control.register(poll.registry())?;
     poll.registry().register(&mut signals.read, SIGNAL, Interest::READABLE)?;
+    poll.registry().register(&mut SourceFd(&links.poll_fd().as_raw_fd()), LINK, Interest::READABLE)?;
+    tell_links(&mut links, machine)?;
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     let mut events = Events::with_capacity(64);
     loop {
@@ -123,8 +132,16 @@ fn serve(
         if events.iter().any(|e| e.token() == SIGNAL) && signals.arrived()? {
             return Ok(());
         }
+        if events.iter().any(|e| e.token() == LINK) {
+            tell_links(&mut links, machine)?;
+        }
         control.serve(&poll, &events, machine);
     }
+}
+
+fn tell_links(links: &mut LinkWatch, machine: &Runtime) -> io::Result<()> {
+    links.changes()?.into_iter().for_each(|(if_index, state)| machine.link_state(if_index, state));
+    Ok(())
 }
 
 fn online_cpus() -> usize {

@@ -7,10 +7,14 @@ use netisrd::lab::run::{Options, run};
 use netisrd::lab::scenario::Scenario;
 use std::path::{Path, PathBuf};
 
+/// Those that virtual time can run.
 fn labs() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs");
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    let mut files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    let files = files.filter(|p| p.extension().is_some_and(|e| e == "toml"));
+    let is_virtual =
+        |p: &PathBuf| !Scenario::parse(p, &std::fs::read_to_string(p).unwrap()).unwrap().is_only_real();
+    let mut files: Vec<_> = files.filter(is_virtual).collect();
     files.sort();
     assert!(!files.is_empty());
     files
@@ -101,6 +105,11 @@ fn a_file_that_is_wrong_is_status_2_and_what_is_not_as_expected_1() {
     let (status, said) = run(pair.replace("within = \"3.9s\"", "within = \"3.3s\""));
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("NO  b carp0 MASTER within 3.3s after 5s: 3.390625s after it"), "{said}");
+    let ucarp = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/ucarp.toml"));
+    let (status, said) = run(ucarp.unwrap());
+    assert_eq!(status, Some(2), "{said}");
+    let why = "x.toml:20:22: u is ucarp, a program of Linux: it runs with --real only";
+    assert!(said.contains(why), "{said}");
     let (status, said) = run(pair.replace("power = \"crash\"", "power = \"explode\""));
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("x.toml:37:9: unknown variant `explode`"), "{said}");

@@ -8,7 +8,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
 };
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 const NLMSG_HDRLEN: usize = 16;
@@ -45,14 +45,18 @@ impl Link {
         self.flags & libc::IFF_UP as u32 != 0
     }
 
+    /// It is up, and its cable is in.
+    pub(super) fn has_carrier(&self) -> bool {
+        self.is_up() && self.flags & libc::IFF_LOWER_UP as u32 != 0
+    }
+
     /// A frame sent here now reaches the segment, and one of the segment
     /// reaches us.
     pub(super) fn passes_frames(&self) -> bool {
-        let lower_up = self.flags & libc::IFF_LOWER_UP as u32 != 0;
         // A driver that never reports its state has none.
         let oper = [libc::IF_OPER_UP, libc::IF_OPER_UNKNOWN].contains(&i32::from(self.operstate));
         let port = !self.enslaved || self.port_state == Some(BR_STATE_FORWARDING);
-        self.is_up() && lower_up && oper && port
+        self.has_carrier() && oper && port
     }
 }
 
@@ -106,7 +110,13 @@ impl Watch {
         }
     }
 
-    fn drain(&self) -> io::Result<bool> {
+    /// What to poll for readability.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Forgets what was told so far.
+    pub(super) fn drain(&self) -> io::Result<bool> {
         let mut sink = [0; 4];
         loop {
             // What the message says does not matter, whoever waits asks anew.

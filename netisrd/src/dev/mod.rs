@@ -25,6 +25,7 @@ pub mod sys;
 pub mod tap;
 #[cfg(test)]
 mod testns;
+pub mod watch;
 
 /// `ETHER_ADDR_LEN` twice and the type.
 const ETHER_HDR_LEN: usize = 14;

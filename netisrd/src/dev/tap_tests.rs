@@ -4,6 +4,9 @@ use super::*;
 use crate::dev::testns::{
     BROADCAST, PATIENCE, arp, error_of, frames_until, in_namespace, ip, ipv4, rx, without_rights,
 };
+use crate::dev::watch::LinkWatch;
+use compat::net::if_::LinkState;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -134,6 +137,46 @@ fn a_frame_for_a_tap_that_is_down_or_gone_is_an_error() {
             assert_eq!(a.tx.transmit(0, &frame), Err(Errno::ENXIO));
         }
     });
+}
+
+#[test]
+fn a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way() {
+    in_namespace(
+        module_path!(),
+        "a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way",
+        || {
+            let taps = ["em0", "em1"].map(|name| open(name, None, 1).unwrap());
+            let mut links = LinkWatch::new([(taps[0].name, 7), (taps[1].name, 9)]).unwrap();
+            assert_eq!(links.changes().unwrap(), []);
+            for (down, up) in [
+                ("link set em1 down", "link set em1 up"),
+                ("link set em1 carrier off", "link set em1 carrier on"),
+            ] {
+                for (act, state) in [(down, LinkState::Down), (up, LinkState::Up)] {
+                    ip(act);
+                    assert_eq!(next_changes(&mut links), [(9, state)], "{act}");
+                    assert_eq!(links.changes().unwrap(), []);
+                }
+            }
+            ip("link del em1");
+            ip("link set em0 down");
+            // The end of a card is its queue's to tell.
+            assert_eq!(next_changes(&mut links), [(7, LinkState::Down)]);
+        },
+    );
+}
+
+/// What changes next, in a bounded time.
+fn next_changes(links: &mut LinkWatch) -> Vec<(u16, LinkState)> {
+    loop {
+        let changes = links.changes().unwrap();
+        if !changes.is_empty() {
+            return changes;
+        }
+        let patience = PollTimeout::try_from(PATIENCE).unwrap();
+        let mut fds = [PollFd::new(links.poll_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, patience), Ok(1), "nothing changes");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::dev::Device;
 use crate::machine::{Booted, Config, Machine};
 use crate::net::netisr::{Cred, Netmsg0};
 use crate::net::rtsock::{Listener, Wake};
+use compat::net::if_::LinkState;
 use compat::net::netisr::{Proc, domsg};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
@@ -32,6 +33,11 @@ impl Runtime {
     pub fn attach(&self, dev: Device) -> Result<u16, Errno> {
         domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Attach(Box::new(dev), reply))
             .unwrap_or(Err(Errno::ENXIO))
+    }
+
+    /// `if_link_state_change`: a card's cable came or went.
+    pub fn link_state(&self, if_index: u16, state: LinkState) {
+        self.machine.port0.sendmsg(Netmsg0::LinkState(if_index, state));
     }
 
     /// Returns when every netisr has ended the message that it was dispatching:

@@ -1,12 +1,14 @@
 //! `netisrd lab`: what people type.
 
+use super::duration::Span;
 use super::journal::Keep;
 use super::record::{self, Event, What};
 use super::run::{self, Options, Outcome};
-use super::scenario::Scenario;
+use super::scenario::{Devices, Scenario};
 use super::watch::Watcher;
-use super::{fuzz, pcapng, report, timeline, watch};
+use super::{fuzz, pcapng, real, report, timeline, watch};
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,9 @@ struct Run {
     #[arg(short = 'n', value_name = "NETISRS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     netisrs: u16,
 
+    #[command(flatten)]
+    real: Real,
+
     /// Write events.jsonl, lan.pcapng, timeline.svg and report.html there
     #[arg(short = 'o', long = "out", value_name = "DIR")]
     out: Option<PathBuf>,
@@ -52,6 +57,26 @@ struct Run {
     /// Seconds of a run that take one of yours
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "watch", value_parser = watch::speed)]
     speed: f64,
+}
+
+/// Of real devices only.
+#[derive(clap::Args)]
+struct Real {
+    /// In real time, on bridges and taps in namespaces of their own
+    #[arg(long, conflicts_with_all = ["seed", "watch"])]
+    real: bool,
+
+    /// Then run it in virtual time too: the states must change in the same order
+    #[arg(long, requires = "real")]
+    compare: bool,
+
+    /// How much later, or longer, than expected real devices may be
+    #[arg(long, value_name = "TIME", requires = "real", default_value = "50ms")]
+    slack: Span,
+
+    /// For this program alone: it is in these namespaces
+    #[arg(long, requires = "real", hide = true)]
+    inside: bool,
 }
 
 /// Does it: 0 if all went as expected, 1 if not, 2 if it could not be run.
@@ -72,9 +97,14 @@ fn run_all(args: &Run) -> ExitCode {
     };
     let mut status = 0;
     for file in &args.files {
-        match run_file(args, watcher.as_ref(), file) {
-            Ok(true) => {}
-            Ok(false) => status = 1.max(status),
+        let ran = match &args.real {
+            Real { real: false, .. } => run_file(args, watcher.as_ref(), file),
+            Real { inside: false, .. } => enter(args, file),
+            Real { inside: true, .. } => run_real(args, file),
+        };
+        match ran {
+            Ok(real::enter::INTERRUPTED) => return ExitCode::from(real::enter::INTERRUPTED),
+            Ok(ran) => status = status.max(ran),
             Err(e) => {
                 eprintln!("netisrd: {e}");
                 status = 2;
@@ -84,7 +114,8 @@ fn run_all(args: &Run) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<bool, Box<dyn Error>> {
+/// 0 if all went as expected, 1 if not.
+fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<u8, Box<dyn Error>> {
     let scenario = Scenario::read(file)?;
     let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
     let options = Options { seed: args.seed, netisrs: args.netisrs.into(), keep, judged: true };
@@ -93,26 +124,83 @@ fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<bool, 
         None => run::run(&scenario, options),
     };
     verdict(&mut io::stdout().lock(), file, &outcome)?;
-    if let Some(dir) = &args.out {
-        // Several scenarios have a folder each.
-        let dir = match args.files.len() {
-            1 => dir.clone(),
-            _ => dir.join(file.file_stem().unwrap_or(file.as_os_str())),
-        };
+    if let Some(dir) = out_of(args, file) {
         write(&dir, &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;
         println!("  wrote {}", dir.join("report.html").display());
     }
-    Ok(outcome.passed)
+    Ok((!outcome.passed).into())
+}
+
+/// Where a scenario's files go. Several scenarios have a folder each.
+fn out_of(args: &Run, file: &Path) -> Option<PathBuf> {
+    args.out.as_ref().map(|dir| match args.files.len() {
+        1 => dir.clone(),
+        _ => dir.join(file.file_stem().unwrap_or(file.as_os_str())),
+    })
+}
+
+/// Runs a file on real devices, by this program in namespaces of its own.
+fn enter(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
+    let scenario = Scenario::read_for(Devices::Real, file)?;
+    if args.real.compare && scenario.is_only_real() {
+        return Err(format!("{}: ucarp has no virtual time to compare with", file.display()).into());
+    }
+    let [netisrs, slack] = [args.netisrs.to_string(), args.real.slack.to_string()];
+    let dir = out_of(args, file);
+    let mut words: Vec<&OsStr> =
+        ["lab", "run", "--real", "--inside", "-n", &netisrs, "--slack", &slack].map(OsStr::new).to_vec();
+    if args.real.compare {
+        words.push(OsStr::new("--compare"));
+    }
+    if let Some(dir) = &dir {
+        words.extend([OsStr::new("-o"), dir.as_os_str()]);
+    }
+    words.extend([OsStr::new("--"), file.as_os_str()]);
+    Ok(real::enter::outside(&scenario, &words)?)
+}
+
+/// Inside them: 0, or the status there of what was not as expected.
+fn run_real(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
+    let scenario = Scenario::read_for(Devices::Real, file)?;
+    if let Some(dir) = &args.out {
+        // It may be below what is hidden from now on.
+        let failed = |e| format!("{}: {e}", dir.display());
+        fs::create_dir_all(dir).and_then(|()| std::env::set_current_dir(dir)).map_err(failed)?;
+    }
+    real::enter::inside()?;
+    let keep = if args.out.is_some() { Keep::Frames } else { Keep::Records };
+    let options = real::Options { netisrs: args.netisrs.into(), keep, slack: args.real.slack.0 };
+    let out = &mut io::stdout().lock();
+    let begun = || {
+        writeln!(out, "{}: {} on real devices", file.display(), scenario.time)?;
+        out.flush()
+    };
+    let outcome = real::run(&scenario, options, begun)?;
+    verdict(out, file, &outcome)?;
+    let mut passed = outcome.passed;
+    if args.real.compare {
+        let options = Options { seed: None, netisrs: args.netisrs.into(), keep: Keep::Events, judged: false };
+        let there = run::run(&scenario, options);
+        let found = real::compare::compare(&outcome.events, &there.events);
+        write!(out, "{found}")?;
+        passed &= found.agrees();
+    }
+    if let Some(dir) = &args.out {
+        write(Path::new("."), &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;
+        writeln!(out, "  wrote {}", dir.join("report.html").display())?;
+    }
+    Ok(if passed { 0 } else { real::enter::NOT_AS_EXPECTED })
 }
 
 /// What is said of a run.
 fn verdict(out: &mut dyn Write, file: &Path, outcome: &Outcome) -> io::Result<()> {
     let word = if outcome.passed { "passed" } else { "FAILED" };
-    let seed = outcome.events.first().map(|e| match e.what {
-        What::Run { seed, .. } => seed,
-        _ => 0,
-    });
-    writeln!(out, "{}: {word} (seed {})", file.display(), seed.unwrap_or_default())?;
+    let by = match outcome.events.first().map(|e| &e.what) {
+        Some(What::Run { time, .. }) if time == "real" => "on real devices".to_owned(),
+        Some(What::Run { seed, .. }) => format!("seed {seed}"),
+        _ => String::new(),
+    };
+    writeln!(out, "{}: {word} ({by})", file.display())?;
     for Event { what, .. } in &outcome.events {
         match what {
             What::Expect { text, holds, seen } => {

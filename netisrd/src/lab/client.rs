@@ -15,6 +15,7 @@ use compat::netinet6::ip6::{Ip6, in6_cksum};
 use compat::sys::time::Time;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// A ping without an answer is given up after that.
@@ -23,6 +24,19 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 const IDENT: u16 = 0x6c61;
 const IPPROTO_ICMP: u8 = 1;
 const BROADCAST: LlAddr = [0xff; 6];
+
+/// What a client's MAC begins with.
+const CLIENT: [u8; 2] = [0x02, 0x63];
+
+/// The MAC of the `n`th client.
+pub fn lladdr(n: usize) -> LlAddr {
+    [CLIENT[0], CLIENT[1], 0, 0, 0, n as u8 + 1]
+}
+
+/// Whether it is some client's.
+pub fn is_lladdr(lladdr: &LlAddr) -> bool {
+    lladdr[..2] == CLIENT
+}
 
 /// The station.
 pub struct Client {
@@ -56,6 +70,11 @@ impl Client {
     /// Its MAC.
     pub fn lladdr(&self) -> LlAddr {
         self.dev.lladdr
+    }
+
+    /// What to poll for something to receive.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.dev.rx.first().and_then(|rx| rx.poll_fd())
     }
 
     /// Pings once more; a neighbour that it does not know it asks for first,

@@ -11,8 +11,15 @@ use std::time::Duration;
 /// Looks at every expectation, notes what was seen and the end, and says
 /// whether all hold and nothing was wrong besides.
 pub fn judge(scenario: &Scenario, events: &mut Vec<Event>, end: Time) -> bool {
+    judge_with(scenario, events, end, Duration::ZERO)
+}
+
+/// The same of a run in which whatever is done takes up to `slack`: a change may
+/// be so much too late or too early, and two masters, and an outage, may last so
+/// much longer.
+pub fn judge_with(scenario: &Scenario, events: &mut Vec<Event>, end: Time, slack: Duration) -> bool {
     let mut passed = !events.iter().any(|e| matches!(e.what, What::Violation { .. }));
-    let verdicts: Vec<_> = scenario.expect.iter().map(|e| verdict(e, events, end)).collect();
+    let verdicts: Vec<_> = scenario.expect.iter().map(|e| verdict(e, events, end, slack)).collect();
     for (text, seen) in verdicts {
         let holds = seen.is_ok();
         passed &= holds;
@@ -33,7 +40,7 @@ pub(super) fn known(
 ) -> Option<Result<String, String>> {
     let (from, until) = (expect.from.map_or(Time::default(), at), expect.until.map_or(end, at));
     let so_far = ExpectSpec { until: Some(Span(until.min(now) - Time::default())), ..expect.clone() };
-    let seen = verdict(&so_far, events, now).1;
+    let seen = verdict(&so_far, events, now, Duration::ZERO).1;
     let decided = if expect.two_masters_no_longer_than.is_some() {
         now > until || seen.is_err()
     } else if let Some((client, most)) = expect.client.as_ref().zip(expect.ping_loss_below) {
@@ -53,11 +60,16 @@ pub(super) fn known(
 
 /// What is expected, in words.
 pub(super) fn text(expect: &ExpectSpec) -> String {
-    verdict(expect, &[], Time::default()).0
+    verdict(expect, &[], Time::default(), Duration::ZERO).0
 }
 
 /// What is expected, and what was seen: `Ok` if it is as expected.
-fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<String, String>) {
+fn verdict(
+    expect: &ExpectSpec,
+    events: &[Event],
+    end: Time,
+    slack: Duration,
+) -> (String, Result<String, String>) {
     let from = expect.from.map_or(Time::default(), at);
     let until = expect.until.map_or(end, at);
     let during = match (expect.from, expect.until) {
@@ -68,7 +80,7 @@ fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<
     if let Some(most) = expect.two_masters_no_longer_than {
         let lan = expect.lan.as_ref().map(|l| l.as_ref().as_str());
         let text = format!("no two masters longer than {most}{}{during}", of_vhid(expect.vhid));
-        return (text, two_masters(events, lan, expect.vhid, from, until, most.0));
+        return (text, two_masters(events, lan, expect.vhid, from, until, most.0 + slack));
     }
     if let (Some(client), Some(most)) = (&expect.client, expect.ping_loss_below) {
         let limit = match most {
@@ -76,7 +88,7 @@ fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<
             Loss::Share(share) => format!("{} per cent", share * 100.0),
         };
         let text = format!("{} loses fewer than {limit} pings{during}", client.as_ref());
-        return (text, ping_loss(events, client.as_ref(), from, until, most));
+        return (text, ping_loss(events, client.as_ref(), (from, until), most, slack));
     }
     let (machine, ifname) = whose(expect);
     let state = expected(expect);
@@ -84,15 +96,19 @@ fn verdict(expect: &ExpectSpec, events: &[Event], end: Time) -> (String, Result<
     let who = format!("{machine} {ifname}{} {}", of_vhid(expect.vhid), state.name());
     match (expect.by, expect.after.zip(expect.within)) {
         (Some(by), _) => {
-            let seen = history.at(at(by));
+            let late = history.at(at(by) + slack);
+            let seen = if late == state { late } else { history.at(at(by)) };
             (format!("{who} at {by}"), held(seen == state, format!("{} at {by}", seen.name())))
         }
         (None, Some((after, within))) => {
             let least = expect.not_within.unwrap_or_default();
             let text = format!("{who} within {within} after {after}");
-            (text, history.becomes(state, at(after), least.0, within.0))
+            (text, history.becomes(state, at(after), least.0.saturating_sub(slack), within.0 + slack))
         }
-        (None, None) => (format!("{who}{during}"), history.stays(state, from, until)),
+        (None, None) => (
+            format!("{who}{during}"),
+            history.stays(state, from + slack, Time::default() + (until - (Time::default() + slack))),
+        ),
     }
 }
 
@@ -233,11 +249,19 @@ fn two_masters(
     held(longest.0 <= most, seen)
 }
 
-fn ping_loss(events: &[Event], client: &str, from: Time, until: Time, most: Loss) -> Result<String, String> {
+/// How many were lost; those of an outage of `slack` are no loss.
+fn ping_loss(
+    events: &[Event],
+    client: &str,
+    (from, until): (Time, Time),
+    most: Loss,
+    slack: Duration,
+) -> Result<String, String> {
     let (lost, all) = pings(events, client, from, until);
+    let counts = lost.saturating_sub(spare(events, client, slack));
     let holds = match most {
-        Loss::Count(n) => lost < n,
-        Loss::Share(share) => (lost as f64) < share * all as f64,
+        Loss::Count(n) => counts < n,
+        Loss::Share(share) => (counts as f64) < share * all as f64,
     };
     held(holds && all > 0, format!("{lost} of {all} lost"))
 }
@@ -251,6 +275,19 @@ fn pings(events: &[Event], client: &str, from: Time, until: Time) -> (u64, u64) 
         _ => None,
     });
     mine.fold((0, 0), |(lost, all), rtt| (lost + u64::from(rtt.is_none()), all + 1))
+}
+
+/// How many of a client's pings an outage of `slack` loses.
+fn spare(events: &[Event], client: &str, slack: Duration) -> u64 {
+    let sent = events.iter().filter_map(|e| match &e.what {
+        What::Ping { client: c, sent, .. } if c == client => Some(*sent),
+        _ => None,
+    });
+    let (first, last, all) =
+        sent.fold((u64::MAX, 0, 0_u128), |(first, last, all), t| (first.min(t), last.max(t), all + 1));
+    let took = u128::from(last.saturating_sub(first));
+    let lost = (slack.as_nanos() * all.saturating_sub(1)).checked_div(took);
+    lost.and_then(|n| n.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ fn story() -> Vec<Event> {
 }
 
 fn holds(toml: &str, events: &[Event]) -> bool {
-    verdict(&toml::from_str(toml).unwrap(), events, Time(20_000_000_000)).1.is_ok()
+    holds_with(toml, events, Duration::ZERO)
+}
+
+fn holds_with(toml: &str, events: &[Event], slack: Duration) -> bool {
+    verdict(&toml::from_str(toml).unwrap(), events, Time(20_000_000_000), slack).1.is_ok()
 }
 
 #[test]
@@ -46,6 +50,24 @@ fn states_at_a_time_after_a_time_and_all_the_time() {
     ];
     for (toml, want) in cases {
         assert_eq!(holds(toml, &story()), want, "{toml}");
+    }
+}
+
+#[test]
+fn what_takes_time_may_be_late_by_its_slack_and_no_more() {
+    let second = Duration::from_secs(1);
+    let cases = [
+        "machine = \"a\"\nstate = \"MASTER\"\nby = \"2s\"",
+        "machine = \"b\"\nstate = \"MASTER\"\nafter = \"3s\"\nwithin = \"1s\"",
+        "machine = \"b\"\nstate = \"MASTER\"\nafter = \"3s\"\nwithin = \"9s\"\nnot_within = \"3s\"",
+        "machine = \"b\"\nstate = \"MASTER\"\nfrom = \"4s\"",
+        "machine = \"a\"\nstate = \"MASTER\"\nfrom = \"3s\"\nuntil = \"7s\"",
+        "two_masters_no_longer_than = \"0s\"",
+    ];
+    for toml in cases {
+        assert!(!holds(toml, &story()), "{toml}");
+        assert!(!holds_with(toml, &story(), second / 2), "{toml}");
+        assert!(holds_with(toml, &story(), second + Duration::from_millis(1)), "{toml}");
     }
 }
 
@@ -79,6 +101,11 @@ fn lost_pings_are_counted_and_none_at_all_is_no_success() {
     assert!(!holds("client = \"c\"\nping_loss_below = 0.25", &pings));
     assert!(holds("client = \"c\"\nping_loss_below = 1\nfrom = \"3s\"", &pings));
     assert!(!holds("client = \"d\"\nping_loss_below = 9", &pings));
+    let (less, second) = (Duration::from_millis(900), Duration::from_secs(1));
+    assert!(!holds_with("client = \"c\"\nping_loss_below = 1", &pings, less));
+    assert!(holds_with("client = \"c\"\nping_loss_below = 1", &pings, second));
+    assert!(holds_with("client = \"c\"\nping_loss_below = 1", &pings[2..3], Duration::ZERO));
+    assert!(!holds_with("client = \"c\"\nping_loss_below = 1", &pings[1..2], second));
 }
 
 #[test]

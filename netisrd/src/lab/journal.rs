@@ -4,7 +4,7 @@
 use super::model::Advert;
 use super::pcapng::Frame;
 use super::record::{Event, What};
-use compat::sys::time::{Clock, Time, VirtualClock};
+use compat::sys::time::{Clock, Time};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 enum Seen {
@@ -18,7 +18,7 @@ enum Seen {
 pub struct Journal(Arc<Inner>);
 
 struct Inner {
-    clock: Arc<VirtualClock>,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     keep: Keep,
 }
@@ -42,7 +42,7 @@ struct State {
 
 impl Journal {
     /// An empty one.
-    pub fn new(clock: Arc<VirtualClock>, keep: Keep) -> Journal {
+    pub fn new(clock: Arc<dyn Clock>, keep: Keep) -> Journal {
         Journal(Arc::new(Inner { clock, state: Mutex::default(), keep }))
     }
 
@@ -71,8 +71,17 @@ impl Journal {
 
     /// Something else has happened.
     pub fn note(&self, what: What) {
-        let now = self.0.clock.now();
-        self.lock().seen.push((now, Seen::Event(what)));
+        self.note_at(self.now(), what);
+    }
+
+    /// Something else has happened then.
+    pub fn note_at(&self, at: Time, what: What) {
+        self.lock().seen.push((at, Seen::Event(what)));
+    }
+
+    /// The run's time.
+    pub fn now(&self) -> Time {
+        self.0.clock.now()
     }
 
     /// All of it from the `n`th on, in order; `station` knows who has a port of

@@ -12,6 +12,7 @@
 //! the CARP that run as threads too. What people type they are given through
 //! `ifconfig-carp`'s own code.
 
+pub mod agenda;
 pub mod cli;
 pub mod client;
 pub mod duration;
@@ -23,6 +24,7 @@ pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod pcapng;
+pub mod real;
 pub mod record;
 pub mod report;
 pub mod run;

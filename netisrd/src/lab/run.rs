@@ -2,6 +2,7 @@
 
 mod deeds;
 
+use super::agenda::{self, Due};
 use super::client::{self, Client};
 use super::expect;
 use super::faults::Faults;
@@ -10,7 +11,7 @@ use super::journal::{Journal, Keep};
 use super::judge::{Judge, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
-use super::scenario::{FaultSpec, Power, Scenario};
+use super::scenario::{FaultSpec, Scenario};
 use crate::dev::Device;
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
@@ -69,18 +70,6 @@ impl Segment {
     }
 }
 
-/// What is to be done at some time.
-enum Due {
-    Boot(usize),
-    Deed(usize),
-    FaultBegins(usize),
-    FaultEnds(usize),
-    Ping(usize),
-}
-
-/// What a client's MAC begins with.
-const CLIENT: [u8; 2] = [0x02, 0x63];
-
 /// Which port of which LAN has sent last to each client.
 type LastWords = Arc<Mutex<BTreeMap<LlAddr, (usize, usize)>>>;
 
@@ -138,7 +127,7 @@ impl<'s> Play<'s> {
             let told = last_words.clone();
             lan.tap(Box::new(move |port, frame| {
                 seen.frame(n, port, frame);
-                if let Some(to) = frame.first_chunk::<6>().filter(|to| to[..2] == CLIENT) {
+                if let Some(to) = frame.first_chunk::<6>().filter(|to| client::is_lladdr(to)) {
                     told.lock().unwrap_or_else(PoisonError::into_inner).insert(*to, (n, port));
                 }
             }));
@@ -183,38 +172,12 @@ impl<'s> Play<'s> {
         });
         for (n, (name, spec)) in scenario.client.iter().enumerate() {
             let Some(segment) = self.segments.iter().find(|s| &s.name == spec.lan.as_ref()) else { continue };
-            let dev = segment.station(name, [CLIENT[0], CLIENT[1], 0, 0, 0, n as u8 + 1]);
+            let dev = segment.station(name, client::lladdr(n));
             self.clients.push(Client::new(name, dev, spec.address.addr(), spec.ping));
-            self.at(spec.from.0, Due::Ping(n));
         }
-        for (n, spec) in scenario.machine.values().enumerate() {
-            let booted = scenario.at.iter().any(|d| {
-                d.power == Some(Power::Boot) && scenario.machine.keys().nth(n) == Some(d.machine.as_ref())
-            });
-            match spec.on {
-                Some(on) => self.at(on.0, Due::Boot(n)),
-                // Whoever is first booted by a deed is off until then, unless
-                // something happens to it before.
-                None if booted && !self.lives_before_boot(n) => {}
-                None => self.at(Duration::ZERO, Due::Boot(n)),
-            }
+        for (when, due) in agenda::of(scenario) {
+            self.at(when, due);
         }
-        for (n, deed) in scenario.at.iter().enumerate() {
-            self.at(deed.time.0, Due::Deed(n));
-        }
-        for (n, fault) in scenario.fault.iter().enumerate() {
-            self.at(fault.from.0, Due::FaultBegins(n));
-            if let Some(until) = fault.until {
-                self.at(until.0, Due::FaultEnds(n));
-            }
-        }
-    }
-
-    /// Whether the first deed to the `n`th machine is not its boot.
-    fn lives_before_boot(&self, n: usize) -> bool {
-        let name = self.scenario.machine.keys().nth(n);
-        let deeds = self.scenario.at.iter().filter(|d| Some(d.machine.as_ref()) == name);
-        deeds.min_by_key(|d| d.time).is_some_and(|d| d.power != Some(Power::Boot))
     }
 
     fn at(&mut self, when: Duration, due: Due) {

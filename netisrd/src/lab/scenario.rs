@@ -5,16 +5,18 @@
 
 use super::duration::Span;
 use check::Complaint;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
 mod check;
+mod devices;
 
 /// A name, and where it stands in the file.
 pub type Name = Spanned<String>;
@@ -35,7 +37,7 @@ pub struct Scenario {
     pub time: Span,
     /// Why real devices cannot run it, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_real: Option<String>,
+    pub not_real: Option<Name>,
     /// The LANs.
     #[serde(default)]
     pub lan: BTreeMap<String, LanSpec>,
@@ -76,8 +78,31 @@ pub enum Kind {
     /// netisrd.
     #[default]
     Netisrd,
-    /// ucarp, on real devices only.
+    /// ucarp, on real devices only: a virtual host, called `carp0`.
     Ucarp,
+}
+
+/// How ucarp is started.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UcarpSpec {
+    /// The machine's own address and prefix.
+    pub own: Ipv4Net,
+    /// The virtual address.
+    pub address: Ipv4Addr,
+    /// Its vhid.
+    pub vhid: NonZeroU8,
+    /// The password.
+    pub pass: String,
+    /// Seconds; 1 unless said.
+    #[serde(default = "second")]
+    pub advbase: NonZeroU8,
+    /// 256ths of a second.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub advskew: u8,
+    /// It takes over from who is worse.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub preempt: bool,
 }
 
 /// A machine.
@@ -98,9 +123,12 @@ pub struct MachineSpec {
     /// When it is switched on for the first time; `never` waits for a deed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Span>,
-    /// The command lines of each boot. For ucarp its arguments.
+    /// The command lines of each boot.
     #[serde(default)]
     pub boot: Vec<Name>,
+    /// Of ucarp: how it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ucarp: Option<UcarpSpec>,
 }
 
 /// A station that pings.
@@ -122,6 +150,10 @@ pub struct ClientSpec {
     /// Until when; to the end unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Span>,
+}
+
+fn second() -> NonZeroU8 {
+    NonZeroU8::MIN
 }
 
 fn tenth() -> Span {
@@ -353,20 +385,43 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    fn new(path: &Path, text: &str, (span, what): Complaint) -> Error {
+        let at = span.map(|span| line_and_column(text, span.start));
+        Error { file: path.to_path_buf(), at, text: what }
+    }
+}
+
+/// Where a scenario is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Devices {
+    /// In memory, in virtual time.
+    Virtual,
+    /// The kernel's.
+    Real,
+}
+
 impl Scenario {
-    /// Reads a file.
+    /// Reads a file that is to run in virtual time.
     pub fn read(path: &Path) -> Result<Scenario, Error> {
-        let error = |text| Error { file: path.to_path_buf(), at: None, text };
-        let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-        Scenario::parse(path, &text)
+        Scenario::read_for(Devices::Virtual, path)
     }
 
-    /// Reads what stands in a file.
+    /// Reads a file, and refuses what such devices cannot do.
+    pub fn read_for(devices: Devices, path: &Path) -> Result<Scenario, Error> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error {
+            file: path.to_path_buf(),
+            at: None,
+            text: e.to_string(),
+        })?;
+        let scenario = Scenario::parse(path, &text)?;
+        scenario.check_for(devices).map_err(|complaint| Error::new(path, &text, complaint))?;
+        Ok(scenario)
+    }
+
+    /// Reads what stands in a file, wherever it is to run.
     pub fn parse(path: &Path, text: &str) -> Result<Scenario, Error> {
-        let error = |(span, what): Complaint| {
-            let at = span.map(|span| line_and_column(text, span.start));
-            Error { file: path.to_path_buf(), at, text: what }
-        };
+        let error = |complaint| Error::new(path, text, complaint);
         let scenario: Scenario =
             toml::from_str(text).map_err(|e| error((e.span(), e.message().trim().to_owned())))?;
         scenario.check().map_err(error)?;

@@ -8,26 +8,19 @@
 use super::Args;
 use super::real::Real;
 use crate::lab::{self, Needs, Said, command, find_program};
+use netisrd::lab::real::enter::{self, BASE, Ended, INTERRUPTED, USER};
 use nix::unistd::geteuid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::env;
 use std::fs::OpenOptions;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Says to a copy of this program what it is for.
 const STAGE: &str = "NETISRD_DEMO_STAGE";
 /// Where [`lab::run`] learns that it is inside.
 const LAB_INSIDE: &str = "NETISRD_LAB_INSIDE";
-/// A shell's status for a Ctrl-C.
-const INTERRUPTED: u8 = 130;
-/// `unshare` options, after those for a user namespace.
-const BASE: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-const USER: [&str; 2] = ["--user", "--map-root-user"];
 
 /// What a copy of this program inside namespaces is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +56,13 @@ pub fn report_panics_in_a_line() {
 
 /// Ctrl-C and the like end the process; nothing outside it was made.
 pub fn exit_on_signals() {
-    on_signals(|| {
-        eprintln!("demo: interrupted");
-        std::process::exit(INTERRUPTED.into());
-    });
-}
-
-fn on_signals(act: impl Fn() + Send + 'static) {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).expect("signal handlers");
-    let wait = move || signals.forever().for_each(|_| act());
+    let wait = move || {
+        if signals.forever().next().is_some() {
+            eprintln!("demo: interrupted");
+            std::process::exit(INTERRUPTED.into());
+        }
+    };
     thread::Builder::new().name("signals".into()).spawn(wait).expect("a thread");
 }
 
@@ -103,11 +94,8 @@ fn try_out(flags: &[&str]) -> Result<(), String> {
 }
 
 fn inner(flags: &[&str], stage: &str) -> Command {
-    let mut path = env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/sbin:/sbin");
-    let mut command = Command::new("unshare");
-    command.args(flags).arg("--").arg(env::current_exe().expect("this program's path"));
-    command.env(STAGE, stage).env("PATH", path).env("LC_ALL", "C");
+    let mut command = enter::command(flags).expect("this program's path");
+    command.env(STAGE, stage);
     command
 }
 
@@ -146,28 +134,15 @@ fn probe_all() -> Result<(), String> {
 /// Outside: runs the demo in namespaces; its exit status.
 pub fn outside(args: &Args, flags: &[&str]) -> ExitCode {
     let mut command = inner(flags, "inside");
-    command.arg("--out").arg(&args.out).env(LAB_INSIDE, "demo").stdin(Stdio::piped()).process_group(0);
-    // before there is anything to clean up
-    let lifeline = Arc::new(Mutex::new(None));
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let (cut, flag) = (Arc::clone(&lifeline), Arc::clone(&interrupted));
-    on_signals(move || {
-        flag.store(true, Ordering::SeqCst);
-        drop(cut.lock().unwrap_or_else(PoisonError::into_inner).take());
-    });
-    let mut locked = lifeline.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut child = command.spawn().expect("unshare");
-    *locked = child.stdin.take();
-    drop(locked);
-    if interrupted.load(Ordering::SeqCst) {
-        lifeline.lock().unwrap_or_else(PoisonError::into_inner).take();
+    command.arg("--out").arg(&args.out).env(LAB_INSIDE, "demo");
+    match enter::confine(command).expect("unshare") {
+        Ended::Interrupted => {
+            eprintln!("demo: interrupted; its namespaces are gone");
+            ExitCode::from(INTERRUPTED)
+        }
+        Ended::Status(status) if status.success() => ExitCode::SUCCESS,
+        Ended::Status(_) => ExitCode::FAILURE,
     }
-    let status = child.wait().expect("the end of unshare");
-    if interrupted.load(Ordering::SeqCst) {
-        eprintln!("demo: interrupted; its namespaces are gone");
-        return ExitCode::from(INTERRUPTED);
-    }
-    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Inside: the demo in a laboratory. Ends the process: pid 1, and with it all

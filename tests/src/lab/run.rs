@@ -7,6 +7,7 @@
 //! ```
 
 use super::Lab;
+use netisrd::lab::real::enter::{BASE, USER, with_sbin};
 use std::env;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -62,13 +63,11 @@ impl Needs {
             let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
             tun.map_err(|e| format!("/dev/net/tun cannot be opened: {e}"))?;
         }
-        let base = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         // With other users beside root, if there is a way to have them.
-        let users = ["--user", "--map-root-user", "--map-auto"];
-        let user = ["--user", "--map-root-user"];
+        let users = [&USER[..], &["--map-auto"]].concat();
         let mut why = String::from("no program unshare in PATH");
-        let as_root = nix::unistd::geteuid().is_root().then(|| base.to_vec());
-        let as_user = [[&users[..], &base[..]].concat(), [&user[..], &base[..]].concat()];
+        let as_root = nix::unistd::geteuid().is_root().then(|| BASE.to_vec());
+        let as_user = [[&users[..], &BASE].concat(), [&USER[..], &BASE].concat()];
         for flags in as_root.into_iter().chain(as_user) {
             match Command::new("unshare").args(&flags).arg("true").stdin(Stdio::null()).output() {
                 Ok(out) if out.status.success() => return Ok(flags),
@@ -170,12 +169,6 @@ fn outside(name: &str, flags: &[&str]) {
 
 fn describe(status: std::process::ExitStatus) -> String {
     status.signal().map_or_else(|| status.to_string(), |s| format!("signal {s}"))
-}
-
-fn with_sbin() -> std::ffi::OsString {
-    let mut path = env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/sbin:/sbin");
-    path
 }
 
 fn inside<F: FnOnce(&Lab)>(name: &str, body: F) {

@@ -182,6 +182,7 @@ impl Plan {
             hz: if self.exotic { self.dice.of(&[0, 0, 100, 1000]) } else { 0 },
             on: self.dice.one_in(4).then(|| Span(Duration::from_millis(self.dice.below(5000)))),
             boot: boot.into_iter().map(name).collect(),
+            ucarp: None,
         };
         self.scenario.machine.insert(format!("m{m}"), spec);
     }

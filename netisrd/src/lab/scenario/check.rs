@@ -1,7 +1,7 @@
 //! What a scenario's own types do not hold: names that must be there, keys that
 //! go together.
 
-use super::{Deed, ExpectSpec, FaultSpec, Kind, Name, Scenario};
+use super::{Deed, ExpectSpec, FaultSpec, Kind, MachineSpec, Name, Scenario};
 use crate::lab::host;
 use std::ops::Range;
 use toml::Spanned;
@@ -21,9 +21,8 @@ impl Scenario {
         }
         for spec in self.machine.values() {
             spec.interfaces.values().try_for_each(|lan| one_of("LAN", lan, self.lan.keys()))?;
-            if spec.kind == Kind::Netisrd {
-                spec.boot.iter().try_for_each(command)?;
-            }
+            spec.boot.iter().try_for_each(command)?;
+            check_ucarp(spec)?;
         }
         self.check_machines()?;
         self.check_clocks()?;
@@ -70,7 +69,14 @@ impl Scenario {
         if given.iter().filter(|g| **g).count() != 1 {
             return Err((Some(deed.machine.span()), "expected one of run, power and clock".into()));
         }
-        deed.run.iter().try_for_each(command)
+        deed.run.iter().try_for_each(command)?;
+        let kind = self.machine.get(deed.machine.as_ref()).map(|m| m.kind);
+        match &deed.run {
+            Some(line) if kind == Some(Kind::Ucarp) => {
+                Err((Some(line.span()), "expected power: ucarp has no commands".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_fault(&self, fault: &FaultSpec) -> Result<(), Complaint> {
@@ -148,6 +154,24 @@ impl Scenario {
                     .into(),
             )),
         }
+    }
+}
+
+/// ucarp has its keys, one interface, and no commands; others have no keys of
+/// ucarp.
+fn check_ucarp(spec: &MachineSpec) -> Result<(), Complaint> {
+    let at = spec.boot.first().or(spec.interfaces.values().next()).map(Spanned::span);
+    match (spec.kind, &spec.ucarp) {
+        (Kind::Netisrd, None) => Ok(()),
+        (Kind::Netisrd, Some(_)) => Err((at, "expected kind = \"ucarp\" beside ucarp = { ... }".into())),
+        (Kind::Ucarp, None) => Err((at, "expected ucarp = { own, address, vhid, pass, ... }".into())),
+        (Kind::Ucarp, Some(_)) if spec.interfaces.len() != 1 || !spec.boot.is_empty() => {
+            Err((at, "expected one interface and no boot lines: ucarp has no more".into()))
+        }
+        (Kind::Ucarp, Some(ucarp)) if ucarp.pass.len() > 19 => {
+            Err((at, "expected a password of at most 19 bytes: ucarp takes no longer one".into()))
+        }
+        (Kind::Ucarp, Some(_)) => Ok(()),
     }
 }
 

@@ -78,6 +78,96 @@ fn an_error_names_file_line_and_what_was_expected() {
     }
 }
 
+const UCARP: &str = r#"title = "t"
+time = "5s"
+[lan.net0]
+[machine.u]
+kind = "ucarp"
+interfaces = { em0 = "net0" }
+ucarp = { own = "10.0.0.3/24", address = "10.0.0.1", vhid = 1, pass = "secret" }
+[[at]]
+time = "1s"
+machine = "u"
+power = "crash"
+"#;
+
+/// What is wrong with it, for such devices.
+fn refused(devices: Devices, text: &str) -> String {
+    let path = Path::new("x.toml");
+    let scenario = Scenario::parse(path, text).unwrap();
+    let complaint = scenario.check_for(devices).unwrap_err();
+    Error::new(path, text, complaint).to_string()
+}
+
+#[test]
+fn ucarp_has_its_keys_and_real_devices() {
+    let s = Scenario::parse(Path::new("x.toml"), UCARP).unwrap();
+    let spec = s.machine["u"].ucarp.as_ref().unwrap();
+    assert_eq!((spec.vhid.get(), spec.advbase.get(), spec.advskew, spec.preempt), (1, 1, 0, false));
+    assert!(s.is_only_real() && s.check_for(Devices::Real).is_ok());
+    let text = s.to_toml().unwrap();
+    assert_eq!(Scenario::parse(Path::new("y.toml"), &text).unwrap().to_toml().unwrap(), text);
+    let why = "x.toml:6:22: u is ucarp, a program of Linux: it runs with --real only";
+    assert_eq!(refused(Devices::Virtual, UCARP), why);
+    let bad = [
+        ("kind = \"ucarp\"\n", "", "x.toml:5:22: expected kind = \"ucarp\" beside ucarp = { ... }"),
+        ("\nucarp =", "\n#", "x.toml:6:22: expected ucarp = { own, address, vhid, pass, ... }"),
+        (
+            "em0 = \"net0\"",
+            "em0 = \"net0\", em1 = \"net0\"",
+            "x.toml:6:22: expected one interface and no boot",
+        ),
+        ("\"secret\"", "\"a secret of 20 bytes\"", "x.toml:6:22: expected a password of at most 19 bytes"),
+        ("vhid = 1", "vhid = 0", "x.toml:7:61: invalid value: integer `0`, expected a nonzero u8"),
+        ("power = \"crash\"", "run = \"ifconfig -a\"", "x.toml:11:7: expected power: ucarp has no commands"),
+    ];
+    for (from, to, want) in bad {
+        assert_eq!(UCARP.matches(from).count(), 1, "{from}");
+        let seen = Scenario::parse(Path::new("x.toml"), &UCARP.replace(from, to)).unwrap_err().to_string();
+        assert!(seen.starts_with(want), "{seen}\n{want}");
+    }
+}
+
+#[test]
+fn what_real_devices_cannot_do_is_refused_with_its_place_and_the_reason() {
+    let loss = "loss = 0.5";
+    let machine = "machine = \"a\"\ninterface = \"em0\"\nfrom = \"1s\"\nuntil = \"2s\"\nsend_errors = true\n";
+    let at_lan = "lan = \"net0\"\nfrom = \"1s\"\nuntil = \"2s\"\nloss = 0.5\n";
+    let cases = [
+        (loss, "delay = \"1ms\"", "x.toml:16:7: a real bridge does not delay frames"),
+        (loss, "jitter = \"1ms\"", "x.toml:16:7: a real bridge does not jitter frames"),
+        (loss, "corrupt = 0.5", "x.toml:16:7: a real bridge does not corrupt frames"),
+        (loss, "duplicate = 0.5", "x.toml:16:7: a real bridge does not duplicate frames"),
+        (loss, "truncate = 0.5", "x.toml:16:7: a real bridge does not truncate frames"),
+        (loss, "reorder = 0.5", "x.toml:16:7: a real bridge does not reorder frames"),
+        (loss, "echo = true\nonly = \"arp\"", "x.toml:16:7: a real bridge echoes all frames or none"),
+        (at_lan, machine, "x.toml:16:11: a tap takes whatever is sent"),
+        ("[lan.net0]\n", "[lan.net0]\ndelay = \"1ms\"\n", "x.toml: [lan.net0]: a real bridge does not delay"),
+        (
+            "run = \"sysctl net.inet.carp.preempt=1\"",
+            "clock = { ppm = 1000100 }",
+            "x.toml:13:11: real machines have one clock, the kernel's",
+        ),
+        (
+            "{ em0",
+            "{ \"em%d\"",
+            "x.toml:5:25: expected a name that an interface of Linux can have, not \"em%d\"",
+        ),
+        (
+            "time = \"5s\"",
+            "time = \"5s\"\nnot_real = \"no time\"",
+            "x.toml:3:12: real devices cannot run it: no time",
+        ),
+    ];
+    let good = Scenario::parse(Path::new("x.toml"), GOOD).unwrap();
+    assert!(good.check_for(Devices::Real).is_ok() && good.check_for(Devices::Virtual).is_ok());
+    for (from, to, want) in cases {
+        assert_eq!(GOOD.matches(from).count(), 1, "{from}");
+        let seen = refused(Devices::Real, &GOOD.replace(from, to));
+        assert!(seen.starts_with(want), "{seen}\n{want}");
+    }
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let e = Scenario::read(Path::new("/nowhere/x.toml")).unwrap_err().to_string();

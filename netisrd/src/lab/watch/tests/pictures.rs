@@ -41,20 +41,20 @@ FAULTS net0: partition a | b,c · b em0: link down
 machines
 a               ▲─────────────────────────
 b               ▲───────────────────────~~
-net0                            partition a | b,c
+net0                             partition a | b,c
 a carp0 vhid 1  BBBBBBMMMMMMMMMMMMMMMMMMMM
                       ╵ ╵ ╵ ╵ ╵ ╵ ╵ ╵ ╵ ╵
 b carp0 vhid 1  BBBBBBBBBBBBBBBBBBBBBBMMII
                                       ╵
 pings
-c → 10.0.0.1              ------xxxxxxx-
-340 of 700 lost
+c → 10.0.0.1              -------xxxxxx-
+290 of 700 lost
 ── events ───────────────────────────────────────────────── ── expectations: 2 ok, 1 not, 3 open ───────────────────────
-           9 s  c pings 10.0.0.1: 240 lost                  NO  a carp0 BACKUP at 5s: MASTER at 5s
-   11.390625 s  b carp0 vhid 1: BACKUP -> MASTER            ok  b carp0 MASTER within 3.4s after 8s: 3.390625s after it
-        11.4 s  c pings 10.0.0.1: 61 lost                   ..  b carp0 BACKUP within 1.4s after 18s
-          12 s  b em0: link down                            ok  no two masters longer than 0s from 0s until 8s: never t…
-          12 s  b logs: carp: demoted by 240 to 240 (inter… ..  no two masters longer than 1.4s from 18s
+         9.5 s  c pings 10.0.0.1: 190 lost                  NO  a carp0 BACKUP at 5s: MASTER at 5s
+   11.390625 s  b carp0 vhid 1: BACKUP -> MASTER            ok  b carp0 MASTER within 3.4s after 8.5s: 2.890625s after …
+        11.4 s  c pings 10.0.0.1: 61 lost                   ..  b carp0 BACKUP within 1.4s after 18.5s
+          12 s  b em0: link down                            ok  no two masters longer than 0s from 0s until 8.5s: never…
+          12 s  b logs: carp: demoted by 240 to 240 (inter… ..  no two masters longer than 1.4s from 18.5s
           12 s  b carp0 vhid 1: MASTER -> INIT              ..  c loses fewer than 1 pings from 20.5s
        12.01 s  c pings 10.0.0.1: 39 lost
 q quit  space pause  n next  + - speed  arrows move  z Z zoom  ? help
