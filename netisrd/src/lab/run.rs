@@ -11,7 +11,7 @@ use super::journal::{Journal, Keep};
 use super::judge::{Judge, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
-use super::scenario::{FaultSpec, Scenario};
+use super::scenario::{FaultSpec, LanSpec, Scenario};
 use crate::dev::Device;
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
@@ -117,9 +117,9 @@ impl<'s> Play<'s> {
         let mut world = World::new(seed);
         let journal = Journal::new(world.clock(), options.keep);
         let last_words = LastWords::default();
-        let segment = |(n, (name, spec)): (usize, (&String, &super::scenario::LanSpec))| {
+        let segment = |(n, (name, spec)): (usize, (&String, &LanSpec))| {
             let lan = Lan::new();
-            let delay = spec.delay.map_or(Duration::ZERO, |d| d.0);
+            let delay = spec.delay();
             let faults =
                 Faults::new(world.clock(), delay, seed.wrapping_mul(0x9e37_79b9).wrapping_add(n as u64));
             lan.set_medium(Some(faults.medium()));
@@ -152,7 +152,7 @@ impl<'s> Play<'s> {
             standing: BTreeMap::new(),
             judge: options.judged.then(Judge::default),
             violations: Vec::new(),
-            delay: scenario.lan.values().filter_map(|l| l.delay).map(|d| d.0).max().unwrap_or_default(),
+            delay: scenario.lan.values().map(LanSpec::delay).max().unwrap_or_default(),
         };
         if let Some(judge) = &play.judge {
             play.world.observe(judge.observer());

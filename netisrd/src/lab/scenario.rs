@@ -68,7 +68,14 @@ fn one() -> u64 {
 pub struct LanSpec {
     /// What each frame takes; nothing unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Span>,
+    pub delay: Option<Spanned<Span>>,
+}
+
+impl LanSpec {
+    /// What each frame takes.
+    pub fn delay(&self) -> Duration {
+        self.delay.as_ref().map_or(Duration::ZERO, |d| d.as_ref().0)
+    }
 }
 
 /// What a machine runs.

@@ -39,16 +39,25 @@ impl HostClock {
     /// When the world's clock will be, as this one shows `t`.
     pub(super) fn in_world(&self, t: Time) -> Time {
         let ahead = t.0.saturating_sub(self.local.load(Ordering::Relaxed));
-        let ahead = (u128::from(ahead) * u128::from(EXACT)).div_ceil(u128::from(self.rate()));
-        Time(self.since.load(Ordering::Relaxed).saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX)))
+        let ahead = match self.rate() {
+            EXACT => ahead,
+            rate => narrow((u128::from(ahead) * u128::from(EXACT)).div_ceil(u128::from(rate))),
+        };
+        Time(self.since.load(Ordering::Relaxed).saturating_add(ahead))
     }
 }
 
 impl Clock for HostClock {
     fn now(&self) -> Time {
         let gone = self.world.now().0.saturating_sub(self.since.load(Ordering::Relaxed));
-        let gone = u128::from(gone) * u128::from(self.rate()) / u128::from(EXACT);
-        let local = self.local.load(Ordering::Relaxed);
-        Time(local.saturating_add(u64::try_from(gone).unwrap_or(u64::MAX)))
+        let gone = match self.rate() {
+            EXACT => gone,
+            rate => narrow(u128::from(gone) * u128::from(rate) / u128::from(EXACT)),
+        };
+        Time(self.local.load(Ordering::Relaxed).saturating_add(gone))
     }
+}
+
+fn narrow(nanos: u128) -> u64 {
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use crate::lab::scenario::{ClientSpec, Deed, Kind, LanSpec, MachineSpec, Name, S
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
+use toml::Spanned;
 
 /// Choices by a seed.
 pub(super) struct Dice(ChaCha12Rng);
@@ -126,6 +127,7 @@ impl Plan {
         let inet6 = self.dice.one_in(2);
         for lan in 0..lans {
             let delay = self.dice.one_in(4).then(|| Span(Duration::from_micros(1 + self.dice.below(20_000))));
+            let delay = delay.map(|d| Spanned::new(0..0, d));
             self.scenario.lan.insert(format!("net{lan}"), LanSpec { delay });
             for g in 0..self.dice.of(&[1, 1, 1, 2, 2, 3]) {
                 let mut vaddrs = vec![0];

@@ -43,8 +43,8 @@ impl Scenario {
                 }
             }
         }
-        if let Some((name, _)) = self.lan.iter().find(|(_, lan)| lan.delay.is_some()) {
-            return Err((None, format!("[lan.{name}]: {}", cannot("delay"))));
+        if let Some(delay) = self.lan.values().find_map(|lan| lan.delay.as_ref()) {
+            return Err((Some(delay.span()), cannot("delay")));
         }
         self.at.iter().try_for_each(check_deed)?;
         self.fault.iter().try_for_each(check_fault)

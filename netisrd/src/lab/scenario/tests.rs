@@ -142,7 +142,7 @@ fn what_real_devices_cannot_do_is_refused_with_its_place_and_the_reason() {
         (loss, "reorder = 0.5", "x.toml:16:7: a real bridge does not reorder frames"),
         (loss, "echo = true\nonly = \"arp\"", "x.toml:16:7: a real bridge echoes all frames or none"),
         (at_lan, machine, "x.toml:16:11: a tap takes whatever is sent"),
-        ("[lan.net0]\n", "[lan.net0]\ndelay = \"1ms\"\n", "x.toml: [lan.net0]: a real bridge does not delay"),
+        ("[lan.net0]\n", "[lan.net0]\ndelay = \"1ms\"\n", "x.toml:4:9: a real bridge does not delay"),
         (
             "run = \"sysctl net.inet.carp.preempt=1\"",
             "clock = { ppm = 1000100 }",
