@@ -53,7 +53,8 @@ impl Play<'_> {
             self.run_line(n, line.as_ref(), Some(false));
         }
         if self.judge.is_some() {
-            let config = configuration(&typed(&mut Here { play: self, n, id }, "ifconfig -a").1);
+            let mut said = |line| typed(&mut Here { play: self, n, id }, line).1;
+            let config = configuration(&said("ifconfig -a")) + &said(SETTINGS);
             if let Some(judge) = &mut self.judge {
                 judge.booted(self.world.now(), &self.hosts[n], config);
             }
@@ -186,8 +187,11 @@ impl Play<'_> {
         let name = |n: &Option<Name>| n.as_ref().map(|n| n.as_ref().clone());
         let (lan, machine) = (name(&fault.lan), name(&fault.machine));
         self.journal.note(What::Fault { text: faults::text(fault), lan: lan.clone(), machine, over });
-        if let Some(judge) = &mut self.judge {
-            judge.fault(self.world.now(), over, fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2);
+        let late = fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2;
+        for of in self.lans_of(fault) {
+            if let Some(judge) = &mut self.judge {
+                judge.fault(self.world.now(), of, over, late);
+            }
         }
         if let Some(segment) = self.segments.iter().find(|s| Some(&s.name) == lan.as_ref()) {
             match over {
@@ -205,6 +209,15 @@ impl Play<'_> {
         for other in self.standing.values().cloned().collect::<Vec<_>>() {
             self.apply(&other, false);
         }
+    }
+
+    /// The LANs that a fault is of: a machine's is of all that it is on.
+    fn lans_of(&self, fault: &FaultSpec) -> Vec<usize> {
+        let machine = fault.machine.as_ref().and_then(|m| self.scenario.machine.get(m.as_ref()));
+        let names: Vec<&Name> = machine.into_iter().flat_map(|m| m.interfaces.values()).collect();
+        let is_of = |name: &String| fault.lan.iter().chain(names.iter().copied()).any(|n| n.as_ref() == name);
+        let of = self.segments.iter().enumerate().filter(|(_, s)| is_of(&s.name));
+        of.map(|(n, _)| n).collect()
     }
 
     /// A machine's card breaks, or is mended.
@@ -242,6 +255,11 @@ impl Syscalls for Here<'_, '_> {
         Ok(self.play.syscall(self.n, self.id, request))
     }
 }
+
+/// What else is configured.
+const SETTINGS: &str = "sysctl net.inet.carp.preempt net.inet.carp.allow net.inet.carp.arpbalance \
+                        net.inet.carp.setroute net.inet.carp.ifdown_demotion_factor \
+                        net.inet.carp.senderr_demotion_factor";
 
 /// What of `ifconfig -a` was configured: not what has become of it.
 fn configuration(ifconfig: &str) -> String {
