@@ -1,6 +1,6 @@
 //! Runs a scenario in virtual time.
 
-mod deeds;
+pub(super) mod deeds;
 
 use super::agenda::{self, Due};
 use super::client::{self, Client};
@@ -95,7 +95,7 @@ pub struct Play<'s> {
     /// Faults of machines that last, by number.
     standing: BTreeMap<usize, FaultSpec>,
     /// Whether all is right.
-    judge: Option<Judge>,
+    pub(super) judge: Option<Judge>,
     /// What was not.
     pub violations: Vec<Violation>,
     /// The longest that a frame takes without a fault.

@@ -106,6 +106,17 @@ impl Lans {
         });
     }
 
+    /// As if each were in the state that `of` says of its machine.
+    #[cfg(test)]
+    pub(super) fn set_states(&mut self, of: impl Fn(usize) -> State) {
+        for (who, member) in &mut self.members {
+            member.state = of(who.0);
+            if member.state == State::Master {
+                self.since.entry(*who).or_insert(Time(0));
+            }
+        }
+    }
+
     /// Whether somebody else is MASTER who is no worse than the one who has
     /// just stopped to be it.
     pub(super) fn justified(&self, host: usize, index: u16) -> Verdict {

@@ -353,3 +353,6 @@ impl Judge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,7 +257,7 @@ impl Syscalls for Here<'_, '_> {
 }
 
 /// What else is configured.
-const SETTINGS: &str = "sysctl net.inet.carp.preempt net.inet.carp.allow net.inet.carp.arpbalance \
+pub(in crate::lab) const SETTINGS: &str = "sysctl net.inet.carp.preempt net.inet.carp.allow net.inet.carp.arpbalance \
                         net.inet.carp.setroute net.inet.carp.ifdown_demotion_factor \
                         net.inet.carp.senderr_demotion_factor";
 
