@@ -254,6 +254,7 @@ impl Plan {
             clock: None,
             fails: false,
             may_fail: false,
+            rush: self.exotic && self.dice.one_in(3),
         };
         let at = self.scenario.at.len();
         self.scenario.at.push(deed);

@@ -194,6 +194,14 @@ impl Judge {
         watched.beside.told(now, &meaning);
     }
 
+    /// Something is done to the machine in the middle of whatever it does: in which
+    /// order they come is more than the model knows.
+    pub(super) fn rushed(&mut self, host: &Host) {
+        if let Some(Some(watched)) = self.machines.get_mut(host.number) {
+            watched.beside.forget();
+        }
+    }
+
     /// The machine is about to halt.
     pub(super) fn halts(&mut self, world: &World, host: &Host) {
         if let Some((watched, now)) = self.watched(world, host.number) {

@@ -62,16 +62,27 @@ impl Play<'_> {
     }
 
     /// One system call of a machine, before and after which all that is under
-    /// way is done.
+    /// way is done, unless it is in a rush.
     fn syscall(&mut self, n: usize, id: MachineId, request: &Request) -> Reply {
-        self.settle();
-        let reply = self.world.syscall(id, request.clone());
-        if let Some(judge) = &mut self.judge {
-            judge.told(&self.world, &self.hosts[n], request, &reply);
-            judge.stepped(&self.world, n);
+        if !self.rush {
+            self.settle();
         }
-        self.settle();
-        reply
+        let Some(waiting) = self.world.submit(id, request.clone()) else { return Reply::error(Errno::ENXIO) };
+        while let Some(who) = self.world.step() {
+            let Some(reply) = waiting.poll() else {
+                self.notice(who);
+                continue;
+            };
+            if let Some(judge) = &mut self.judge {
+                judge.told(&self.world, &self.hosts[n], request, &reply);
+                judge.stepped(&self.world, n);
+            }
+            if !self.rush {
+                self.settle();
+            }
+            return reply;
+        }
+        Reply::error(Errno::ENXIO)
     }
 
     /// A system call of a machine, by whoever is no program of its own; `None`
@@ -110,9 +121,14 @@ impl Play<'_> {
 
     pub(super) fn deed(&mut self, deed: &Deed) {
         let Some(n) = self.hosts.iter().position(|h| &h.name == deed.machine.as_ref()) else { return };
+        self.rush = deed.rush;
+        if let Some(judge) = self.judge.as_mut().filter(|_| deed.rush) {
+            judge.rushed(&self.hosts[n]);
+        }
         if let Some(line) = &deed.run {
             self.run_line(n, line.as_ref(), (!deed.may_fail).then_some(deed.fails));
         }
+        self.rush = false;
         if let Some(power) = deed.power {
             self.power(n, power);
         }
