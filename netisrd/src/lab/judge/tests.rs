@@ -121,6 +121,26 @@ fn behind(what: impl FnOnce(&mut Play<'_>)) -> Vec<Rule> {
     play.violations.iter().map(|v| v.rule).collect()
 }
 
+/// A command of which the judge is not told.
+fn line(machine: usize, line: &'static str) -> impl FnOnce(&mut Play<'_>) {
+    move |play| {
+        let id = play.hosts[machine].id.unwrap();
+        assert_eq!(command(&mut play.world, id, line).0, 0);
+    }
+}
+
+#[test]
+fn what_goes_on_behind_the_judges_back_is_noticed() {
+    assert_eq!(behind(|_| ()), []);
+    // It advertises at another time, and with another skew, than its model.
+    assert_eq!(behind(line(0, "ifconfig carp0 advskew 10"))[..1], [Rule::Sent]);
+    // A bow-out that nobody owes, and a state that it should not be in.
+    assert!(behind(line(0, "ifconfig carp0 down")).contains(&Rule::Model));
+    // A second MASTER that nobody waits for.
+    assert_eq!(behind(line(1, "ifconfig carp0 state master"))[..1], [Rule::Sent]);
+    assert!(behind(line(1, "sysctl -q net.inet.carp.demotion=5")).contains(&Rule::Reasons));
+}
+
 /// Nothing arrives on a LAN any more.
 fn loss(play: &mut Play<'_>, lan: usize) {
     let fault = "title = \"x\"\ntime = \"1s\"\n[lan.net0]\n[machine.a]\ninterfaces = { em0 = \"net0\" }\n\
