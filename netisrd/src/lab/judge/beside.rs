@@ -10,7 +10,9 @@ use compat::net::if_var::LlAddr;
 use compat::qsbr::Netisr0;
 use compat::sys::time::Time;
 use ipnet::{IpNet, Ipv6Net};
+use libcarp::CarpSoftc;
 use std::net::{IpAddr, Ipv6Addr};
+use triomphe::Arc;
 
 /// A carp interface of the model.
 struct Carp {
@@ -268,8 +270,11 @@ impl Beside {
     fn compare(&self, m: &Machine, n0: &Netisr0) -> Verdict {
         let Some(model) = &self.model else { return Ok(()) };
         let softcs = m.carp.own(n0).carpif_list.borrow();
-        for (vhost, carp) in model.vhosts().iter().zip(&self.carps) {
-            let sc = softcs.iter().find(|sc| sc.xname() == carp.name);
+        for (n, (vhost, carp)) in model.vhosts().iter().zip(&self.carps).enumerate() {
+            let is_it = |sc: &&Arc<CarpSoftc>| sc.xname() == carp.name;
+            // The newest comes first.
+            let there = softcs.len().checked_sub(n + 1).and_then(|at| softcs.get(at)).filter(is_it);
+            let sc = there.or_else(|| softcs.iter().find(is_it));
             let real = sc.map_or(State::Absent, |sc| sc.state().into());
             if real != vhost.state() {
                 let (real, model) = (real.name(), vhost.state().name());

@@ -180,10 +180,14 @@ impl Judge {
         self.stale.insert(host);
     }
 
-    /// A system call of a machine was answered.
+    /// A system call of a machine was answered, and carried out.
     pub(super) fn told(&mut self, world: &World, host: &Host, request: &Request, reply: &Reply) {
         let meaning = request::meaning(request, reply);
         if matches!(meaning, request::Meaning::Nothing) {
+            // What fails must have left all as it was; what succeeds has only read.
+            if reply.error.is_some() {
+                self.stepped(world, host.number);
+            }
             return;
         }
         self.disturbed(world.now(), host.number);
@@ -192,6 +196,7 @@ impl Judge {
             watched.written += i64::from(*by);
         }
         watched.beside.told(now, &meaning);
+        self.stepped(world, host.number);
     }
 
     /// Something is done to the machine in the middle of whatever it does: in which

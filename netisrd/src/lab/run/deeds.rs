@@ -75,7 +75,6 @@ impl Play<'_> {
             };
             if let Some(judge) = &mut self.judge {
                 judge.told(&self.world, &self.hosts[n], request, &reply);
-                judge.stepped(&self.world, n);
             }
             if !self.rush {
                 self.settle();
