@@ -85,6 +85,64 @@ fn the_program_says_what_it_saw_and_writes_the_same_twice() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
+/// Not in one process, whose addresses and tables are the same both times.
+#[test]
+fn two_processes_write_the_same_events_and_frames_with_any_number_of_netisrs() {
+    let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs");
+    let dir = std::env::temp_dir().join(format!("netisrd-lab-twice-{}", std::process::id()));
+    let names = ["pair", "flapping-link", "two-lans", "balancing"];
+    let run = |netisrs: &str, process: &str| {
+        let out = dir.join(netisrs).join(process);
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_netisrd"))
+            .args(["lab", "run", "-n", netisrs, "-o"])
+            .arg(&out)
+            .args(names.map(|name| labs.join(name).with_extension("toml")))
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+        let read = |name: &str| {
+            ["events.jsonl", "lan.pcapng"].map(|file| std::fs::read(out.join(name).join(file)).unwrap())
+        };
+        names.map(read)
+    };
+    for netisrs in ["1", "4"] {
+        let (first, second) = (run(netisrs, "a"), run(netisrs, "b"));
+        for ((name, a), b) in names.iter().zip(&first).zip(&second) {
+            assert!(a.iter().all(|file| file.len() > 1000), "{name}");
+            assert!(a == b, "{name} differs with {netisrs} netisrs");
+        }
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn two_files_that_would_be_written_to_one_folder_are_refused_before_either_runs() {
+    let dir = std::env::temp_dir().join(format!("netisrd-lab-stem-{}", std::process::id()));
+    let pair = Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/pair.toml");
+    std::fs::create_dir_all(&dir).unwrap();
+    let other = dir.join("pair.toml");
+    std::fs::copy(&pair, &other).unwrap();
+    let out = dir.join("out");
+    let run = |files: &[&Path]| {
+        let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_netisrd"));
+        run.args(["lab", "run", "-o"]).arg(&out).args(files).output().unwrap()
+    };
+    let refused = run(&[&pair, &other]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let folder = out.join("pair").display().to_string();
+    assert_eq!(
+        said,
+        format!("netisrd: {folder}: expected files with names of their own, not two for this folder\n")
+    );
+    assert!(refused.stdout.is_empty() && !out.exists());
+    let third = dir.join("third.toml");
+    std::fs::rename(&other, &third).unwrap();
+    assert_eq!(run(&[&pair, &third]).status.code(), Some(0));
+    assert!(out.join("pair/events.jsonl").exists() && out.join("third/events.jsonl").exists());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
 #[test]
 fn a_file_that_is_wrong_is_status_2_and_what_is_not_as_expected_1() {
     let dir = std::env::temp_dir().join(format!("netisrd-lab-bad-{}", std::process::id()));

@@ -326,3 +326,6 @@ impl<'s> Play<'s> {
         self.journal.read(n, &lans, &machines, station)
     }
 }
+
+#[cfg(test)]
+mod tests;
