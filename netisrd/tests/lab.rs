@@ -37,6 +37,40 @@ fn every_scenario_passes_with_any_number_of_netisrs_and_by_any_seed() {
     }
 }
 
+/// Or what it teaches is not what is tested. An echo changes nothing: its lab
+/// says what shows it.
+#[test]
+fn no_scenario_but_the_echo_passes_without_one_of_its_faults() {
+    for file in labs().iter().filter(|file| !file.ends_with("echo.toml")) {
+        let scenario = Scenario::read(file).unwrap();
+        for n in 0..scenario.fault.len() {
+            let mut without = scenario.clone();
+            let fault = without.fault.remove(n);
+            let options = Options { keep: Keep::Events, judged: false, ..Options::default() };
+            assert!(!run(&without, options).passed, "{} without {fault:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn an_echo_is_seen_in_what_netstat_says_of_who_hears_nobody_else() {
+    let file = labs().into_iter().find(|file| file.ends_with("echo.toml")).unwrap();
+    let with = Scenario::read(&file).unwrap();
+    let without = Scenario { fault: Vec::new(), ..with.clone() };
+    let counts = |scenario: &Scenario| {
+        let seen = run(scenario, Options::default()).events;
+        let said = seen.iter().find_map(|e| match &e.what {
+            What::Command { line, output, .. } if line.starts_with("netstat") => Some(output.clone()),
+            _ => None,
+        });
+        ["packets received (IPv4)", "packets sent (IPv4)"].map(|what| {
+            let line = said.as_ref().unwrap().lines().find(|l| l.contains(what)).unwrap();
+            line.trim().trim_end_matches(what).trim().parse::<u64>().unwrap()
+        })
+    };
+    assert_eq!((counts(&with), counts(&without)), ([17, 17], [0, 17]));
+}
+
 #[test]
 fn a_run_is_the_same_for_a_seed() {
     for file in labs() {

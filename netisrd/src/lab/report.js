@@ -547,7 +547,7 @@ legend("changes in a row", "many");
 legend("advertisement", "advert", "M0 -5V5");
 legend("lost ping", "lost");
 legend("fault", "fault");
-for (const kind in signs) legend(kind, ...signs[kind]);
+for (const [cls, path, name] of Object.values(signs)) legend(name, cls, path);
 for (const node of document.querySelectorAll("span.at")) node.replaceWith(button(Number(node.dataset.t)));
 for (const id of ["tools", "view", "help"]) byId(id).hidden = false;
 draw();
