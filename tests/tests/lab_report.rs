@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::lab::{Said, binary, command, find_program, skip};
 
+/// One of `labs/`.
+fn lab(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs").join(name)
+}
+
 /// a is MASTER from 3 s on and crashes at 5.5 s; b takes over at 8.390625 s; a
 /// boots at 15 s, and the run ends at 20 s.
 fn pair() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/pair.toml")
+    lab("pair.toml")
 }
 
 /// Runs a scenario, which writes into that folder.
@@ -141,9 +146,9 @@ fn the_script_draws_a_lane_for_each_interface() {
 }
 
 #[test]
-fn report_and_picture_have_one_legend_and_tell_the_same_round_trips() {
+fn report_and_picture_have_one_legend_and_tell_the_same_faults_and_round_trips() {
     let dir = Dir::new("legend");
-    run(&dir.0, &pair());
+    run(&dir.0, &lab("flapping-link.toml"));
     let svg = fs::read_to_string(dir.0.join("timeline.svg")).unwrap();
     let Some(dom) = dom(&dir.0, "") else { return };
     let (_, legend) = dom.split_once(r#"<span id="legend">"#).unwrap();
@@ -153,7 +158,11 @@ fn report_and_picture_have_one_legend_and_tell_the_same_round_trips() {
         assert!(legend.contains(&format!("</svg>{name}</span>")), "{name}: {legend}");
         assert!(svg.contains(&format!(">{name}</text>")), "{name}: {svg}");
     }
-    assert_eq!((up_to(&svg), up_to(chart(&dom))), ("0 ns", "0 ns"));
+    let chart = chart(&dom);
+    assert_eq!((up_to(&svg), up_to(chart)), ("0 ns", "0 ns"));
+    for picture in [&*svg, chart] {
+        assert_eq!(picture.matches(r#"class="fault name""#).count(), 4, "{picture}");
+    }
 }
 
 #[test]

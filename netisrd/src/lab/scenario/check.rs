@@ -49,7 +49,7 @@ impl Scenario {
                     let what = format!("expected an interface's name of at most 15 letters, not {ifname:?}");
                     return Err((Place::of(lan), what));
                 }
-                one_of("LAN", lan, self.lan.keys())?;
+                one_of("a LAN", lan, self.lan.keys())?;
             }
             spec.boot.iter().try_for_each(command)?;
             let place = Place::under(&["machine", name]);
@@ -101,7 +101,7 @@ impl Scenario {
                 let what = format!("expected a name of its own: there is a machine {name}");
                 return Err((place, what));
             }
-            one_of("LAN", &spec.lan, self.lan.keys())?;
+            one_of("a LAN", &spec.lan, self.lan.keys())?;
             if spec.address.addr().is_ipv4() != spec.ping.is_ipv4() {
                 return Err((Place::of(&spec.lan), "expected address and ping of one family".into()));
             }
@@ -131,7 +131,7 @@ impl Scenario {
     }
 
     fn check_deed(&self, place: &Place, deed: &Deed) -> Result<(), Complaint> {
-        one_of("machine", &deed.machine, self.machine.keys())?;
+        one_of("a machine", &deed.machine, self.machine.keys())?;
         self.check_begins(&place.and("time"), deed.time)?;
         let given = [deed.run.is_some(), deed.power.is_some(), deed.clock.is_some()];
         if given.iter().filter(|g| **g).count() != 1 {
@@ -219,6 +219,6 @@ fn one_of<'a>(
     let all: Vec<_> = all.map(String::as_str).collect();
     Err((
         Place::of(name),
-        format!("expected a {what} that there is ({}), not {:?}", all.join(", "), name.as_ref()),
+        format!("expected {what} that there is ({}), not {:?}", all.join(", "), name.as_ref()),
     ))
 }

@@ -12,10 +12,10 @@ pub(super) fn check(scenario: &Scenario, place: &Place, expect: &ExpectSpec) -> 
         (None, Some(_), None) => {
             let keys = &["two_masters_no_longer_than", "lan", "vhid", "from", "until"];
             takes(place, expect, keys)?;
-            expect.lan.iter().try_for_each(|lan| one_of("LAN", lan, scenario.lan.keys()))?;
+            expect.lan.iter().try_for_each(|lan| one_of("a LAN", lan, scenario.lan.keys()))?;
         }
         (None, None, Some(client)) => {
-            one_of("client", client, scenario.client.keys())?;
+            one_of("a client", client, scenario.client.keys())?;
             if expect.ping_loss_below.is_none() {
                 return Err((Place::of(client), "expected ping_loss_below".into()));
             }
@@ -50,7 +50,7 @@ fn of_a_state(
     expect: &ExpectSpec,
     machine: &Name,
 ) -> Result<(), Complaint> {
-    one_of("machine", machine, scenario.machine.keys())?;
+    one_of("a machine", machine, scenario.machine.keys())?;
     let times: &[&str] = match (expect.by, expect.after.zip(expect.within), expect.from) {
         (Some(_), None, None) => &["by"],
         (None, Some(_), None) => &["after", "within", "not_within"],

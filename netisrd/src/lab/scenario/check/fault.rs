@@ -18,7 +18,7 @@ pub(super) fn check(scenario: &Scenario, place: &Place, fault: &FaultSpec) -> Re
 }
 
 fn at_lan(scenario: &Scenario, place: &Place, fault: &FaultSpec, lan: &Name) -> Result<(), Complaint> {
-    one_of("LAN", lan, scenario.lan.keys())?;
+    one_of("a LAN", lan, scenario.lan.keys())?;
     if !concerns_a_lan(fault) || fault.link_down || fault.send_errors {
         return Err((Place::of(lan), OF_A_LAN.into()));
     }
@@ -31,7 +31,7 @@ fn at_lan(scenario: &Scenario, place: &Place, fault: &FaultSpec, lan: &Name) -> 
     let one_way = fault.one_way.iter().flat_map(|w| w.from.iter().chain(&w.to));
     let mut named = fault.partition.iter().flatten().chain(one_way);
     let stations = || scenario.machine.keys().chain(scenario.client.keys());
-    named.try_for_each(|name| one_of("station", name, stations()))?;
+    named.try_for_each(|name| one_of("a station", name, stations()))?;
     if fault.partition.len() == 1 {
         let what = "expected two parts or more: who is in none hears all";
         return Err((place.and("partition"), what.into()));
@@ -51,12 +51,12 @@ fn at_machine(
     fault: &FaultSpec,
     machine: &Name,
 ) -> Result<(), Complaint> {
-    one_of("machine", machine, scenario.machine.keys())?;
+    one_of("a machine", machine, scenario.machine.keys())?;
     let Some(interface) = &fault.interface else {
         return Err((Place::of(machine), "expected an interface".into()));
     };
     let interfaces = scenario.machine.get(machine.as_ref()).map(|m| m.interfaces.keys());
-    one_of("interface", interface, interfaces.into_iter().flatten())?;
+    one_of("an interface", interface, interfaces.into_iter().flatten())?;
     if concerns_a_lan(fault) || fault.link_down == fault.send_errors {
         return Err((Place::of(machine), "expected link_down or send_errors".into()));
     }
