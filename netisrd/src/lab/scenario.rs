@@ -399,7 +399,8 @@ impl Scenario {
 
     /// Reads a file, and refuses what such devices cannot do.
     pub fn read_for(devices: Devices, path: &Path) -> Result<Scenario, Error> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::not_read(path, &e))?;
+        let bytes = std::fs::read(path).map_err(|e| Error::not_read(path, &e))?;
+        let text = String::from_utf8(bytes).map_err(|e| Error::no_text(path, &e))?;
         let scenario = Scenario::parse(path, &text)?;
         scenario.check_for(devices).map_err(|complaint| Error::new(path, &text, complaint))?;
         Ok(scenario)

@@ -4,6 +4,7 @@ use super::Name;
 use std::fmt::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -100,11 +101,18 @@ impl Error {
         Error { file: path.to_path_buf(), at: None, text: e.to_string() }
     }
 
+    pub(super) fn no_text(path: &Path, e: &FromUtf8Error) -> Error {
+        let before = e.as_bytes().get(..e.utf8_error().valid_up_to()).unwrap_or_default();
+        let before = String::from_utf8_lossy(before);
+        Error::new(path, &before, (Place::At(before.len()..before.len()), "expected text in UTF-8".into()))
+    }
+
     /// Of a file that is no TOML, or another file's.
     pub(super) fn not_parsed(path: &Path, text: &str, e: &toml::de::Error) -> Error {
         let message = e.message().trim();
         let what = match message.strip_prefix("missing field ") {
             Some(field) => format!("expected {field}, which is not there"),
+            None if message == "duplicate key" => "expected another key: this one is there already".into(),
             None => message.lines().collect::<Vec<_>>().join(", "),
         };
         Error::new(path, text, (Place::At(e.span().unwrap_or_default()), what))

@@ -164,9 +164,12 @@ fn what_real_devices_cannot_do_is_refused_with_its_place_and_the_reason() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_file_that_is_not_there_or_no_text_is_named() {
     let e = Scenario::read(Path::new("/nowhere/x.toml")).unwrap_err().to_string();
     assert!(e.starts_with("/nowhere/x.toml: No such file"), "{e}");
+    let bytes = String::from_utf8(b"time = \"5s\"\nx\xff\xfe".to_vec()).unwrap_err();
+    let e = Error::no_text(Path::new("x.toml"), &bytes).to_string();
+    assert_eq!(e, "x.toml:2:2: expected text in UTF-8");
 }
 
 #[test]
@@ -309,6 +312,11 @@ fn what_was_expected_is_said_and_what_stands_there_does_nothing_to_a_terminal() 
         ),
         ("ping = \"10.0.0.2\"", "ping = \"b\"", "10:8: expected an address such as \"10.0.0.1\""),
         ("ping = \"10.0.0.2\"\n", "", "7:1: expected `ping`, which is not there"),
+        (
+            "time = \"5s\"",
+            "time = \"5s\"\ntime = \"6s\"",
+            "3:1: expected another key: this one is there already",
+        ),
         ("time = \"5s\"\n", "", "1:1: expected `time`, which is not there"),
         (
             "run = \"sysctl",
