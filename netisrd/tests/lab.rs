@@ -207,3 +207,17 @@ fn a_file_that_is_wrong_is_status_2_and_what_is_not_as_expected_1() {
     assert!(said.contains("x.toml:37:9: unknown variant `explode`"), "{said}");
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn a_reader_that_has_gone_is_an_error_and_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_netisrd"))
+        .args(["lab", "run"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs/pair.toml"))
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&run.stderr), "netisrd: Broken pipe (os error 32)\n");
+}

@@ -131,10 +131,11 @@ fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<u8, Bo
         Some(watcher) => watcher.run(&scenario, options)?,
         None => run::run(&scenario, options),
     };
-    verdict(&mut io::stdout().lock(), file, &outcome)?;
+    let out = &mut io::stdout().lock();
+    verdict(out, file, &outcome)?;
     if let Some(dir) = out_of(args, file) {
         write(&dir, &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;
-        println!("  wrote {}", dir.join("report.html").display());
+        writeln!(out, "  wrote {}", dir.join("report.html").display())?;
     }
     Ok((!outcome.passed).into())
 }
