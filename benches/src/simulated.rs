@@ -95,14 +95,16 @@ pub(crate) fn measure(quick: bool, figures: &mut Figures) -> Result<(), String> 
         }
     }
     for (key, jobs) in [("fuzz.one", &["-j", "1"][..]), ("fuzz.all", &[])] {
-        figures.push(NAME, key, fuzz(search, jobs)?);
+        let (hours, steps) = fuzz(search, jobs)?;
+        figures.push(NAME, key, hours);
+        figures.push(NAME, &format!("{key}.steps"), steps);
     }
     Ok(())
 }
 
-/// What `netisrd lab fuzz` says of itself: scenario-hours a minute. That it finds
-/// something is a failure.
-fn fuzz(seconds: u64, jobs: &[&str]) -> Result<f64, String> {
+/// What `netisrd lab fuzz` says of itself: scenario-hours a minute, and steps a
+/// second. That it finds something is a failure.
+fn fuzz(seconds: u64, jobs: &[&str]) -> Result<(f64, f64), String> {
     let done = Command::new(lab::binary("netisrd"))
         .args(["lab", "fuzz", "--seed", "1", "--seconds", &seconds.to_string()])
         .args(jobs)
@@ -110,8 +112,10 @@ fn fuzz(seconds: u64, jobs: &[&str]) -> Result<f64, String> {
         .output()
         .map_err(|e| format!("netisrd: {e}"))?;
     let said = String::from_utf8_lossy(&done.stdout);
-    let hours = said.split(" s: ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-    hours.filter(|_| done.status.success()).ok_or_else(|| format!("netisrd lab fuzz: {said}"))
+    // The word before that one.
+    let number = |mark: &str| said.split(mark).next()?.rsplit(' ').next()?.parse::<f64>().ok();
+    let figures = || Some((number(" scenario-hours")?, number(" steps")? / number(" s: ")?));
+    figures().filter(|_| done.status.success()).ok_or_else(|| format!("netisrd lab fuzz: {said}"))
 }
 
 #[cfg(test)]

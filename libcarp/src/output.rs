@@ -241,7 +241,10 @@ pub fn output<'n>(
 
 /// `carp_iamatch`, `carp_iamatch6`: who of `holders` answers `source` that asks
 /// for `target`. They are the carp interfaces of one parent that have that
-/// address, ascending by vhid. Only a running MASTER answers.
+/// address, ascending by vhid. Only a running MASTER answers, and only if the
+/// address is active: one without a backing address on the parent may be active on
+/// another machine, which cannot be heard in that family. (Upstream asks for the
+/// state alone.)
 #[doc(alias = "carp_iamatch")]
 #[doc(alias = "carp_iamatch6")]
 pub fn iamatch<'a>(
@@ -253,7 +256,11 @@ pub fn iamatch<'a>(
     if cx.carp.own(cx.n0).opts.arpbalance() && holders.len() > 1 {
         return iamatch_balance(cx, holders, target, source);
     }
-    holders.iter().find(|sc| sc.is_running_master())
+    holders.iter().find(|sc| answers(cx, sc, target))
+}
+
+fn answers(cx: &Cx<'_>, sc: &CarpSoftc, target: IpAddr) -> bool {
+    sc.is_running_master() && find_addr(cx, sc, target)
 }
 
 /// `carp_iamatch_balance`: a keyed hash of the source picks the vhid. All that
@@ -269,7 +276,7 @@ fn iamatch_balance<'a>(
 ) -> Option<&'a Arc<CarpSoftc>> {
     let key = &holders.first()?.own(cx.n0).key;
     let index = hmac::balance(&key.borrow(), target, source, holders.len());
-    holders.get(index).filter(|sc| sc.is_running_master())
+    holders.get(index).filter(|sc| answers(cx, sc, target))
 }
 
 /// Bows out of every MASTER, before the machine halts.

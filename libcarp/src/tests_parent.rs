@@ -357,3 +357,18 @@ fn the_hash_that_balances_depends_on_key_target_and_source() {
     assert!((0..3).all(|i| base.iter().filter(|p| **p == i).count() > 50));
     assert_eq!(hmac::balance(&key(b"x"), t, t, 0), 0);
 }
+
+#[test]
+fn a_master_answers_only_for_addresses_that_are_active() {
+    let (mut w, sc) = master();
+    // Of no parent's prefix.
+    w.add_addr(&sc.sc_if, [192, 168, 1, 1]).unwrap();
+    w.pass(4 * SEC);
+    assert_eq!(sc.state(), State::Master);
+    let holders = [sc];
+    let mut answers = |target: [u8; 4]| {
+        w.cx(|cx| output::iamatch(cx, &holders, target.into(), [10, 0, 0, 9].into()).is_some())
+    };
+    assert!(answers([10, 0, 0, 1]));
+    assert!(!answers([192, 168, 1, 1]));
+}

@@ -213,6 +213,14 @@ impl World {
             .unwrap_or_else(|| Reply::error(Errno::ENXIO))
     }
 
+    /// The same, and it is for the caller to run the world until it is answered.
+    pub fn submit(&mut self, id: MachineId, req: Request) -> Option<Waiting<Reply>> {
+        let (reply, waiting) = reply_port();
+        let cred = Cred { privileged: true };
+        self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(Netmsg0::Syscall(cred, req, reply));
+        Some(waiting)
+    }
+
     /// The machine halts in order: every MASTER bows out.
     pub fn halt(&mut self, id: MachineId) {
         self.resume(id);

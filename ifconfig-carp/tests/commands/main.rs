@@ -9,7 +9,6 @@ mod inet6;
 mod machine;
 mod netstat;
 mod peers;
-mod random;
 mod route;
 mod show;
 mod socket;

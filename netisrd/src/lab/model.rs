@@ -18,8 +18,8 @@
 //! nothing may be owed. While a machine is paused it is told nothing.
 //!
 //! Not here: ticks, peers, `carpdev`, vhids of an interface, balancing, the
-//! factors of demotion, groups other than `carp`, masks, a prefix that two of
-//! the parents' addresses share.
+//! factors of demotion, groups other than `carp`, a mask that changes, a prefix that
+//! two of the parents' addresses share.
 
 use super::record::State;
 use compat::sys::time::Time;

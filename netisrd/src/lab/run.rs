@@ -1,6 +1,6 @@
 //! Runs a scenario in virtual time.
 
-mod deeds;
+pub(super) mod deeds;
 
 use super::agenda::{self, Due};
 use super::client::{self, Client};
@@ -84,6 +84,8 @@ pub struct Play<'s> {
     pub segments: Vec<Segment>,
     /// Its machines.
     pub hosts: Vec<Host>,
+    /// What is done lets nothing else first.
+    rush: bool,
     /// Which of them is the n-th that the world has booted.
     booted: Vec<usize>,
     clients: Vec<Client>,
@@ -95,7 +97,7 @@ pub struct Play<'s> {
     /// Faults of machines that last, by number.
     standing: BTreeMap<usize, FaultSpec>,
     /// Whether all is right.
-    judge: Option<Judge>,
+    pub(super) judge: Option<Judge>,
     /// What was not.
     pub violations: Vec<Violation>,
     /// The longest that a frame takes without a fault.
@@ -143,6 +145,7 @@ impl<'s> Play<'s> {
             world,
             segments,
             hosts: hosts.collect(),
+            rush: false,
             booted: Vec::new(),
             clients: Vec::new(),
             agenda: BTreeMap::new(),
@@ -204,7 +207,9 @@ impl<'s> Play<'s> {
         self.advance_to(next);
         while let Some(first) = self.agenda.first_entry().filter(|e| e.key().0 <= next) {
             let due = first.remove();
-            self.settle();
+            if !matches!(due, Due::Deed(n) if self.scenario.at[n].rush) {
+                self.settle();
+            }
             self.perform(due);
         }
         true

@@ -237,6 +237,9 @@ pub struct Deed {
     /// It may fail or not.
     #[serde(default, skip_serializing_if = "is_default")]
     pub may_fail: bool,
+    /// It does not let first what else is due at that moment, or under way.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rush: bool,
 }
 
 /// Which frames a fault is for.

@@ -48,8 +48,11 @@ fn carp(plan: &mut Plan, m: usize, n: usize, what: u64, on: bool) {
         5 => format!("state {}", if on { "master" } else { "backup" }),
         6 | 7 => (if on { "up" } else { "down" }).to_owned(),
         10 | 11 => {
-            let kinds =
-                if plan.machines[m].lans.len() > 1 { &[0, 1, 2, 3, 5][..] } else { &[0, 1, 2, 3, 4, 5] };
+            let kinds = if plan.machines[m].lans.len() > 1 {
+                &[0, 1, 2, 3, 5, 6][..]
+            } else {
+                &[0, 1, 2, 3, 4, 5, 6]
+            };
             let which = plan.dice.of(kinds);
             let addr = plan.vaddr(m, n, which);
             if on { addr } else { format!("{addr} -alias") }
@@ -92,7 +95,8 @@ fn machine(plan: &mut Plan, m: usize, what: u64, on: bool) {
         20 => power(plan, m, if on { scenario::Power::Halt } else { scenario::Power::Crash }),
         _ => {
             let ppm = plan.dice.of(&[500_000, 1_000_000, 1_000_000, 2_000_000]);
-            let jump = Span(Duration::from_millis(plan.dice.below(500)));
+            let most = plan.dice.of(&[500, 500, 20_000]);
+            let jump = Span(Duration::from_millis(plan.dice.below(most)));
             plan.deed(m).clock = Some(ClockSpec { ppm, jump });
             plan.machines[m].wrong = ppm != 1_000_000;
         }

@@ -131,13 +131,10 @@ impl Plan {
             let delay = delay.map(|d| Spanned::new(0..0, d));
             self.scenario.lan.insert(format!("net{lan}"), LanSpec { delay });
             for g in 0..self.dice.of(&[1, 1, 1, 2, 2, 3]) {
-                let mut vaddrs = vec![0];
-                if inet6 && self.dice.one_in(2) {
-                    vaddrs.push(2);
-                }
+                let vaddrs: &[u64] = if inet6 { self.dice.of(&[&[0], &[0, 2], &[2]]) } else { &[0] };
                 let advbase = if self.dice.one_in(4) { self.dice.of(&[1, 2, 3]) } else { self.tempo };
                 let (vhid, pass) = ((lan * 60 + g * 10 + 1) as u8, self.dice.below(2));
-                self.groups.push(Group { lan, vhid, advbase, pass, vaddrs });
+                self.groups.push(Group { lan, vhid, advbase, pass, vaddrs: vaddrs.to_vec() });
             }
         }
         let machines = self.dice.of(&[2, 2, 2, 3, 3, 4, 5]);
@@ -204,8 +201,8 @@ impl Plan {
     }
 
     /// An address of a machine's `n`th carp interface as `ifconfig` takes it: 0
-    /// and 1 are IPv4, 2 and 3 IPv6, 4 is IPv6's link-local, 5 is the parent's
-    /// own.
+    /// and 1 are IPv4, 2 and 3 IPv6, 4 is IPv6's link-local, 5 is the parent's own,
+    /// 6 is backed by nothing.
     pub(super) fn vaddr(&self, m: usize, n: usize, which: u64) -> String {
         let g = self.machines[m].carps[n];
         let lan = self.groups[g].lan;
@@ -213,6 +210,8 @@ impl Plan {
             0 | 1 => format!("10.0.{lan}.{}/24", 100 + g as u64 * 2 + which),
             2 | 3 => format!("inet6 2001:db8:{lan}::{:x}/64", 0x100 + g as u64 * 2 + which),
             4 => format!("inet6 fe80::{:x}/64", 0x100 + g),
+            // In no parent's prefix.
+            6 => format!("10.0.{lan}.{}/32", 80 + g),
             _ => parent_addr(lan, m, false),
         }
     }
@@ -256,6 +255,7 @@ impl Plan {
             clock: None,
             fails: false,
             may_fail: false,
+            rush: self.exotic && self.dice.one_in(3),
         };
         let at = self.scenario.at.len();
         self.scenario.at.push(deed);

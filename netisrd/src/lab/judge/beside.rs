@@ -2,7 +2,7 @@
 
 use super::card::Act;
 use super::request::{Meaning, ToInterface};
-use super::{Rule, Verdict, wrong};
+use super::{Rule, Verdict, answers, wrong};
 use crate::lab::model::{Advert, Host, HostInput, Input, Vhost};
 use crate::lab::record::State;
 use crate::machine::Machine;
@@ -111,6 +111,9 @@ impl Beside {
         let card = &mut self.cards[p];
         let model = self.model.as_mut()?;
         match what {
+            ToInterface::Addr(net) if card.addrs.iter().any(|a| a.addr() == net.addr() && a != net) => {
+                return None;
+            }
             ToInterface::Up(up) => model.host_input(now, HostInput::ParentUp(p, *up)),
             ToInterface::Addr(net) => {
                 let first6 = matches!(net, IpNet::V6(_)) && !card.addrs.iter().any(|a| a.addr().is_ipv6());
@@ -190,6 +193,7 @@ impl Beside {
         for act in acts {
             match act {
                 Act::Took => {}
+                Act::Says(card, says) => answers::check(m, n0, &self.cards[card].name, &says)?,
                 Act::Heard(on, ad) => {
                     heard = true;
                     self.heard(now, on.as_str(), ad);

@@ -1,5 +1,6 @@
 //! A card that remembers what goes through it, and what netisr0 gets of it.
 
+use super::answers::Says;
 use crate::dev::{Device, RxQueue, Transmit, Waker};
 use crate::lab::model::Advert;
 use crate::net::netisr::Netmsg0;
@@ -18,6 +19,8 @@ pub(super) enum Act {
     /// The card of that number was given an advertisement to send; whether the
     /// wire took it.
     Sent(usize, Advert, bool),
+    /// A card was given a frame that says where an address is.
+    Says(usize, Says),
     /// A card has handed a frame to its machine.
     Took,
     /// netisr0 is about to look at an advertisement that came in there.
@@ -76,6 +79,8 @@ impl Transmit for Tx {
         let result = self.inner.transmit(queue, frame);
         if let Some(ad) = Advert::parse(frame) {
             self.acts.push(Act::Sent(self.card, ad, result.is_ok()));
+        } else if let Some(says) = Says::parse(frame) {
+            self.acts.push(Act::Says(self.card, says));
         }
         result
     }

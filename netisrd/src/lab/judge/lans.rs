@@ -38,6 +38,8 @@ struct Member {
     addrs: Vec<IpAddr>,
     /// Between its advertisements: as they are, or will be, at least and at most.
     interval: [Duration; 2],
+    /// Between its advertisements, by what it would advertise now.
+    now: Duration,
     /// As long as it may wait for its next step.
     patience: Duration,
 }
@@ -104,6 +106,17 @@ impl Lans {
         });
     }
 
+    /// As if each were in the state that `of` says of its machine.
+    #[cfg(test)]
+    pub(super) fn set_states(&mut self, of: impl Fn(usize) -> State) {
+        for (who, member) in &mut self.members {
+            member.state = of(who.0);
+            if member.state == State::Master {
+                self.since.entry(*who).or_insert(Time(0));
+            }
+        }
+    }
+
     /// Whether somebody else is MASTER who is no worse than the one who has
     /// just stopped to be it.
     pub(super) fn justified(&self, host: usize, index: u16) -> Verdict {
@@ -112,7 +125,7 @@ impl Lans {
             (*k, *i) != (host, index)
                 && m.of == loser.of
                 && m.state == State::Master
-                && m.interval[0] <= loser.interval[1]
+                && m.interval[0] <= loser.now
         };
         if self.members.iter().any(better) {
             return Ok(());
@@ -120,33 +133,49 @@ impl Lans {
         wrong(Rule::LostMaster, format!("{} was a healthy MASTER, and nobody is better", loser.name))
     }
 
-    /// How long it takes at most, after the last disturbance, until each virtual
-    /// host has one MASTER.
-    pub(super) fn settles_in(&self, delay: Duration) -> Duration {
-        self.members.values().map(|m| m.patience).max().unwrap_or_default() + delay + TICKS
+    /// The LAN of a carp interface that runs.
+    pub(super) fn lan_of(&self, who: Who) -> Option<usize> {
+        self.members.get(&who).map(|m| m.of.lan)
     }
 
-    /// All virtual hosts, at the end of a moment. `quiet` is when something was
-    /// last done to anything.
-    pub(super) fn check(&self, now: Time, quiet: Time, delay: Duration) -> Verdict {
+    /// Since when it is MASTER, if it is.
+    pub(super) fn master_since(&self, who: Who) -> Option<Time> {
+        self.since.get(&who).copied()
+    }
+
+    /// How long it takes at most, after the last disturbance of a LAN, until each
+    /// virtual host on it has one MASTER.
+    pub(super) fn settles_in(&self, lan: usize, delay: Duration) -> Duration {
+        self.members.values().filter(|m| m.of.lan == lan).map(|m| m.patience).max().unwrap_or_default()
+            + delay
+            + TICKS
+    }
+
+    /// All virtual hosts of LANs that are well, at the end of a moment. `quiet` knows
+    /// since when a LAN is.
+    pub(super) fn check(&self, now: Time, quiet: impl Fn(usize) -> Option<Time>, delay: Duration) -> Verdict {
         let mut groups: BTreeMap<&Virtual, Vec<Named<'_>>> = BTreeMap::new();
         for (who, member) in &self.members {
             groups.entry(&member.of).or_default().push((who, member));
         }
         for (of, members) in groups {
+            let Some(quiet) = quiet(of.lan) else { continue };
             let masters: Vec<_> = members.iter().filter(|(_, m)| m.state == State::Master).collect();
             let alike = |a: &Member, b: &Member| {
                 a.families == b.families && a.addrs == b.addrs && !a.apart && !b.apart
             };
-            let comparable = masters.windows(2).all(|pair| alike(pair[0].1, pair[1].1));
-            // Two of them have been MASTER side by side since the second one became it.
-            let mut since: Vec<_> = masters.iter().filter_map(|(who, _)| self.since.get(who)).collect();
-            since.sort();
-            if let Some(since) = since.get(1).map(|t| quiet.max(**t)).filter(|_| comparable) {
-                let longest = masters.iter().map(|(_, m)| m.interval[1]).max().unwrap_or_default();
+            for (_, one) in &masters {
+                let rivals: Vec<_> =
+                    masters.iter().filter(|(_, m)| alike(one, m)).copied().copied().collect();
+                // Two of them have been MASTER side by side since the second one
+                // became it.
+                let mut since: Vec<_> = rivals.iter().filter_map(|(who, _)| self.since.get(who)).collect();
+                since.sort();
+                let Some(since) = since.get(1).map(|t| quiet.max(**t)) else { continue };
+                let longest = rivals.iter().map(|(_, m)| m.interval[1]).max().unwrap_or_default();
                 if now > since + (longest + delay + TICKS) {
                     let text =
-                        format!("vhid {} has several MASTERs since {since}: {}", of.vhid, names(masters));
+                        format!("vhid {} has several MASTERs since {since}: {}", of.vhid, names(&rivals));
                     return wrong(Rule::TwoMasters, text);
                 }
             }
@@ -203,6 +232,7 @@ fn member(
         addrs: all,
         families: Af::ALL.map(|af| own.af(af).naddrs.get() > 0),
         interval: [skewed(raw.min(advertised)), base + SKEW],
+        now: if m.carp.own(n0).demotion.get() == 0 { skewed(raw.max(advertised)) } else { base + SKEW },
         patience: (base * 3 + SKEW) + (base + SKEW),
     })
 }

@@ -12,7 +12,9 @@
 //! the model does not know (ticks, peers, `carpdev`, vhids of an interface, ...)
 //! ends the model of that machine until it boots again; all else goes on.
 
+mod answers;
 mod beside;
+mod calm;
 mod card;
 mod causes;
 mod lans;
@@ -24,12 +26,14 @@ use super::record::State;
 use crate::dev::Device;
 use crate::sim::{MachineId, Observer, World};
 use beside::Beside;
+use calm::Calm;
 use card::{Act, Acts};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::time::Time;
 use lans::Lans;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What must be true.
@@ -55,6 +59,9 @@ pub enum Rule {
     Frames,
     /// Nothing piles up.
     Bounds,
+    /// Only a MASTER says where its addresses are, under its virtual MAC, and says it
+    /// when it becomes one.
+    Answers,
     /// A virtual host has one MASTER once all is quiet.
     OneMaster,
     /// It has no two for longer than an advertisement takes.
@@ -100,8 +107,6 @@ struct Watched {
     taken: u64,
     /// What was written to `net.inet.carp.demotion`.
     written: i64,
-    /// Its clock goes right.
-    exact: bool,
 }
 
 /// The judge.
@@ -116,12 +121,10 @@ pub struct Judge {
     touched: BTreeSet<usize>,
     /// Those whose carp interfaces may be others, or in other states.
     stale: BTreeSet<usize>,
-    /// Faults that go on.
-    faults: usize,
-    /// When something was last done to anything.
-    quiet: Time,
-    /// Until when old frames may arrive.
-    late: Time,
+    /// Since when all is well.
+    calm: Calm,
+    /// Where addresses are, as was said to everybody at that moment.
+    announced: (Time, BTreeSet<(usize, IpAddr)>),
     violations: Vec<Violation>,
     /// What was found already, of whom: once is enough.
     known: BTreeSet<(Rule, Option<usize>)>,
@@ -149,7 +152,8 @@ impl Judge {
             .enumerate()
             .map(|(i, card)| (card.ifname.clone(), card.if_index, host.lladdr(i)));
         let beside = Beside::new(cards, host.spec.hz == 0);
-        self.machines[k] = Some(Watched { id, beside, taken: 0, written: 0, exact: true });
+        self.machines[k] = Some(Watched { id, beside, taken: 0, written: 0 });
+        self.calm.plug(k, host.cards.iter().map(|c| c.lan));
         self.disturbed(now, k);
     }
 
@@ -171,7 +175,7 @@ impl Judge {
 
     /// Something is done to a machine.
     pub(super) fn disturbed(&mut self, now: Time, host: usize) {
-        self.quiet = now;
+        self.calm.disturbed(now, host);
         self.touched.insert(host);
         self.stale.insert(host);
     }
@@ -190,6 +194,14 @@ impl Judge {
         watched.beside.told(now, &meaning);
     }
 
+    /// Something is done to the machine in the middle of whatever it does: in which
+    /// order they come is more than the model knows.
+    pub(super) fn rushed(&mut self, host: &Host) {
+        if let Some(Some(watched)) = self.machines.get_mut(host.number) {
+            watched.beside.forget();
+        }
+    }
+
     /// The machine is about to halt.
     pub(super) fn halts(&mut self, world: &World, host: &Host) {
         if let Some((watched, now)) = self.watched(world, host.number) {
@@ -206,22 +218,19 @@ impl Judge {
 
     /// A machine's clock goes right from now on, or wrong.
     pub(super) fn set_exact(&mut self, now: Time, host: &Host, exact: bool) {
-        if let Some(Some(watched)) = self.machines.get_mut(host.number) {
-            watched.exact = exact;
-        }
+        self.calm.set_exact(host.number, exact);
         self.disturbed(now, host.number);
     }
 
-    /// A fault has begun, or ended; what it has delayed is under way for so long
+    /// A fault of that LAN has begun, or ended; what it has delayed is under way for so long
     /// at most.
-    pub(super) fn fault(&mut self, now: Time, over: bool, delay: Duration) {
-        self.faults = if over { self.faults.saturating_sub(1) } else { self.faults + 1 };
-        self.late = self.late.max(now + delay);
-        self.quiet = now;
+    pub(super) fn fault(&mut self, now: Time, lan: usize, over: bool, delay: Duration) {
+        self.calm.fault(now, lan, over, delay);
     }
 
     /// A machine's carp interfaces may be in other states.
     pub(super) fn news(&mut self, now: Time, host: &Host) {
+        self.touched.insert(host.number);
         self.stale.insert(host.number);
         let masters = host.carps.iter().filter(|(_, view)| view.state == State::Master);
         self.lans.news(now, host.number, masters.map(|(index, _)| *index));
@@ -243,6 +252,14 @@ impl Judge {
     pub(super) fn stepped(&mut self, world: &World, k: usize) {
         self.touched.insert(k);
         let acts = self.acts.take();
+        if self.announced.0 != world.now() {
+            self.announced = (world.now(), BTreeSet::new());
+        }
+        let announced = acts.iter().filter_map(|act| match act {
+            Act::Says(_, says) if says.announces => Some((k, says.addr)),
+            _ => None,
+        });
+        self.announced.1.extend(announced);
         let Some((watched, now)) = self.watched(world, k) else { return };
         watched.taken += acts.iter().filter(|act| matches!(act, Act::Took)).count() as u64;
         let Some((m, n0)) = world.look(watched.id) else { return };
@@ -264,7 +281,9 @@ impl Judge {
         let id = watched.id;
         let Some((m, n0)) = world.look(id).filter(|_| !world.is_paused(id)) else { return Ok(()) };
         watched.beside.idle(m, n0, now)?;
-        causes::check(m, n0, watched.taken, watched.written)
+        causes::check(m, n0, watched.taken, watched.written)?;
+        let said = |addr| self.announced.0 == world.now() && self.announced.1.contains(&(k, addr));
+        answers::announced(m, n0, |index| self.lans.master_since((k, index)) == Some(world.now()), said)
     }
 
     /// What must be true between the machines.
@@ -274,12 +293,9 @@ impl Judge {
             lost.extend(self.look_at(world, &hosts[k]).into_iter().map(|index| (k, index)));
         }
         let now = world.now();
-        let exact = self.machines.iter().flatten().all(|w| w.exact);
-        if self.faults > 0 || !exact || now < self.late {
-            return;
-        }
-        self.quiet = self.quiet.max(self.late);
-        if !lost.is_empty() && now > self.quiet + delay {
+        let calm = |judge: &Judge, lan| judge.calm.since(lan).filter(|quiet| now > *quiet + delay);
+        lost.retain(|who| self.lans.lan_of(*who).and_then(|lan| calm(self, lan)).is_some());
+        if !lost.is_empty() {
             hosts.iter().for_each(|host| {
                 self.look_at(world, host);
             });
@@ -288,7 +304,7 @@ impl Judge {
                 self.note(world, k, verdict);
             }
         }
-        let verdict = self.lans.check(now, self.quiet, delay);
+        let verdict = self.lans.check(now, |lan| self.calm.since(lan), delay);
         self.found(now, None, verdict);
     }
 
@@ -302,8 +318,11 @@ impl Judge {
     /// When something must have happened by: a timer of a model is due, or all
     /// has been quiet long enough.
     pub(super) fn next_deadline(&self, world: &World, delay: Duration) -> Option<Time> {
-        let settled = self.quiet.max(self.late) + self.lans.settles_in(delay) + Duration::from_nanos(1);
-        let settled = (self.faults == 0 && settled > world.now()).then_some(settled);
+        let settled = (0..self.calm.lans()).filter_map(|lan| {
+            let since = self.calm.since(lan)?;
+            Some(since + self.lans.settles_in(lan, delay) + Duration::from_nanos(1))
+        });
+        let settled = settled.filter(|t| *t > world.now()).min();
         let due = self.machines.iter().flatten().filter_map(|w| {
             if world.is_paused(w.id) {
                 return None;
@@ -342,3 +361,6 @@ impl Judge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -269,7 +269,7 @@ impl Vhost {
     /// Which addresses have a backing one on the parent: whoever has none finds
     /// the one that has.
     fn back(&mut self, s: &Shared) {
-        let backs = |p: &Parent, a: &IpNet| p.up && p.addrs.iter().any(|q| q.contains(&a.addr()));
+        let backs = |p: &Parent, a: &IpNet| p.up && p.addrs.iter().any(|q| q.trunc() == a.trunc());
         let found = s.parents.iter().position(|p| self.addrs.iter().any(|a| backs(p, a)));
         if let Some(parent) = found.filter(|_| !self.is_attached()) {
             self.parent = parent;

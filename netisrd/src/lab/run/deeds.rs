@@ -53,7 +53,8 @@ impl Play<'_> {
             self.run_named(n, line, Some(false));
         }
         if self.judge.is_some() {
-            let config = configuration(&typed(&mut Here { play: self, n, id }, "ifconfig -a").1);
+            let mut said = |line| typed(&mut Here { play: self, n, id }, line).1;
+            let config = configuration(&said("ifconfig -a")) + &said(SETTINGS);
             if let Some(judge) = &mut self.judge {
                 judge.booted(self.world.now(), &self.hosts[n], config);
             }
@@ -61,16 +62,27 @@ impl Play<'_> {
     }
 
     /// One system call of a machine, before and after which all that is under
-    /// way is done.
+    /// way is done, unless it is in a rush.
     fn syscall(&mut self, n: usize, id: MachineId, request: &Request) -> Reply {
-        self.settle();
-        let reply = self.world.syscall(id, request.clone());
-        if let Some(judge) = &mut self.judge {
-            judge.told(&self.world, &self.hosts[n], request, &reply);
-            judge.stepped(&self.world, n);
+        if !self.rush {
+            self.settle();
         }
-        self.settle();
-        reply
+        let Some(waiting) = self.world.submit(id, request.clone()) else { return Reply::error(Errno::ENXIO) };
+        while let Some(who) = self.world.step() {
+            let Some(reply) = waiting.poll() else {
+                self.notice(who);
+                continue;
+            };
+            if let Some(judge) = &mut self.judge {
+                judge.told(&self.world, &self.hosts[n], request, &reply);
+                judge.stepped(&self.world, n);
+            }
+            if !self.rush {
+                self.settle();
+            }
+            return reply;
+        }
+        Reply::error(Errno::ENXIO)
     }
 
     /// A system call of a machine, by whoever is no program of its own; `None`
@@ -120,9 +132,14 @@ impl Play<'_> {
 
     pub(super) fn deed(&mut self, deed: &Deed) {
         let Some(n) = self.hosts.iter().position(|h| &h.name == deed.machine.as_ref()) else { return };
+        self.rush = deed.rush;
+        if let Some(judge) = self.judge.as_mut().filter(|_| deed.rush) {
+            judge.rushed(&self.hosts[n]);
+        }
         if let Some(line) = &deed.run {
             self.run_named(n, line, (!deed.may_fail).then_some(deed.fails));
         }
+        self.rush = false;
         if let Some(power) = deed.power {
             self.power(n, power);
         }
@@ -197,8 +214,11 @@ impl Play<'_> {
         let name = |n: &Option<Name>| n.as_ref().map(|n| n.as_ref().clone());
         let (lan, machine) = (name(&fault.lan), name(&fault.machine));
         self.journal.note(What::Fault { text: faults::text(fault), lan: lan.clone(), machine, over });
-        if let Some(judge) = &mut self.judge {
-            judge.fault(self.world.now(), over, fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2);
+        let late = fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2;
+        for of in self.lans_of(fault) {
+            if let Some(judge) = &mut self.judge {
+                judge.fault(self.world.now(), of, over, late);
+            }
         }
         if let Some(segment) = self.segments.iter().find(|s| Some(&s.name) == lan.as_ref()) {
             match over {
@@ -216,6 +236,15 @@ impl Play<'_> {
         if !self.standing.iter().any(|(other, standing)| *other != n && is_alike(standing, fault)) {
             self.apply(fault, over);
         }
+    }
+
+    /// The LANs that a fault is of: a machine's is of all that it is on.
+    fn lans_of(&self, fault: &FaultSpec) -> Vec<usize> {
+        let machine = fault.machine.as_ref().and_then(|m| self.scenario.machine.get(m.as_ref()));
+        let names: Vec<&Name> = machine.into_iter().flat_map(|m| m.interfaces.values()).collect();
+        let is_of = |name: &String| fault.lan.iter().chain(names.iter().copied()).any(|n| n.as_ref() == name);
+        let of = self.segments.iter().enumerate().filter(|(_, s)| is_of(&s.name));
+        of.map(|(n, _)| n).collect()
     }
 
     /// A machine's card breaks, or is mended.
@@ -260,6 +289,11 @@ impl Syscalls for Here<'_, '_> {
         Ok(self.play.syscall(self.n, self.id, request))
     }
 }
+
+/// What else is configured.
+pub(in crate::lab) const SETTINGS: &str = "sysctl net.inet.carp.preempt net.inet.carp.allow net.inet.carp.arpbalance \
+                        net.inet.carp.setroute net.inet.carp.ifdown_demotion_factor \
+                        net.inet.carp.senderr_demotion_factor";
 
 /// What of `ifconfig -a` was configured: not what has become of it.
 fn configuration(ifconfig: &str) -> String {
