@@ -2,74 +2,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the real world")]
 
-use netisrd::lab::record::{Event, Family, State, What};
-use netisrd::lab::{report, timeline};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::lab::{Said, command, find_program, skip};
+use tests::lab::{Said, binary, command, find_program, skip};
 
-const MS: u64 = 1_000_000;
-
-fn change(machine: &str, from: State, to: State) -> What {
-    let (ifname, lan) = ("carp0".into(), Some("net0".into()));
-    What::State { machine: machine.into(), ifname, lan, vhid: 1, from, to }
+/// One of `labs/`.
+fn lab(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../labs").join(name)
 }
 
-fn advert(machine: &str, advskew: u8) -> What {
-    let (lan, machine) = ("net0".into(), machine.into());
-    What::Advert { lan, machine, vhid: 1, advbase: 1, advskew, family: Family::Ip }
+/// a is MASTER from 3 s on and crashes at 5.5 s; b takes over at 8.390625 s; a
+/// boots at 15 s, and the run ends at 20 s.
+fn pair() -> PathBuf {
+    lab("pair.toml")
 }
 
-/// Each 100 ms; between a's crash and b's first advertisement none is
-/// answered.
-fn pings() -> impl Iterator<Item = Event> {
-    (3_100..30_000).step_by(100).map(|ms| {
-        let lost = (12_000..15_391).contains(&ms);
-        let rtt = (!lost).then_some(400_000 + ms % 700 * 1_000);
-        let by = if ms < 12_000 { "a" } else { "b" };
-        let (client, to, seq) = ("c".into(), [10, 0, 0, 100].into(), (ms - 3_100) / 100);
-        let machine = rtt.map(|_| by.into());
-        let what = What::Ping { client, to, seq, sent: ms * MS, rtt, machine };
-        Event { at: ms * MS + rtt.unwrap_or(1_000 * MS), what }
-    })
-}
-
-/// a is MASTER and crashes at 12 s; b takes over at 15.391 s.
-fn failover() -> Vec<Event> {
-    use State::{Absent, Backup, Init, Master};
-    let (scenario, time) = ("failover & <loss>".into(), "virtual".into());
-    let (lans, machines) = (vec!["net0".into()], vec!["a".into(), "b".into()]);
-    let fault =
-        |over| What::Fault { text: "net0: loss 0.1".into(), lan: Some("net0".into()), machine: None, over };
-    let (text, seen) = ("b is MASTER within 4 s".into(), "after 3.391 s".into());
-    let line = "ifconfig-carp carp0".into();
-    let output = "carp0: flags=843<UP,BROADCAST,RUNNING,SIMPLEX>\n\tcarp: MASTER vhid 1\n</script>\n".into();
-    let mut all = vec![
-        (0, What::Run { scenario, seed: 7, time, lans, machines }),
-        (0, What::Boot { machine: "a".into() }),
-        (0, What::Boot { machine: "b".into() }),
-        (10, change("a", Absent, Init)),
-        (10, change("b", Absent, Init)),
-        (20, change("a", Init, Backup)),
-        (20, change("b", Init, Backup)),
-        (3_000, change("a", Backup, Master)),
-        (8_000, fault(false)),
-        (10_000, fault(true)),
-        (12_000, What::Crash { machine: "a".into() }),
-        (12_000, change("a", Master, Absent)),
-        (15_391, change("b", Backup, Master)),
-        (20_000, What::Command { machine: "b".into(), line, status: 0, output }),
-        (29_000, What::Expect { text, holds: true, seen }),
-        (30_000, What::End { passed: true }),
-    ];
-    all.extend((3_000..12_000).step_by(1_000).map(|ms| (ms, advert("a", 0))));
-    all.extend((15_391..30_000).step_by(1_391).map(|ms| (ms, advert("b", 100))));
-    let mut events: Vec<Event> = all.into_iter().map(|(ms, what)| Event { at: ms * MS, what }).collect();
-    events.extend(pings().filter(|p| p.at <= 30_000 * MS));
-    events.sort_by_key(|e| (e.at, matches!(e.what, What::End { .. })));
-    events
+/// Runs a scenario, which writes into that folder.
+fn run(dir: &Path, scenario: &Path) {
+    let mut run = Command::new(binary("netisrd"));
+    run.args(["lab", "run", "-o"]).arg(dir).arg(scenario);
+    let said = Said::by(None, run).ok();
+    assert!(said.contains("passed"), "{said}");
 }
 
 /// A folder that goes with its test.
@@ -106,19 +60,24 @@ fn browser(dir: &Path) -> Option<Command> {
     Some(browser)
 }
 
-/// The DOM after the script ran, of the report at `anchor`.
+/// The DOM after the script ran, of the folder's report at `anchor`.
 fn dom(dir: &Path, anchor: &str) -> Option<String> {
-    let path = dir.join("report.html");
-    fs::write(&path, report::html(&failover()).unwrap()).unwrap();
     let mut browser = browser(dir)?;
-    browser.arg("--dump-dom").arg(format!("file://{}{anchor}", path.display()));
+    browser.arg("--dump-dom").arg(format!("file://{}{anchor}", dir.join("report.html").display()));
     Some(Said::by(None, browser).ok())
 }
 
-/// What a file looks like: its size, and how many colours are in it.
-fn colours(dir: &Path, file: &str, width: u32, height: u32) -> Option<(u32, u32, usize)> {
+/// What a file looks like.
+struct Screenshot {
+    size: (u32, u32),
+    /// Of each pixel red, green and blue.
+    rows: Vec<Vec<[u8; 3]>>,
+}
+
+fn screenshot(dir: &Path, file: &str, width: u32, height: u32) -> Option<Screenshot> {
     let picture = dir.join(format!("{file}.png"));
     let mut browser = browser(dir)?;
+    browser.arg("--force-color-profile=srgb");
     browser.arg(format!("--screenshot={}", picture.display()));
     browser.arg(format!("--window-size={width},{height}"));
     browser.arg(format!("file://{}", dir.join(file).display()));
@@ -129,8 +88,32 @@ fn colours(dir: &Path, file: &str, width: u32, height: u32) -> Option<(u32, u32,
     let mut reader = decoder.read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
-    let seen: BTreeSet<&[u8]> = pixels.chunks(info.color_type.samples()).collect();
-    Some((info.width, info.height, seen.len()))
+    let pixel = |p: &[u8]| [p[0], p[1], p[2]];
+    let row = |row: &[u8]| row.chunks(info.color_type.samples()).map(pixel).collect();
+    let rows = pixels.chunks(info.line_size).map(row).collect();
+    Some(Screenshot { size: (info.width, info.height), rows })
+}
+
+/// A state, and how many pixels of a row it fills.
+type Run = (&'static str, usize);
+
+/// What fills a row of pixels from left to right, as far as it is MASTER's
+/// colour or BACKUP's and no mark of a few pixels.
+fn runs(row: &[[u8; 3]]) -> Vec<Run> {
+    let colours = [("MASTER", [0x00, 0x7a, 0x5c]), ("BACKUP", [0x8e, 0xc5, 0xec])];
+    let state = |pixel: &[u8; 3]| colours.iter().find(|(_, c)| c == pixel).map(|(name, _)| *name);
+    let same = row.chunk_by(|a, b| state(a) == state(b));
+    same.filter_map(|run| Some((state(run.first()?)?, run.len()))).filter(|(_, len)| *len > 40).collect()
+}
+
+/// Whether it is these states, each as long as it lasted in the run.
+fn shows(runs: &[Run], lasted: &[(&str, f64)]) -> bool {
+    let pixels: usize = runs.iter().map(|(_, len)| len).sum();
+    let seconds: f64 = lasted.iter().map(|(_, s)| s).sum();
+    let fits = |((state, len), (want, lasted)): (&Run, &(&str, f64))| {
+        state == want && (*len as f64 / pixels as f64 - lasted / seconds).abs() < 0.02
+    };
+    runs.len() == lasted.len() && runs.iter().zip(lasted).all(fits)
 }
 
 /// The part of the DOM that the script has drawn.
@@ -139,41 +122,80 @@ fn chart(dom: &str) -> &str {
     rest.split_once(r#"<div id="around""#).unwrap().0
 }
 
+/// How far a client's pings are told to have been, at most.
+fn up_to(picture: &str) -> &str {
+    let (_, rest) = picture.split_once(">up to ").unwrap();
+    rest.split_once('<').unwrap().0
+}
+
 #[test]
 fn the_script_draws_a_lane_for_each_interface() {
     let dir = Dir::new("lanes");
+    let text = fs::read_to_string(pair()).unwrap();
+    let other = dir.0.join("other.toml");
+    fs::write(&other, text.replace("\"A pair\"", "\"A & <pair>\"")).unwrap();
+    run(&dir.0, &other);
     let Some(dom) = dom(&dir.0, "") else { return };
     assert!(dom.contains(r#"data-ready="yes""#), "{dom}");
     let chart = chart(&dom);
     assert_eq!(chart.matches(r#"<g class="lane""#).count(), 2, "{chart}");
-    assert!(chart.contains("b carp0 vhid 1: MASTER from 15.391 s to 30 s, 14.609 s"), "{chart}");
+    assert!(chart.contains("b carp0 vhid 1: MASTER from 8.390625 s to 20 s, 11.609 s"), "{chart}");
     assert_eq!(chart.matches(r#"class="lost" d="M"#).count(), 1, "{chart}");
     assert!(dom.contains(r#"<div id="still" hidden"#), "the picture for whoever has no script: {dom}");
-    assert!(dom.contains("failover &amp; &lt;loss&gt;") && !dom.contains("<loss>"));
+    assert!(dom.contains("A &amp; &lt;pair&gt;") && !dom.contains("<pair>"));
+}
+
+#[test]
+fn report_and_picture_have_one_legend_and_tell_the_same_faults_and_round_trips() {
+    let dir = Dir::new("legend");
+    run(&dir.0, &lab("flapping-link.toml"));
+    let svg = fs::read_to_string(dir.0.join("timeline.svg")).unwrap();
+    let Some(dom) = dom(&dir.0, "") else { return };
+    let (_, legend) = dom.split_once(r#"<span id="legend">"#).unwrap();
+    let (legend, _) = legend.split_once(r#"<div id="view""#).unwrap();
+    let names = ["ABSENT", "INIT", "BACKUP", "MASTER", "advertisement", "changes in a row", "fault"];
+    for name in names.into_iter().chain(["lost ping", "boot", "crash", "failed command"]) {
+        assert!(legend.contains(&format!("</svg>{name}</span>")), "{name}: {legend}");
+        assert!(svg.contains(&format!(">{name}</text>")), "{name}: {svg}");
+    }
+    let chart = chart(&dom);
+    assert_eq!((up_to(&svg), up_to(chart)), ("0 ns", "0 ns"));
+    for picture in [&*svg, chart] {
+        assert_eq!(picture.matches(r#"class="fault name""#).count(), 4, "{picture}");
+    }
 }
 
 #[test]
 fn an_address_with_a_moment_lists_what_happened_around_it() {
     let dir = Dir::new("moment");
-    let Some(dom) = dom(&dir.0, "#t=15.391") else { return };
-    let (_, list) = dom.split_once("Around 15.391 s").unwrap();
+    run(&dir.0, &pair());
+    let Some(dom) = dom(&dir.0, "#t=8.390625") else { return };
+    let (_, list) = dom.split_once("Around 8.390625 s").unwrap();
     let (list, _) = list.split_once("</table>").unwrap();
     let here: Vec<&str> = list.split("<tr").filter(|row| row.starts_with(r#" class="here""#)).collect();
-    assert!(here[0].contains("b carp0 vhid 1: BACKUP -&gt; MASTER"), "{list}");
-    assert!(here[1].contains("b carp0 vhid 1 advertises, advbase 1 advskew 100"), "{list}");
-    assert!(list.contains("c pings 10.0.0.100: lost"), "{list}");
+    let has = |what: &str| here.iter().any(|row| row.contains(what));
+    assert!(has("b carp0 vhid 1: BACKUP -&gt; MASTER"), "{list}");
+    assert!(has("b carp0 vhid 1 advertises, advbase 1 advskew 100"), "{list}");
+    assert!(list.contains("c pings 10.0.0.1: lost"), "{list}");
     assert!(chart(&dom).contains(r#"class="cursor""#));
 }
 
 #[test]
-fn report_and_timeline_are_not_blank() {
-    let dir = Dir::new("blank");
-    fs::write(dir.0.join("report.html"), report::html(&failover()).unwrap()).unwrap();
-    fs::write(dir.0.join("timeline.svg"), timeline::svg(&failover())).unwrap();
+fn lanes_are_seen_as_long_as_their_states_lasted() {
+    let dir = Dir::new("seen");
+    run(&dir.0, &pair());
+    let a = [("BACKUP", 3.0), ("MASTER", 2.5), ("BACKUP", 5.0)];
+    let b = [("BACKUP", 8.390625), ("MASTER", 11.609375)];
     for (file, height) in [("report.html", 1400), ("timeline.svg", 560)] {
-        let Some((w, h, colours)) = colours(&dir.0, file, 1200, height) else { return };
-        assert_eq!((w, h), (1200, height), "{file}");
-        // Text is drawn in shades: a blank page has one, a page of boxes ten.
-        assert!(colours > 100, "{file}: {colours} colours");
+        let Some(seen) = screenshot(&dir.0, file, 1200, height) else { return };
+        assert_eq!(seen.size, (1200, height), "{file}");
+        let all: Vec<_> = seen.rows.iter().map(|row| runs(row)).collect();
+        let rows =
+            |lasted: &[(&str, f64)]| (0..all.len()).filter(|y| shows(&all[*y], lasted)).collect::<Vec<_>>();
+        let (a, b) = (rows(&a), rows(&b));
+        assert!(
+            a.len() > 2 && b.len() > 2 && a.last() < b.first(),
+            "{file}: a at {a:?}, b at {b:?}: {all:?}"
+        );
     }
 }

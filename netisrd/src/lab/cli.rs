@@ -4,9 +4,10 @@ use super::duration::Span;
 use super::journal::Keep;
 use super::record::{self, Event, What};
 use super::run::{self, Options, Outcome};
-use super::scenario::{Devices, Scenario};
+use super::scenario::{Devices, Scenario, printable};
 use super::watch::Watcher;
 use super::{fuzz, pcapng, real, report, timeline, watch};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
@@ -88,6 +89,13 @@ pub fn main(lab: &Lab) -> ExitCode {
 }
 
 fn run_all(args: &Run) -> ExitCode {
+    if let Some(dir) = written_twice(args) {
+        eprintln!(
+            "netisrd: {}: expected files with names of their own, not two for this folder",
+            dir.display()
+        );
+        return ExitCode::from(2);
+    }
     let watcher = match args.watch.then(|| Watcher::new(args.speed)).transpose() {
         Ok(watcher) => watcher,
         Err(e) => {
@@ -123,10 +131,11 @@ fn run_file(args: &Run, watcher: Option<&Watcher>, file: &Path) -> Result<u8, Bo
         Some(watcher) => watcher.run(&scenario, options)?,
         None => run::run(&scenario, options),
     };
-    verdict(&mut io::stdout().lock(), file, &outcome)?;
+    let out = &mut io::stdout().lock();
+    verdict(out, file, &outcome)?;
     if let Some(dir) = out_of(args, file) {
         write(&dir, &outcome).map_err(|e| format!("{}: {e}", dir.display()))?;
-        println!("  wrote {}", dir.join("report.html").display());
+        writeln!(out, "  wrote {}", dir.join("report.html").display())?;
     }
     Ok((!outcome.passed).into())
 }
@@ -137,6 +146,12 @@ fn out_of(args: &Run, file: &Path) -> Option<PathBuf> {
         1 => dir.clone(),
         _ => dir.join(file.file_stem().unwrap_or(file.as_os_str())),
     })
+}
+
+/// The folder that two scenarios would be written to, if there is one.
+fn written_twice(args: &Run) -> Option<PathBuf> {
+    let mut seen = BTreeSet::new();
+    args.files.iter().filter_map(|file| out_of(args, file)).find(|dir| !seen.insert(dir.clone()))
 }
 
 /// Runs a file on real devices, by this program in namespaces of its own.
@@ -205,9 +220,9 @@ fn verdict(out: &mut dyn Write, file: &Path, outcome: &Outcome) -> io::Result<()
         match what {
             What::Expect { text, holds, seen } => {
                 let word = if *holds { "ok" } else { "NO" };
-                writeln!(out, "  {word}  {text}: {seen}")?;
+                writeln!(out, "  {word}  {}: {}", printable(text), printable(seen))?;
             }
-            What::Violation { text } => writeln!(out, "  NO  {text}")?,
+            What::Violation { text } => writeln!(out, "  NO  {}", printable(text))?,
             _ => {}
         }
     }

@@ -214,7 +214,10 @@ fn two_masters(
             What::Pause { machine } => {
                 paused.insert(machine.clone());
             }
-            What::Resume { machine } | What::Crash { machine } => {
+            What::Resume { machine }
+            | What::Crash { machine }
+            | What::Halt { machine }
+            | What::Boot { machine } => {
                 paused.remove(machine);
             }
             What::State { machine, ifname, lan: on, vhid: v, to, .. } => {

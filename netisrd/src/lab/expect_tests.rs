@@ -81,6 +81,17 @@ fn two_masters_are_measured_and_a_paused_one_is_none() {
     let mut paused = story();
     paused.insert(3, event(4, What::Pause { machine: "a".into() }));
     assert!(holds("two_masters_no_longer_than = \"0s\"", &paused));
+    for on_again in [
+        vec![What::Resume { machine: "a".into() }],
+        vec![What::Halt { machine: "a".into() }, What::Boot { machine: "a".into() }],
+        vec![What::Crash { machine: "a".into() }, What::Boot { machine: "a".into() }],
+        vec![What::Boot { machine: "a".into() }],
+    ] {
+        let mut seen = paused.clone();
+        seen.splice(4..4, on_again.into_iter().map(|what| event(4, what)));
+        assert!(!holds("two_masters_no_longer_than = \"0.9s\"", &seen), "{seen:?}");
+        assert!(holds("two_masters_no_longer_than = \"1s\"", &seen), "{seen:?}");
+    }
     // Two that stay so to the end are counted to the end.
     let mut for_ever = story();
     for_ever.pop();

@@ -11,6 +11,8 @@ enum Seen {
     Ad(usize, usize, Advert),
     Log(usize, String),
     Event(What),
+    /// Something that has begun, and of which more is known when it is over.
+    Begun,
 }
 
 /// The journal of a run. Clones are the same.
@@ -22,6 +24,10 @@ struct Inner {
     state: Mutex<State>,
     keep: Keep,
 }
+
+/// The place of something that has begun.
+#[must_use]
+pub struct Begun(usize);
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +85,21 @@ impl Journal {
         self.lock().seen.push((at, Seen::Event(what)));
     }
 
+    /// Something begins now, of which more is known later: its place.
+    pub fn begin(&self) -> Begun {
+        let now = self.now();
+        let mut state = self.lock();
+        state.seen.push((now, Seen::Begun));
+        Begun(state.seen.len() - 1)
+    }
+
+    /// What that was, noted before all that has happened since.
+    pub fn note_begun(&self, Begun(place): Begun, what: What) {
+        if let Some((_, seen)) = self.lock().seen.get_mut(place) {
+            *seen = Seen::Event(what);
+        }
+    }
+
     /// The run's time.
     pub fn now(&self) -> Time {
         self.0.clock.now()
@@ -97,6 +118,7 @@ impl Journal {
         let event = |(at, seen): &(Time, Seen)| {
             let what = match seen {
                 Seen::Event(what) => what.clone(),
+                Seen::Begun => return None,
                 Seen::Log(machine, line) => {
                     What::Log { machine: name(machines, *machine), line: line.clone() }
                 }
@@ -109,9 +131,9 @@ impl Journal {
                     family: ad.family,
                 },
             };
-            Event { at: at.0, what }
+            Some(Event { at: at.0, what })
         };
-        self.lock().seen.get(n..).unwrap_or_default().iter().map(event).collect()
+        self.lock().seen.get(n..).unwrap_or_default().iter().filter_map(event).collect()
     }
 
     /// All frames, once.

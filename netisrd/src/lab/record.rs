@@ -114,7 +114,7 @@ pub enum What {
         /// Which.
         machine: String,
     },
-    /// A command was given to a machine.
+    /// A command was given to a machine; what it did comes after it.
     Command {
         /// To which.
         machine: String,

@@ -342,7 +342,7 @@ function drawPings(front, row) {
   put(column);
   el("path", { class: "lost", d: lost }, front);
   el("path", { class: "answered", d: answered }, front);
-  if (pings.rtt) el("text", { class: "tiny dim", x: 4, y: y + 10 }, front, `up to ${lasts(most)}`);
+  if (pings.rtt) el("text", { class: "tiny dim", x: 4, y: y + 10 }, front, `up to ${lasts(pings.rtt[2])}`);
   drawAnswerers(front, runs.filter((r) => r[6]), y + high + 5);
   el("rect", { class: "touch", x: 0, y, width, height: high, "data-row": rows.indexOf(row) }, front);
 }
@@ -546,7 +546,8 @@ for (const state of ["ABSENT", "INIT", "BACKUP", "MASTER"]) legend(state, state)
 legend("changes in a row", "many");
 legend("advertisement", "advert", "M0 -5V5");
 legend("lost ping", "lost");
-for (const kind in signs) legend(kind, ...signs[kind]);
+legend("fault", "fault");
+for (const [cls, path, name] of Object.values(signs)) legend(name, cls, path);
 for (const node of document.querySelectorAll("span.at")) node.replaceWith(button(Number(node.dataset.t)));
 for (const id of ["tools", "view", "help"]) byId(id).hidden = false;
 draw();

@@ -19,8 +19,8 @@ const ROWS: usize = 3_000;
 struct Data<'a> {
     picture: &'a Picture,
     events: Vec<Line>,
-    /// Of each kind of mark the class and the path.
-    signs: BTreeMap<String, (&'static str, &'static str)>,
+    /// Of each kind of mark the class, the path, and what the legend calls it.
+    signs: BTreeMap<String, (&'static str, &'static str, &'static str)>,
 }
 
 /// An event that is neither an advertisement nor a ping.
@@ -44,8 +44,9 @@ struct Line {
 pub fn html(events: &[Event]) -> serde_json::Result<String> {
     let picture = Picture::of(events, FINE);
     let mut signs = BTreeMap::new();
-    for (kind, _) in Kind::ALL {
-        signs.insert(serde_json::to_string(&kind)?.trim_matches('"').to_owned(), sign(kind));
+    for (kind, name) in Kind::ALL {
+        let (class, path) = sign(kind);
+        signs.insert(serde_json::to_string(&kind)?.trim_matches('"').to_owned(), (class, path, name));
     }
     let data = Data { picture: &picture, events: lines(events), signs };
     // Within a script no markup may be seen, whatever a machine has printed.

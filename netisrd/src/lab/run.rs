@@ -331,3 +331,6 @@ impl<'s> Play<'s> {
         self.journal.read(n, &lans, &machines, station)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,19 +4,22 @@
 //! said with file, line and column.
 
 use super::duration::Span;
-use check::Complaint;
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use toml::Spanned;
 
 mod check;
 mod devices;
+mod place;
+mod values;
+
+pub(super) use place::printable;
+pub use place::{Error, Source};
 
 /// A name, and where it stands in the file.
 pub type Name = Spanned<String>;
@@ -56,6 +59,9 @@ pub struct Scenario {
     /// What must be seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<ExpectSpec>,
+    /// Where it was read.
+    #[serde(skip)]
+    pub source: Source,
 }
 
 fn one() -> u64 {
@@ -94,8 +100,10 @@ pub enum Kind {
 #[serde(deny_unknown_fields)]
 pub struct UcarpSpec {
     /// The machine's own address and prefix.
+    #[serde(deserialize_with = "values::address")]
     pub own: Ipv4Net,
     /// The virtual address.
+    #[serde(deserialize_with = "values::address")]
     pub address: Ipv4Addr,
     /// Its vhid.
     pub vhid: NonZeroU8,
@@ -127,7 +135,8 @@ pub struct MachineSpec {
     /// Timers are rounded up to ticks of 1/hz second; 0 for exact ones.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hz: u32,
-    /// When it is switched on for the first time; `never` waits for a deed.
+    /// When it is switched on for the first time; at the beginning unless said,
+    /// or by its first deed if that is its boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Span>,
     /// The command lines of each boot.
@@ -145,8 +154,10 @@ pub struct ClientSpec {
     /// Where it is.
     pub lan: Name,
     /// Its address and prefix.
+    #[serde(deserialize_with = "values::address")]
     pub address: IpNet,
     /// What it pings.
+    #[serde(deserialize_with = "values::address")]
     pub ping: IpAddr,
     /// How often; every 100 ms unless said.
     #[serde(default = "tenth")]
@@ -316,7 +327,7 @@ pub struct FaultSpec {
 }
 
 /// How much may be lost.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Loss {
     /// So many pings.
@@ -374,34 +385,6 @@ pub struct ExpectSpec {
     pub ping_loss_below: Option<Loss>,
 }
 
-/// What is wrong with a scenario, and where.
-#[derive(Debug)]
-pub struct Error {
-    file: PathBuf,
-    /// Line and column, from 1.
-    at: Option<(usize, usize)>,
-    text: String,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some((line, column)) = self.at {
-            write!(f, "{line}:{column}:")?;
-        }
-        write!(f, " {}", self.text)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl Error {
-    fn new(path: &Path, text: &str, (span, what): Complaint) -> Error {
-        let at = span.map(|span| line_and_column(text, span.start));
-        Error { file: path.to_path_buf(), at, text: what }
-    }
-}
-
 /// Where a scenario is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Devices {
@@ -419,11 +402,8 @@ impl Scenario {
 
     /// Reads a file, and refuses what such devices cannot do.
     pub fn read_for(devices: Devices, path: &Path) -> Result<Scenario, Error> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error {
-            file: path.to_path_buf(),
-            at: None,
-            text: e.to_string(),
-        })?;
+        let bytes = std::fs::read(path).map_err(|e| Error::not_read(path, &e))?;
+        let text = String::from_utf8(bytes).map_err(|e| Error::no_text(path, &e))?;
         let scenario = Scenario::parse(path, &text)?;
         scenario.check_for(devices).map_err(|complaint| Error::new(path, &text, complaint))?;
         Ok(scenario)
@@ -431,23 +411,20 @@ impl Scenario {
 
     /// Reads what stands in a file, wherever it is to run.
     pub fn parse(path: &Path, text: &str) -> Result<Scenario, Error> {
-        let error = |complaint| Error::new(path, text, complaint);
-        let scenario: Scenario =
-            toml::from_str(text).map_err(|e| error((e.span(), e.message().trim().to_owned())))?;
-        scenario.check().map_err(error)?;
-        Ok(scenario)
+        let scenario: Scenario = toml::from_str(text).map_err(|e| Error::not_parsed(path, text, &e))?;
+        scenario.check().map_err(|complaint| Error::new(path, text, complaint))?;
+        Ok(Scenario { source: Source::new(path, text), ..scenario })
+    }
+
+    /// Whether a file that says it would be read again.
+    pub fn is_sound(&self) -> bool {
+        self.check().is_ok()
     }
 
     /// The file that says it.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
-}
-
-fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 #[cfg(test)]

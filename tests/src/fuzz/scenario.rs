@@ -21,7 +21,10 @@ pub fn run(data: &[u8]) {
         Ok(scenario) => scenario,
         Err(e) => {
             let said = e.to_string();
-            assert!(said.starts_with("lab.toml:"), "{said}");
+            let line = said.strip_prefix("lab.toml:").and_then(|rest| rest.split(':').next()?.parse().ok());
+            let lines = 1 + text.matches('\n').count();
+            assert!(line.is_some_and(|line: usize| (1..=lines).contains(&line)), "{said}");
+            assert!(!said.contains(char::is_control), "{said:?}");
             return;
         }
     };

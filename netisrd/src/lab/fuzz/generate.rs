@@ -115,6 +115,7 @@ impl Plan {
             at: Vec::new(),
             fault: Vec::new(),
             expect: Vec::new(),
+            source: Default::default(),
         };
         let tempo = dice.of(&[1, 1, 1, 1, 1, 2, 3, 10, 60, 120]);
         let exotic = dice.one_in(6);

@@ -40,9 +40,9 @@ struct Shrinking {
 }
 
 impl Shrinking {
-    /// Takes it if the rule is broken still.
+    /// Takes it if the rule is broken still, and its file can be run.
     fn try_(&mut self, candidate: Scenario) -> bool {
-        if self.runs >= RUNS {
+        if self.runs >= RUNS || !candidate.is_sound() {
             return false;
         }
         self.runs += 1;

@@ -12,8 +12,8 @@ pub const CLOSE: Duration = Duration::from_millis(20);
 
 /// An INIT of a vhid that is left within that time,
 const BRIEF: Duration = Duration::from_millis(100);
-/// and so near to a command line's end, is not looked at: it is a step of a
-/// system call, which takes no time in virtual time.
+/// and so near to a command line, is not looked at: it is a step of a system
+/// call, which takes no time in virtual time.
 const NEAR: Duration = Duration::from_secs(1);
 
 /// Interfaces whose changes are told where they are others.

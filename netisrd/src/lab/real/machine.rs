@@ -9,7 +9,7 @@ use super::{PATIENCE, ucarp};
 use crate::lab::host::typed;
 use crate::lab::judge::{Rule, Violation};
 use crate::lab::record::What;
-use crate::lab::scenario::{Kind, MachineSpec};
+use crate::lab::scenario::{Kind, MachineSpec, Name};
 use compat::sys::ctlsock::Request;
 use compat::sys::time::Clock;
 use ifconfig_carp::{Syscalls, UnixSocket};
@@ -136,7 +136,7 @@ impl Machine {
     /// Gives it its boot lines.
     pub(super) fn configure(&mut self) {
         for line in self.spec.boot.clone() {
-            self.type_(line.as_ref(), Some(false));
+            self.type_(&line, Some(false));
         }
         self.states().look_for_vhids();
     }
@@ -162,14 +162,15 @@ impl Machine {
     }
 
     /// Gives it a command, of which is known whether it fails, or not.
-    pub(super) fn run(&mut self, line: &str, fails: Option<bool>) {
+    pub(super) fn run(&mut self, line: &Name, fails: Option<bool>) {
         self.type_(line, fails);
         if self.on.is_some() && !self.paused {
             self.states().look_for_vhids();
         }
     }
 
-    fn type_(&mut self, line: &str, fails: Option<bool>) {
+    fn type_(&mut self, line: &Name, fails: Option<bool>) {
+        let begun = self.start.shared.journal.begin();
         let (status, output) = if self.on.is_none() {
             (1, "the machine is off".to_owned())
         } else if self.paused {
@@ -177,13 +178,15 @@ impl Machine {
         } else {
             let mut calls = UnixSocket::new();
             calls.select(&self.start.socket);
-            typed(&mut calls, line)
+            typed(&mut calls, line.as_ref())
         };
         if fails.is_some_and(|fails| (status != 0) != fails) {
-            self.start.wrong(format!("{}: {line}: status {status}: {}", self.name, output.trim()));
+            let place = self.start.shared.source.before(line);
+            let (name, line) = (&self.name, line.as_ref());
+            self.start.wrong(format!("{place}{name}: {line}: status {status}: {}", output.trim()));
         }
-        let (machine, line) = (self.name.clone(), line.to_owned());
-        self.note(What::Command { machine, line, status, output });
+        let (machine, line) = (self.name.clone(), line.as_ref().clone());
+        self.start.shared.journal.note_begun(begun, What::Command { machine, line, status, output });
     }
 
     /// It is gone from one moment to the next.

@@ -14,7 +14,7 @@ use crate::lab::faults::text;
 use crate::lab::journal::Journal;
 use crate::lab::record::{Event, What};
 use crate::lab::run::Outcome;
-use crate::lab::scenario::{Deed, FaultSpec, Kind, Name, Power, Scenario};
+use crate::lab::scenario::{Deed, FaultSpec, Kind, Name, Power, Scenario, Source};
 use compat::sys::time::{Clock, Time};
 use std::io;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) journal: Journal,
     /// When the run is over.
     pub(super) end: Time,
+    /// Where its lines stand.
+    pub(super) source: Source,
 }
 
 /// The run's time, in whole microseconds: it stands at 0 until everything is
@@ -71,7 +73,8 @@ pub fn run(
 ) -> Result<Outcome, String> {
     let clock = Arc::new(RunClock::new());
     let journal = Journal::new(clock.clone(), options.keep);
-    let shared = Shared { clock: clock.clone(), journal, end: Time::default() + scenario.time.0 };
+    let (end, source) = (Time::default() + scenario.time.0, scenario.source.clone());
+    let shared = Shared { clock: clock.clone(), journal, end, source };
     shared.journal.note(What::Run {
         scenario: scenario.title.clone(),
         seed: scenario.seed,
@@ -223,7 +226,7 @@ impl<'s> Play<'s> {
             return Ok(());
         };
         if let Some(line) = &deed.run {
-            self.machines[n].run(line.as_ref(), (!deed.may_fail).then_some(deed.fails));
+            self.machines[n].run(line, (!deed.may_fail).then_some(deed.fails));
         }
         deed.power.map_or(Ok(()), |power| self.power(n, power))
     }

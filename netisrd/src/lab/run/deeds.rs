@@ -50,7 +50,7 @@ impl Play<'_> {
             self.apply(&fault, false);
         }
         for line in &spec.boot {
-            self.run_line(n, line.as_ref(), Some(false));
+            self.run_named(n, line, Some(false));
         }
         if self.judge.is_some() {
             let mut said = |line| typed(&mut Here { play: self, n, id }, line).1;
@@ -101,20 +101,31 @@ impl Play<'_> {
     /// Gives a machine a command, of which is known whether it fails, or not;
     /// its status.
     pub fn run_line(&mut self, n: usize, line: &str, fails: Option<bool>) -> i32 {
+        self.run_from("", n, line, fails)
+    }
+
+    /// One of the scenario's.
+    fn run_named(&mut self, n: usize, line: &Name, fails: Option<bool>) {
+        self.run_from(&self.scenario.source.before(line), n, line.as_ref(), fails);
+    }
+
+    /// One that stands at that place.
+    fn run_from(&mut self, place: &str, n: usize, line: &str, fails: Option<bool>) -> i32 {
+        let begun = self.journal.begin();
         let (status, output) = match self.hosts[n].id {
             Some(id) if self.world.is_paused(id) => (1, "the machine is paused".into()),
             Some(id) => typed(&mut Here { play: self, n, id }, line),
             None => (1, "the machine is off".into()),
         };
         self.notice_all();
-        let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
+        let machine = self.hosts[n].name.clone();
         if fails.is_some_and(|fails| (status != 0) != fails) {
-            let text = format!("{machine}: {line}: status {status}: {}", output.trim());
+            let text = format!("{place}{machine}: {line}: status {status}: {}", output.trim());
             let violation = Violation { at: self.world.now(), rule: Rule::Command, text };
             self.journal.note(What::Violation { text: violation.to_string() });
             self.violations.push(violation);
         }
-        self.journal.note(What::Command { machine, line, status, output });
+        self.journal.note_begun(begun, What::Command { machine, line: line.to_owned(), status, output });
         status
     }
 
@@ -125,7 +136,7 @@ impl Play<'_> {
             judge.rushed(&self.hosts[n]);
         }
         if let Some(line) = &deed.run {
-            self.run_line(n, line.as_ref(), (!deed.may_fail).then_some(deed.fails));
+            self.run_named(n, line, (!deed.may_fail).then_some(deed.fails));
         }
         self.rush = false;
         if let Some(power) = deed.power {
@@ -219,10 +230,10 @@ impl Play<'_> {
             false => self.standing.insert(n, fault.clone()),
             true => self.standing.remove(&n),
         };
-        self.apply(fault, over);
-        // Two faults of one interface may overlap.
-        for other in self.standing.values().cloned().collect::<Vec<_>>() {
-            self.apply(&other, false);
+        // Of those of one kind at one interface the first breaks it, and the
+        // end of the last mends it.
+        if !self.standing.iter().any(|(other, standing)| *other != n && is_alike(standing, fault)) {
+            self.apply(fault, over);
         }
     }
 
@@ -256,6 +267,13 @@ impl Play<'_> {
         }
         self.settle();
     }
+}
+
+/// Whether both do the same to the same interface.
+fn is_alike(a: &FaultSpec, b: &FaultSpec) -> bool {
+    let name = |n: &Option<Name>| n.as_ref().map(|n| n.as_ref().clone());
+    let place = |f: &FaultSpec| (name(&f.machine), name(&f.interface), f.link_down, f.send_errors);
+    place(a) == place(b)
 }
 
 /// The system calls of one of its machines.

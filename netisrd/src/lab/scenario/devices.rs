@@ -1,10 +1,8 @@
 //! What some devices cannot do, refused before anything is made.
 
-use super::check::Complaint;
+use super::place::{Complaint, Place};
 use super::{ClockSpec, Deed, Devices, FaultSpec, Kind, Scenario};
-use compat::net::if_::IfName;
 use std::time::Duration;
-use toml::Spanned;
 
 impl Scenario {
     /// Whether such devices can run it.
@@ -23,7 +21,7 @@ impl Scenario {
     fn check_virtual(&self) -> Result<(), Complaint> {
         match self.machine.iter().find(|(_, m)| m.kind == Kind::Ucarp) {
             Some((name, spec)) => {
-                let at = spec.interfaces.values().next().map(Spanned::span);
+                let at = spec.interfaces.values().next().map_or(Place::under(&[]), Place::of);
                 Err((at, format!("{name} is ucarp, a program of Linux: it runs with --real only")))
             }
             None => Ok(()),
@@ -32,19 +30,10 @@ impl Scenario {
 
     fn check_real(&self) -> Result<(), Complaint> {
         if let Some(why) = &self.not_real {
-            return Err((Some(why.span()), format!("real devices cannot run it: {}", why.as_ref())));
-        }
-        for spec in self.machine.values() {
-            for (ifname, lan) in &spec.interfaces {
-                // The kernel would make `em%d` an `em0`.
-                if IfName::new(ifname).is_none() || ifname.contains([':', '%']) {
-                    let what = format!("expected a name that an interface of Linux can have, not {ifname:?}");
-                    return Err((Some(lan.span()), what));
-                }
-            }
+            return Err((Place::of(why), format!("real devices cannot run it: {}", why.as_ref())));
         }
         if let Some(delay) = self.lan.values().find_map(|lan| lan.delay.as_ref()) {
-            return Err((Some(delay.span()), cannot("delay")));
+            return Err((Place::of(delay), cannot("delay")));
         }
         self.at.iter().try_for_each(check_deed)?;
         self.fault.iter().try_for_each(check_fault)
@@ -54,14 +43,14 @@ impl Scenario {
 fn check_deed(deed: &Deed) -> Result<(), Complaint> {
     match deed.clock {
         Some(ClockSpec { .. }) => {
-            Err((Some(deed.machine.span()), "real machines have one clock, the kernel's".into()))
+            Err((Place::of(&deed.machine), "real machines have one clock, the kernel's".into()))
         }
         None => Ok(()),
     }
 }
 
 fn check_fault(fault: &FaultSpec) -> Result<(), Complaint> {
-    let at = || fault.lan.as_ref().or(fault.machine.as_ref()).map(Spanned::span);
+    let at = || fault.lan.as_ref().or(fault.machine.as_ref()).map_or(Place::under(&[]), Place::of);
     let wants = [
         ("delay", fault.delay.0 > Duration::ZERO),
         ("jitter", fault.jitter.0 > Duration::ZERO),
