@@ -64,6 +64,7 @@ impl Play<'_> {
     /// way is done.
     fn syscall(&mut self, n: usize, id: MachineId, request: &Request) -> Reply {
         self.settle();
+        self.moment.begins();
         let reply = self.world.syscall(id, request.clone());
         if let Some(judge) = &mut self.judge {
             judge.told(&self.world, &self.hosts[n], request, &reply);
@@ -99,9 +100,8 @@ impl Play<'_> {
         let (machine, line) = (self.hosts[n].name.clone(), line.to_owned());
         if fails.is_some_and(|fails| (status != 0) != fails) {
             let text = format!("{machine}: {line}: status {status}: {}", output.trim());
-            let violation = Violation { at: self.world.now(), rule: Rule::Command, text };
-            self.journal.note(What::Violation { text: violation.to_string() });
-            self.violations.push(violation);
+            let (at, machine) = (self.world.now(), Some(n));
+            self.violated(Violation { at, rule: Rule::Command, machine, text });
         }
         self.journal.note(What::Command { machine, line, status, output });
         status
