@@ -2,19 +2,16 @@
 
 use super::folder::Folder;
 use super::search::{Found, Search, Source};
+use super::signals::Signals;
 use super::{run, scenario, shrink};
 use crate::lab::judge::Violation;
 use crate::lab::scenario::Scenario;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use std::error::Error;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// `netisrd lab fuzz`
@@ -80,8 +77,8 @@ fn fuzz(args: &Fuzz) -> Result<u8, Box<dyn Error>> {
     let (summary, found) = search(args, &source, &signals);
     let Some(found) = found else {
         out.say(&format!("{whose}: {summary}\n"));
-        return match signals.arrived() {
-            Some(signal) => Ok(128 + signal),
+        return match signals.status() {
+            Some(status) => Ok(status),
             None => out.ended().map(|()| 0),
         };
     };
@@ -91,10 +88,10 @@ fn fuzz(args: &Fuzz) -> Result<u8, Box<dyn Error>> {
     let kept = teller.keep(scenario, violation);
     out.say(&format!("{whose}: {summary}\n"));
     out.say(&format!("scenario {number} breaks a rule at {}: {violation}\n", violation.at));
-    let small = shrink(scenario, violation, &|| signals.arrived().is_some());
+    let small = shrink(scenario, violation, &|| signals.status().is_some());
     let now = run(&small).1.unwrap_or_else(|| violation.clone());
     let kept = teller.keep(&small, &now).or(kept);
-    let how = if signals.arrived().is_some() { "as small as it got" } else { "as small as it gets" };
+    let how = if signals.status().is_some() { "as small as it got" } else { "as small as it gets" };
     out.say(&format!("  {how}, at {}: {now}\n", now.at));
     if let Some(file) = kept {
         out.say(&format!("  netisrd lab run {}\n", file.display()));
@@ -113,7 +110,7 @@ fn search(args: &Fuzz, source: &Source, signals: &Signals) -> (String, Option<Fo
     let random = matches!(source, Source::Random { .. });
     // Later than clocks can show is never.
     let end = random.then(|| begun.checked_add(Duration::from_secs(args.seconds))).flatten();
-    search.run(args.jobs, &|| signals.arrived().is_some() || end.is_some_and(|end| Instant::now() >= end));
+    search.run(args.jobs, &|| signals.status().is_some() || end.is_some_and(|end| Instant::now() >= end));
     (search.summary(begun.elapsed().as_secs_f64()), search.into_found())
 }
 
@@ -199,24 +196,4 @@ fn complain(why: &str) {
 /// Nobody is left to be told if this fails; the status says it still.
 fn complain_in(text: &str) {
     let _: io::Result<()> = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// INT and TERM stop the search; a second one ends the program at once.
-struct Signals(Arc<AtomicUsize>);
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let (stopped, arrived) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, 128 + signal, stopped.clone())?;
-            flag::register(signal, stopped.clone())?;
-            flag::register_usize(signal, arrived.clone(), signal as usize)?;
-        }
-        Ok(Signals(arrived))
-    }
-
-    /// The one that has come.
-    fn arrived(&self) -> Option<u8> {
-        u8::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
-    }
 }

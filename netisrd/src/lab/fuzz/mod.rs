@@ -8,6 +8,7 @@ mod folder;
 mod generate;
 mod search;
 mod shrink;
+mod signals;
 mod subject;
 
 use super::journal::Keep;
