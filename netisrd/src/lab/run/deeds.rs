@@ -64,6 +64,9 @@ impl Play<'_> {
     /// way is done.
     fn syscall(&mut self, n: usize, id: MachineId, request: &Request) -> Reply {
         self.settle();
+        if self.endless {
+            return Reply::error(Errno::ENXIO);
+        }
         self.moment.begins();
         let reply = self.world.syscall(id, request.clone());
         if let Some(judge) = &mut self.judge {

@@ -21,7 +21,7 @@ impl Moment {
     pub(super) fn new(scenario: &Scenario, netisrs: usize) -> Moment {
         let clients = scenario.client.len();
         let queues = scenario.machine.values().map(|m| m.netisrs.unwrap_or(netisrs) * m.interfaces.len());
-        let stations = (scenario.machine.len() + clients) as u64;
+        let stations = (scenario.machine.len() + clients).max(1) as u64;
         let queues = queues.sum::<usize>().max(1) + clients;
         Moment { at: Time::default(), done: 0, most: MOST * stations * queues as u64 }
     }
