@@ -54,6 +54,9 @@ pub struct World {
     observer: Option<Observer>,
 }
 
+/// Steps within which a call is answered: one whose timeouts have no end never
+/// comes to it.
+const CALL: u64 = 1_000_000;
 /// One turn in so many goes to anybody.
 const STRAYS: usize = 4;
 
@@ -290,12 +293,14 @@ impl World {
     fn call<R>(&mut self, id: MachineId, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> Option<R> {
         let (reply, waiting): (_, Waiting<R>) = reply_port();
         self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(msg(reply));
-        loop {
+        let last = self.steps + CALL;
+        while self.steps < last {
             if let Some(r) = waiting.poll() {
                 return Some(r);
             }
             self.step()?;
         }
+        None
     }
 
     /// Runs until `end`.

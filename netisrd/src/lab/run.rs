@@ -1,6 +1,7 @@
 //! Runs a scenario in virtual time.
 
 pub(super) mod deeds;
+mod moment;
 
 use super::agenda::{self, Due};
 use super::client::{self, Client};
@@ -8,7 +9,7 @@ use super::expect;
 use super::faults::Faults;
 use super::host::Host;
 use super::journal::{Journal, Keep};
-use super::judge::{Judge, Violation};
+use super::judge::{Judge, Rule, Violation};
 use super::pcapng::Frame;
 use super::record::{Event, What};
 use super::scenario::{FaultSpec, LanSpec, Scenario};
@@ -18,6 +19,7 @@ use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
+use moment::Moment;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,6 +98,10 @@ pub struct Play<'s> {
     last_words: LastWords,
     /// Faults of machines that last, by number.
     standing: BTreeMap<usize, FaultSpec>,
+    /// What is done while no time passes.
+    moment: Moment,
+    /// That has no end, so the run has one.
+    endless: bool,
     /// Whether all is right.
     pub(super) judge: Option<Judge>,
     /// What was not.
@@ -153,6 +159,8 @@ impl<'s> Play<'s> {
             journal,
             last_words,
             standing: BTreeMap::new(),
+            moment: Moment::new(scenario, options.netisrs),
+            endless: false,
             judge: options.judged.then(Judge::default),
             violations: Vec::new(),
             delay: scenario.lan.values().map(LanSpec::delay).max().unwrap_or_default(),
@@ -188,18 +196,28 @@ impl<'s> Play<'s> {
         self.agenda.insert((Time::default() + when, self.order), due);
     }
 
-    /// When something happens next, after all that happens now.
+    /// When something happens next, after all that happens now; now, if that has
+    /// no end.
     pub fn upcoming(&mut self) -> Option<Time> {
         self.settle();
+        if self.endless {
+            return Some(self.world.now());
+        }
         let due = self.agenda.keys().next().map(|(t, _)| *t);
         let judged = self.judge.as_ref().and_then(|judge| judge.next_deadline(&self.world, self.delay));
         self.world.next_event().into_iter().chain(due).chain(judged).min()
     }
 
     /// All that happens now, and then on to when something happens next;
-    /// whether that is before `end`.
+    /// whether that is before `end`, and there is more to come.
     pub fn next(&mut self, end: Time) -> bool {
-        let Some(next) = self.upcoming().filter(|t| *t < end) else {
+        let next = self.upcoming();
+        // What is due again and again, now, takes no step.
+        self.moment.more(self.world.now());
+        if self.endless {
+            return false;
+        }
+        let Some(next) = next.filter(|t| *t < end) else {
             self.advance_to(end);
             self.settle();
             return false;
@@ -209,6 +227,9 @@ impl<'s> Play<'s> {
             let due = first.remove();
             if !matches!(due, Due::Deed(n) if self.scenario.at[n].rush) {
                 self.settle();
+            }
+            if self.endless {
+                return false;
             }
             self.perform(due);
         }
@@ -225,17 +246,22 @@ impl<'s> Play<'s> {
     /// Everybody does what they have to do now, and the judge looks at it.
     fn settle(&mut self) {
         self.work();
-        let Some(judge) = &mut self.judge else { return };
+        // In the middle of something nothing need fit.
+        let Some(judge) = self.judge.as_mut().filter(|_| !self.endless) else { return };
         judge.idle(&self.world, &self.hosts, self.delay);
         for violation in judge.take_violations() {
-            self.journal.note(What::Violation { text: violation.to_string() });
-            self.violations.push(violation);
+            self.violated(violation);
         }
+    }
+
+    fn violated(&mut self, violation: Violation) {
+        self.journal.note(What::Violation { text: violation.to_string() });
+        self.violations.push(violation);
     }
 
     fn work(&mut self) {
         loop {
-            while let Some(id) = self.world.step() {
+            while let Some(id) = self.step() {
                 self.notice(id);
             }
             let now = self.world.now();
@@ -256,6 +282,22 @@ impl<'s> Play<'s> {
                 return;
             }
         }
+    }
+
+    /// Somebody's turn, unless it goes on for ever.
+    fn step(&mut self) -> Option<MachineId> {
+        if let Some(done) = self.moment.excess().filter(|_| !self.endless) {
+            self.endless = true;
+            let text = format!("{done} steps at one moment, and there is still something to do");
+            let violation = Violation { at: self.world.now(), rule: Rule::Livelock, machine: None, text };
+            self.violated(violation);
+        }
+        if self.endless {
+            return None;
+        }
+        let id = self.world.step()?;
+        self.moment.more(self.world.now());
+        Some(id)
     }
 
     /// That machine has done something.
@@ -285,6 +327,7 @@ impl<'s> Play<'s> {
     }
 
     fn perform(&mut self, due: Due) {
+        self.moment.begins();
         match due {
             Due::Boot(n) => self.boot(n),
             Due::Deed(n) => {

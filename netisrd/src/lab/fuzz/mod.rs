@@ -4,8 +4,12 @@
 
 mod acts;
 pub mod cli;
+mod folder;
 mod generate;
+mod search;
 mod shrink;
+mod signals;
+mod subject;
 
 use super::journal::Keep;
 use super::judge::{Rule, Violation};
@@ -27,11 +31,17 @@ pub struct Ran {
 
 /// Runs it until a rule is broken, or to its end.
 pub fn run(scenario: &Scenario) -> (Ran, Option<Violation>) {
+    run_until(scenario, &|| false)
+}
+
+/// The same, but no further than until `over`.
+fn run_until(scenario: &Scenario, over: &dyn Fn() -> bool) -> (Ran, Option<Violation>) {
     let options = Options { keep: Keep::Events, ..Options::default() };
     let mut play = Play::new(scenario, options);
     let end = Time::default() + scenario.time.0;
-    let went =
-        panic::catch_unwind(AssertUnwindSafe(|| while play.violations.is_empty() && play.next(end) {}));
+    let went = panic::catch_unwind(AssertUnwindSafe(|| {
+        while play.violations.is_empty() && !over() && play.next(end) {}
+    }));
     let ran = Ran { time: play.world.now().0, steps: play.world.steps() };
     let Err(why) = went else { return (ran, play.violations.into_iter().next()) };
     let at = play.world.now();
@@ -39,10 +49,5 @@ pub fn run(scenario: &Scenario) -> (Ran, Option<Violation>) {
     core::mem::forget(play);
     let text = why.downcast_ref::<String>().cloned();
     let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
-    (ran, Some(Violation { at, rule: Rule::Panic, text }))
-}
-
-/// Whether it breaks that rule.
-fn breaks(scenario: &Scenario, rule: Rule) -> Option<Violation> {
-    run(scenario).1.filter(|v| v.rule == rule)
+    (ran, Some(Violation { at, rule: Rule::Panic, machine: None, text }))
 }

@@ -1,17 +1,22 @@
 //! Makes a scenario that breaks a rule smaller: whatever can be left out is.
 
-use super::breaks;
+use super::subject::Subject;
+use super::{name, run};
 use crate::lab::duration::Span;
-use crate::lab::judge::Rule;
-use crate::lab::scenario::{FaultSpec, Scenario};
+use crate::lab::judge::Violation;
+use crate::lab::scenario::{FaultSpec, MachineSpec, Name, Scenario};
 use std::time::Duration;
 
 /// How often a scenario is run again at most.
 const RUNS: usize = 3000;
+/// And how many steps that may take: what has no end takes millions each time.
+const STEPS: u64 = 100_000_000;
 
-/// A smaller one that breaks the same rule.
-pub fn shrink(scenario: &Scenario, rule: Rule) -> Scenario {
-    let mut shrinking = Shrinking { best: scenario.clone(), rule, runs: 0 };
+/// A smaller one that breaks the same rule in the same place: the smallest that is
+/// found until `over`.
+pub fn shrink(scenario: &Scenario, violation: &Violation, over: &dyn Fn() -> bool) -> Scenario {
+    let subject = Subject::of(scenario, violation);
+    let mut shrinking = Shrinking { best: scenario.clone(), subject, over, runs: 0, steps: 0 };
     loop {
         let before = size(&shrinking.best);
         shrinking.cut_the_end();
@@ -19,8 +24,11 @@ pub fn shrink(scenario: &Scenario, rule: Rule) -> Scenario {
         shrinking.leave_out(|s| &mut s.fault);
         shrinking.clients_and_machines();
         shrinking.boot_lines();
+        shrinking.interfaces();
+        shrinking.lans();
+        shrinking.words();
         shrinking.simplify();
-        if size(&shrinking.best) >= before || shrinking.runs >= RUNS {
+        if size(&shrinking.best) >= before || shrinking.ends() {
             return shrinking.best;
         }
     }
@@ -28,25 +36,40 @@ pub fn shrink(scenario: &Scenario, rule: Rule) -> Scenario {
 
 /// How much there is to read in it.
 fn size(s: &Scenario) -> (usize, Duration) {
-    let lines: usize = s.machine.values().map(|m| m.boot.len() + 1 + m.netisrs.unwrap_or(0)).sum();
-    let faults = s.fault.iter().map(|f| format!("{f:?}").len()).sum::<usize>();
-    (lines + s.at.len() * 10 + s.fault.len() * 10 + faults + s.client.len() + s.lan.len(), s.time.0)
+    let words = |line: &Name| 1 + line.as_ref().split_whitespace().count();
+    let machine = |m: &MachineSpec| {
+        m.boot.iter().map(words).sum::<usize>() + 1 + m.interfaces.len() + m.netisrs.unwrap_or(0)
+    };
+    let lines = s.machine.values().map(machine).sum::<usize>();
+    let deeds = s.at.iter().map(|deed| 10 + deed.run.as_ref().map_or(0, words)).sum::<usize>();
+    let faults = s.fault.iter().map(|f| 10 + format!("{f:?}").len()).sum::<usize>();
+    (lines + deeds + faults + s.client.len() + s.lan.len(), s.time.0)
 }
 
-struct Shrinking {
+struct Shrinking<'o> {
     best: Scenario,
-    rule: Rule,
+    subject: Subject,
+    over: &'o dyn Fn() -> bool,
     runs: usize,
+    steps: u64,
 }
 
-impl Shrinking {
+impl Shrinking<'_> {
+    fn ends(&self) -> bool {
+        self.runs >= RUNS || self.steps >= STEPS || (self.over)()
+    }
+
+    /// How it breaks the same rule, if it does.
+    fn breaks(&mut self, candidate: &Scenario) -> Option<Violation> {
+        self.runs += 1;
+        let (ran, violation) = run(candidate);
+        self.steps += ran.steps;
+        violation.filter(|v| Subject::of(candidate, v) == self.subject)
+    }
+
     /// Takes it if the rule is broken still, and its file can be run.
     fn try_(&mut self, candidate: Scenario) -> bool {
-        if self.runs >= RUNS || !candidate.is_sound() {
-            return false;
-        }
-        self.runs += 1;
-        let still = breaks(&candidate, self.rule).is_some();
+        let still = !self.ends() && candidate.is_sound() && self.breaks(&candidate).is_some();
         if still {
             self.best = candidate;
         }
@@ -55,7 +78,8 @@ impl Shrinking {
 
     /// It ends when the rule is broken, and what comes later is gone.
     fn cut_the_end(&mut self) {
-        let Some(violation) = breaks(&self.best, self.rule) else { return };
+        let best = self.best.clone();
+        let Some(violation) = self.breaks(&best) else { return };
         let mut s = self.best.clone();
         let end = Duration::from_nanos(violation.at.0);
         s.time = Span(end + Duration::from_nanos(1));
@@ -98,14 +122,75 @@ impl Shrinking {
             }
             self.try_(s);
         }
+    }
+
+    /// Those that are not needed, with what is typed and goes wrong at them.
+    fn interfaces(&mut self) {
+        for machine in self.best.machine.keys().cloned().collect::<Vec<_>>() {
+            let spec = self.best.machine.get(&machine);
+            let names = spec.map(|m| m.interfaces.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+            for ifname in names.into_iter().rev() {
+                let mut s = self.best.clone();
+                let Some(spec) = s.machine.get_mut(&machine).filter(|m| m.interfaces.len() > 1) else {
+                    break;
+                };
+                spec.interfaces.remove(&ifname);
+                spec.boot.retain(|line| interface(line.as_ref()) != ifname);
+                let at = |name: &Option<Name>, here: &str| name.as_ref().is_some_and(|n| n.as_ref() == here);
+                s.at.retain(|deed| {
+                    let about = deed.run.as_ref().is_some_and(|line| interface(line.as_ref()) == ifname);
+                    !about || deed.machine.as_ref() != &machine
+                });
+                s.fault.retain(|f| !at(&f.machine, &machine) || !at(&f.interface, &ifname));
+                self.try_(s);
+            }
+        }
+    }
+
+    /// Those on which nobody is.
+    fn lans(&mut self) {
         for lan in self.best.lan.keys().cloned().collect::<Vec<_>>() {
             let mut s = self.best.clone();
             s.lan.remove(&lan);
-            let unused =
-                |m: &crate::lab::scenario::MachineSpec| m.interfaces.values().all(|l| l.as_ref() != &lan);
+            let unused = |m: &MachineSpec| m.interfaces.values().all(|l| l.as_ref() != &lan);
             if s.machine.values().all(unused) && s.client.values().all(|c| c.lan.as_ref() != &lan) {
                 s.fault.retain(|fault| fault.lan.as_ref().is_none_or(|l| l.as_ref() != &lan));
                 self.try_(s);
+            }
+        }
+    }
+
+    /// Command lines, of boots and of deeds.
+    fn words(&mut self) {
+        for machine in self.best.machine.keys().cloned().collect::<Vec<_>>() {
+            let lines = self.best.machine.get(&machine).map_or(0, |m| m.boot.len());
+            for i in 0..lines {
+                self.shorten(|s| s.machine.get_mut(&machine)?.boot.get_mut(i));
+            }
+        }
+        for i in 0..self.best.at.len() {
+            self.shorten(|s| s.at.get_mut(i)?.run.as_mut());
+        }
+    }
+
+    /// A line without what stands at its end, or before that: a keyword and its
+    /// value, or a word alone. The program and what it is about stay.
+    fn shorten(&mut self, line: impl Fn(&mut Scenario) -> Option<&mut Name>) {
+        let words = line(&mut self.best).and_then(|line| shlex::split(line.as_ref())).unwrap_or_default();
+        let mut end = words.len();
+        let mut left = words;
+        while end > 2 {
+            let shorter = [2, 1].into_iter().filter(|n| end >= 2 + n).find_map(|n| {
+                let mut words = left.clone();
+                words.drain(end - n..end);
+                let text = shlex::try_join(words.iter().map(String::as_str)).ok()?;
+                let mut s = self.best.clone();
+                *line(&mut s)? = name(text);
+                self.try_(s).then_some((n, words))
+            });
+            match shorter {
+                Some((n, words)) => (end, left) = (end - n, words),
+                None => end -= 1,
             }
         }
     }

@@ -74,6 +74,8 @@ pub enum Rule {
     Command,
     /// Nothing asserts in vain.
     Panic,
+    /// What happens at one moment has an end.
+    Livelock,
 }
 
 /// Something that is not as it must be.
@@ -83,6 +85,8 @@ pub struct Violation {
     pub at: Time,
     /// What must be true.
     pub rule: Rule,
+    /// Of which machine, by its number; `None` if of none alone.
+    pub machine: Option<usize>,
     /// What is not.
     pub text: String,
 }
@@ -362,7 +366,7 @@ impl Judge {
         if let Err((rule, text)) = verdict
             && self.known.insert((rule, host))
         {
-            self.violations.push(Violation { at, rule, text });
+            self.violations.push(Violation { at, rule, machine: host, text });
         }
     }
 }

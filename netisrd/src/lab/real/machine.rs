@@ -279,7 +279,8 @@ impl Start {
     }
 
     fn wrong(&self, text: String) {
-        let violation = Violation { at: self.shared.clock.now(), rule: Rule::Command, text };
+        let (at, machine) = (self.shared.clock.now(), Some(self.number));
+        let violation = Violation { at, rule: Rule::Command, machine, text };
         self.shared.journal.note(What::Violation { text: violation.to_string() });
     }
 

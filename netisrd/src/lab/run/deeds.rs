@@ -67,8 +67,9 @@ impl Play<'_> {
         if !self.rush {
             self.settle();
         }
+        self.moment.begins();
         let Some(waiting) = self.world.submit(id, request.clone()) else { return Reply::error(Errno::ENXIO) };
-        while let Some(who) = self.world.step() {
+        while let Some(who) = self.step() {
             let Some(reply) = waiting.poll() else {
                 self.notice(who);
                 continue;
@@ -121,9 +122,8 @@ impl Play<'_> {
         let machine = self.hosts[n].name.clone();
         if fails.is_some_and(|fails| (status != 0) != fails) {
             let text = format!("{place}{machine}: {line}: status {status}: {}", output.trim());
-            let violation = Violation { at: self.world.now(), rule: Rule::Command, text };
-            self.journal.note(What::Violation { text: violation.to_string() });
-            self.violations.push(violation);
+            let (at, machine) = (self.world.now(), Some(n));
+            self.violated(Violation { at, rule: Rule::Command, machine, text });
         }
         self.journal.note_begun(begun, What::Command { machine, line: line.to_owned(), status, output });
         status
