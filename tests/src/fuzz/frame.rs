@@ -91,7 +91,7 @@ fn throw(stage: &mut Stage<'_>, lan: usize, bits: u8, mut frame: Vec<u8>) {
 
 /// The parent's cable comes out, or back in.
 fn link(stage: &mut Stage<'_>, scenario: &Scenario, lan: usize, cut: &mut bool) {
-    // The first fault is about nobody.
+    // The first fault is about nobody, as the last one.
     stage.play.set_fault(1 + lan, &scenario.fault[1 + lan], *cut);
     *cut = !*cut;
 }

@@ -53,8 +53,9 @@ impl Says {
     }
 }
 
-/// Whether the machine may say that by the card of that name.
-pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says) -> Verdict {
+/// Whether the machine may say that by the card of that name. The vhids in `left`
+/// have taken their leave as MASTER in the same step.
+pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says, left: &[u8]) -> Verdict {
     let own =
         |ia: &triomphe::Arc<libcarp::Ifaddr>| ia.ifa_ifp.if_type != IFT_CARP && ia.ifa_addr == says.addr;
     if m.own(n0).ifaddrs.borrow().iter().any(own) {
@@ -63,12 +64,13 @@ pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says) -> Verdi
     let softcs = m.carp.own(n0).carpif_list.borrow();
     let may = softcs.iter().any(|sc| {
         let has = sc.own(n0).vha_list().iter().any(|v| v.addr() == says.addr && v.is_active(n0));
-        let mac = sc.own(n0).vhid.get().map(|vhid| [0, 0, 0x5e, 0, 1, vhid.get()]);
+        let vhid = sc.own(n0).vhid.get().map_or(0, |vhid| vhid.get());
+        let is_virtual = says.mac == [0, 0, 0x5e, 0, 1, vhid] && says.shost == says.mac;
+        // That one takes its leave of a peer is no advertisement to everybody.
+        let left = left.contains(&vhid) || sc.is_unicast();
+        let is_or_was = says.late || sc.is_running_master() || (says.announces && left);
         let here = sc.carpdev(n0).is_some_and(|p| p.if_xname.as_str() == card);
-        has && here
-            && mac == Some(says.mac)
-            && says.shost == says.mac
-            && (says.late || sc.is_running_master())
+        has && here && is_virtual && is_or_was
     });
     match may {
         true => Ok(()),

@@ -192,10 +192,15 @@ impl Beside {
     /// What the machine has done in a step.
     pub(super) fn stepped(&mut self, m: &Machine, n0: &Netisr0, now: Time, acts: Vec<Act>) -> Verdict {
         let mut heard = false;
+        let left = |act: &Act| match act {
+            Act::Sent(_, ad, _) if ad.is_bow_out() => Some(ad.vhid),
+            _ => None,
+        };
+        let left: Vec<u8> = acts.iter().filter_map(left).collect();
         for act in acts {
             match act {
                 Act::Took => {}
-                Act::Says(card, says) => answers::check(m, n0, &self.cards[card].name, &says)?,
+                Act::Says(card, says) => answers::check(m, n0, &self.cards[card].name, &says, &left)?,
                 Act::Heard(on, ad) => {
                     heard = true;
                     self.heard(now, on.as_str(), ad);
