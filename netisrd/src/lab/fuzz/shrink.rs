@@ -1,7 +1,7 @@
 //! Makes a scenario that breaks a rule smaller: whatever can be left out is.
 
+use super::run;
 use super::subject::Subject;
-use super::{name, run};
 use crate::lab::duration::Span;
 use crate::lab::judge::Violation;
 use crate::lab::scenario::{FaultSpec, MachineSpec, Name, Scenario};
@@ -185,7 +185,8 @@ impl Shrinking<'_> {
                 words.drain(end - n..end);
                 let text = shlex::try_join(words.iter().map(String::as_str)).ok()?;
                 let mut s = self.best.clone();
-                *line(&mut s)? = name(text);
+                let line = line(&mut s)?;
+                *line = Name::new(line.span(), text);
                 self.try_(s).then_some((n, words))
             });
             match shorter {
