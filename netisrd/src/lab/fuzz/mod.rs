@@ -18,6 +18,7 @@ use super::scenario::Scenario;
 use compat::sys::time::Time;
 pub use generate::{name, scenario};
 pub use shrink::shrink;
+use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
 /// What a run of a scenario was.
@@ -43,11 +44,19 @@ fn run_until(scenario: &Scenario, over: &dyn Fn() -> bool) -> (Ran, Option<Viola
         while play.violations.is_empty() && !over() && play.next(end) {}
     }));
     let ran = Ran { time: play.world.now().0, steps: play.world.steps() };
-    let Err(why) = went else { return (ran, play.violations.into_iter().next()) };
     let at = play.world.now();
-    // Nobody knows what of it can still be taken down.
-    core::mem::forget(play);
-    let text = why.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
-    (ran, Some(Violation { at, rule: Rule::Panic, machine: None, text }))
+    let panicked = |why: Box<dyn Any + Send>| {
+        let text = why.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Violation { at, rule: Rule::Panic, machine: None, text: text.unwrap_or_default() }
+    };
+    if let Err(why) = went {
+        // Nobody knows what of it can still be taken down.
+        core::mem::forget(play);
+        return (ran, Some(panicked(why)));
+    }
+    let violation = core::mem::take(&mut play.violations).into_iter().next();
+    // That machines are taken down is a part of the run.
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| drop(play)));
+    (ran, violation.or_else(|| ended.err().map(panicked)))
 }
