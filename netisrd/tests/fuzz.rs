@@ -150,7 +150,7 @@ fn what_is_made_small_does_not_become_another_error_of_another_interface() {
     let mut scenario = two_lans(&["ifconfig em0 10.0.0.2/24"]);
     let deed = |time: u64, line: &str| {
         let text = format!(
-            "title = \"x\"\ntime = \"1s\"\n[lan.net0]\n[machine.a]\ninterfaces = {{ em0 = \"net0\" }}\n\
+            "title = \"x\"\ntime = \"60s\"\n[lan.net0]\n[machine.a]\ninterfaces = {{ em0 = \"net0\" }}\n\
              [[at]]\ntime = \"{time}s\"\nmachine = \"a\"\nrun = \"{line}\""
         );
         Scenario::parse(Path::new("x.toml"), &text).unwrap().at.remove(0)
