@@ -140,11 +140,14 @@ impl<M> MsgPort<M> {
     /// Whether there is no message; if so the owner may sleep, as after a
     /// `getport` that gave none.
     pub fn is_idle(&self) -> bool {
-        self.is_empty() && {
-            self.settle();
-            // v
-            self.is_empty()
+        // u, and v
+        if !self.is_empty() {
+            return false;
         }
+        // u
+        Self::settle(self);
+        // v
+        self.is_empty()
     }
 
     // u

@@ -1,6 +1,6 @@
 //! How much is done while no time passes.
 
-use crate::lab::scenario::Scenario;
+use crate::lab::scenario::{MachineSpec, Scenario};
 use compat::sys::time::Time;
 
 /// Steps at one moment, for each station that is heard and each queue that hears
@@ -20,10 +20,11 @@ impl Moment {
     /// it says how many.
     pub(super) fn new(scenario: &Scenario, netisrs: usize) -> Moment {
         let clients = scenario.client.len();
-        let queues = scenario.machine.values().map(|m| m.netisrs.unwrap_or(netisrs) * m.interfaces.len());
+        let of = |m: &MachineSpec| m.netisrs.unwrap_or(netisrs).saturating_mul(m.interfaces.len());
+        let queues = scenario.machine.values().map(of).fold(clients.max(1), usize::saturating_add);
         let stations = (scenario.machine.len() + clients).max(1) as u64;
-        let queues = queues.sum::<usize>().max(1) + clients;
-        Moment { at: Time::default(), done: 0, most: MOST * stations * queues as u64 }
+        let most = MOST.saturating_mul(stations).saturating_mul(queues as u64);
+        Moment { at: Time::default(), done: 0, most }
     }
 
     /// Something is done from outside.
