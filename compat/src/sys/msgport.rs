@@ -140,7 +140,6 @@ impl<M> MsgPort<M> {
     /// Whether there is no message; if so the owner may sleep, as after a
     /// `getport` that gave none.
     pub fn is_idle(&self) -> bool {
-        // u, and v
         if !self.is_empty() {
             return false;
         }
