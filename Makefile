@@ -79,7 +79,7 @@ sanitize:
 fuzz: SECONDS := $(if $(SHORT),5,$(SECONDS))
 fuzz:
 	@scripts/need libpcap-dev g++
-	scripts/fuzz $(SECONDS)
+	SEED=$(if $(SHORT),1) scripts/fuzz $(SECONDS)
 
 broken:
 	@scripts/need libpcap-dev python3
