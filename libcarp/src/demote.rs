@@ -10,7 +10,7 @@
 
 use crate::kernel::Cx;
 use crate::softc::CarpSoftc;
-use crate::{Ifnet, log, output};
+use crate::{Ifnet, log};
 use compat::net::if_::{IFG_ALL, Iff, LinkState};
 use compat::net::if_var::IfgGroup;
 use compat::qsbr::Netisr0;
@@ -20,6 +20,10 @@ use triomphe::Arc;
 
 /// `CARP_MAXSKEW`: a skew of up to this is what demotion can make of one.
 const MAXSKEW: i64 = 240;
+/// `CARP_SENDAD_MAX_ERRORS`: failures in a row that suppress preemption.
+const SENDAD_MAX_ERRORS: u32 = 3;
+/// `CARP_SENDAD_MIN_SUCCESS`: successes after them that end it.
+const SENDAD_MIN_SUCCESS: u32 = 3;
 /// As much as OpenBSD can say in an advertisement.
 const GROUP_DEMOTED_MAX: i32 = 255;
 
@@ -58,12 +62,12 @@ pub fn group_demote_adj(cx: &Cx<'_>, by: &str, group: &IfgGroup, adj: i32) -> Re
     }
     group.carp_demoted(cx.n0).set(dm);
     log::info(cx, format_args!("{by} demoted group {} to {dm}", group.ifg_group));
-    output::send_ad_all(cx);
+    skews_changed(cx);
     Ok(())
 }
 
-/// FreeBSD's `carp_demote_adj`: every MASTER whose skew it changes says so at
-/// once.
+/// FreeBSD's `carp_demote_adj`: every MASTER whose skew it changes says so, as
+/// soon as what goes on has ended.
 #[doc(alias = "carp_demote_adj")]
 pub fn demote_adj(cx: &Cx<'_>, adj: i32, reason: &str) {
     if adj == 0 {
@@ -72,7 +76,13 @@ pub fn demote_adj(cx: &Cx<'_>, adj: i32, reason: &str) {
     let demotion = &cx.carp.own(cx.n0).demotion;
     demotion.set(demotion.get() + i64::from(adj));
     log::info(cx, format_args!("carp: demoted by {adj} to {} ({reason})", demotion.get()));
-    output::send_ad_all(cx);
+    skews_changed(cx);
+}
+
+/// Skews may be others than were advertised: when what goes on has ended, MASTERs
+/// say so.
+pub fn skews_changed(cx: &Cx<'_>) {
+    cx.carp.own(cx.n0).unsaid.set(true);
 }
 
 /// A reason begins. It remembers its factor: that is what it takes back when
@@ -98,10 +108,40 @@ fn end(cx: &Cx<'_>, reason: &Cell<Option<i32>>, text: &str) {
     }
 }
 
-/// Advertisements of `sc` could not be sent.
+/// An advertisement of `sc` was not sent.
 pub fn sendad_failed(cx: &Cx<'_>, sc: &CarpSoftc) {
-    let factor = cx.carp.own(cx.n0).opts.senderr_demotion_factor.get();
-    begin(cx, &sc.own(cx.n0).sendad_demotes, factor, "send error");
+    let own = sc.own(cx.n0);
+    own.sendad_errors.set(own.sendad_errors.get().saturating_add(1));
+    own.sendad_success.set(0);
+    if own.sendad_errors.get() == SENDAD_MAX_ERRORS {
+        skews_changed(cx);
+    }
+}
+
+/// One was.
+pub fn sendad_succeeded(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let own = sc.own(cx.n0);
+    if own.sendad_errors.get() < SENDAD_MAX_ERRORS {
+        own.sendad_errors.set(0);
+        return;
+    }
+    own.sendad_success.set(own.sendad_success.get() + 1);
+    if own.sendad_success.get() == SENDAD_MIN_SUCCESS {
+        skews_changed(cx);
+    }
+}
+
+/// What comes of how the advertisements of `sc` fared: after
+/// `CARP_SENDAD_MAX_ERRORS` failures in a row they suppress, until
+/// `CARP_SENDAD_MIN_SUCCESS` were good.
+pub fn review_sendad(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let own = sc.own(cx.n0);
+    if own.sendad_success.get() >= SENDAD_MIN_SUCCESS {
+        forgive_sendad_errors(cx, sc);
+    } else if own.sendad_errors.get() >= SENDAD_MAX_ERRORS {
+        let factor = cx.carp.own(cx.n0).opts.senderr_demotion_factor.get();
+        begin(cx, &own.sendad_demotes, factor, "send error");
+    }
 }
 
 /// Whatever the failures of `sc` suppressed is taken back: enough of its

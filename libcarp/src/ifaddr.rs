@@ -166,14 +166,10 @@ pub fn carpdev_state(cx: &Cx<'_>, ifp: &Arc<Ifnet>) {
     let mut here = cx.carp.softcs(cx.n0);
     here.retain(|sc| sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)));
     if ifp.link_state() == LinkState::Down {
-        // None of them is MASTER any more when a reason of one begins or ends, and
-        // the machine's MASTERs advertise.
         for sc in &here {
             clone::stop_callouts(cx, sc);
             sc.own(cx.n0).reannounce.set(0);
             state::set_state(cx, sc, State::Init);
-        }
-        for sc in &here {
             demote::review(cx, sc);
             demote::forgive_sendad_errors(cx, sc);
             state::setrun(cx, sc, None);

@@ -2,7 +2,7 @@
 //! works in.
 
 use crate::softc::Carp;
-use crate::{Ifaddr, Ifnet};
+use crate::{Ifaddr, Ifnet, output};
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
 use compat::sys::socket::Af;
@@ -114,7 +114,8 @@ pub trait Kernel {
 }
 
 /// netisr0, at work on CARP. Functions that may synchronise with the other
-/// netisrs take it by `&mut`; all others by `&`.
+/// netisrs take it by `&mut`; all others by `&`. [`Carp::enter`] makes it.
+#[non_exhaustive]
 pub struct Cx<'a> {
     /// The machine's CARP.
     pub carp: &'a Carp,
@@ -122,4 +123,16 @@ pub struct Cx<'a> {
     pub n0: &'a mut Netisr0,
     /// The kernel around it.
     pub kern: &'a dyn Kernel,
+}
+
+impl Carp {
+    /// The way into CARP: does `f`, which is all that one event asks for. Only
+    /// then are the machine's MASTERs made to say what it has changed of their
+    /// skews: nothing is sent, fails and demotes in the middle of a transition.
+    pub fn enter<R>(&self, n0: &mut Netisr0, kern: &dyn Kernel, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        let cx = &mut Cx { carp: self, n0, kern };
+        let done = f(cx);
+        output::send_ad_all(cx);
+        done
+    }
 }

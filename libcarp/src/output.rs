@@ -17,10 +17,6 @@ use compat::sys::socket::Af;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use triomphe::Arc;
 
-/// `CARP_SENDAD_MAX_ERRORS`: failures in a row that suppress preemption.
-const SENDAD_MAX_ERRORS: u32 = 3;
-/// `CARP_SENDAD_MIN_SUCCESS`: successes after them that end it.
-const SENDAD_MIN_SUCCESS: u32 = 3;
 /// Advertisements from one announcement after a healed split to the other.
 const REANNOUNCE_AFTER: u8 = 2;
 /// `carp_prio_ad`: advertisements are sent from netisr0 at once, before any
@@ -39,11 +35,8 @@ pub fn send_ad(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     let advbase = own.advbase.get();
     let advskew = demote::advskew(cx, sc);
     own.advertised.set(advskew);
-    // Armed first: sending can suppress preemption, which makes everyone,
-    // this interface too, advertise anew with the higher skew.
-    let next = Interval::new(advbase.into(), advskew).duration();
-    state::callout_reset(cx, sc, Timer::Ad, next);
     advertise(cx, sc, advbase, advskew);
+    state::callout_reset(cx, sc, Timer::Ad, Interval::new(advbase.into(), advskew).duration());
     if own.reannounce.get() > 0 && sc.state() == State::Master {
         own.reannounce.set(own.reannounce.get() - 1);
         if own.reannounce.get() == 0 {
@@ -94,8 +87,8 @@ fn advertise(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, advbase: u8, advskew: u8) {
     match sent {
         // Who bows out is not there to be suppressed.
         _ if advbase == BOW_OUT && advskew == BOW_OUT => {}
-        Some(Ok(())) => sendad_succeeded(cx, sc),
-        Some(Err(_)) => sendad_failed(cx, sc),
+        Some(Ok(())) => demote::sendad_succeeded(cx, sc),
+        Some(Err(_)) => demote::sendad_failed(cx, sc),
         None => {}
     }
 }
@@ -155,36 +148,20 @@ fn prepare_ad(cx: &Cx<'_>, sc: &CarpSoftc, vhid: Vhid, advbase: u8, advskew: u8)
     CarpHeader::new(vhid, advbase, advskew, counter, md)
 }
 
-fn sendad_failed(cx: &Cx<'_>, sc: &CarpSoftc) {
-    let own = sc.own(cx.n0);
-    own.sendad_errors.set(own.sendad_errors.get().saturating_add(1));
-    own.sendad_success.set(0);
-    if own.sendad_errors.get() == SENDAD_MAX_ERRORS {
-        demote::sendad_failed(cx, sc);
-    }
-}
-
-fn sendad_succeeded(cx: &Cx<'_>, sc: &CarpSoftc) {
-    let own = sc.own(cx.n0);
-    if own.sendad_errors.get() < SENDAD_MAX_ERRORS {
-        own.sendad_errors.set(0);
-        return;
-    }
-    own.sendad_success.set(own.sendad_success.get() + 1);
-    if own.sendad_success.get() >= SENDAD_MIN_SUCCESS {
-        demote::forgive_sendad_errors(cx, sc);
-    }
-}
-
 /// `carp_send_ad_all`: every MASTER that has something new to say says it: one
-/// whose skew is another than it advertised last. (Upstream lets all of them
-/// speak; with 255 interfaces in trouble that would be 65,025 advertisements.)
+/// whose skew is another than it advertised last. How that fares can change the
+/// skews again. (Upstream lets all of them speak, wherever they are in the middle
+/// of; with 255 interfaces in trouble that would be 65,025 advertisements.)
 #[doc(alias = "carp_send_ad_all")]
-pub fn send_ad_all(cx: &Cx<'_>) {
-    for sc in cx.carp.softcs(cx.n0) {
-        let news = demote::advskew(cx, &sc) != sc.own(cx.n0).advertised.get();
-        if news && sc.carpdev(cx.n0).is_some() && sc.is_running_master() {
-            send_ad(cx, &sc);
+pub(crate) fn send_ad_all(cx: &Cx<'_>) {
+    while cx.carp.own(cx.n0).unsaid.take() {
+        let softcs = cx.carp.softcs(cx.n0);
+        softcs.iter().for_each(|sc| demote::review_sendad(cx, sc));
+        for sc in &softcs {
+            let news = demote::advskew(cx, sc) != sc.own(cx.n0).advertised.get();
+            if news && sc.carpdev(cx.n0).is_some() && sc.is_running_master() {
+                send_ad(cx, sc);
+            }
         }
     }
 }

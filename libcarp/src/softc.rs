@@ -241,11 +241,6 @@ impl SoftcOwn {
         Af::ALL.into_iter().filter(|af| self.af(*af).naddrs.get() > 0)
     }
 
-    /// How often it advertises with the skew that is configured.
-    pub fn interval(&self) -> Interval {
-        Interval::new(self.advbase.get().into(), self.advskew.get())
-    }
-
     /// How long it waits for a master: three times advbase, and the skew.
     pub fn master_down_interval(&self) -> Interval {
         Interval::new(3 * u16::from(self.advbase.get()), self.advskew.get())
@@ -272,6 +267,8 @@ pub struct CarpOwn {
     pub suppress_preempt: Cell<i32>,
     /// FreeBSD's `carp_demotion`: what is added to every skew.
     pub demotion: Cell<i64>,
+    /// Skews may be others than were advertised.
+    pub unsaid: Cell<bool>,
     /// `carpstats`
     stats: RefCell<CarpStats>,
     /// Own advertisements that came back.

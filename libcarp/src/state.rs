@@ -3,6 +3,7 @@
 
 use crate::kernel::{CarpCallout, Cx, Timer};
 use crate::softc::{CarpSoftc, State};
+use crate::types::Interval;
 use crate::{demote, log, output, vhaddr};
 use compat::net::if_::{Iff, LinkState};
 use compat::sys::socket::Af;
@@ -58,7 +59,10 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
                 callout_reset(cx, sc, Timer::md(used), wait);
             }
         }
-        State::Master => callout_reset(cx, sc, Timer::Ad, own.interval().duration()),
+        State::Master => {
+            let wait = Interval::new(own.advbase.get().into(), demote::advskew(cx, sc)).duration();
+            callout_reset(cx, sc, Timer::Ad, wait);
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use crate::carpreq::CarpReq;
 use crate::demote;
 use crate::ifaddr;
 use crate::softc::{CarpSoftc, State};
+use crate::state;
 use crate::testutil::{Effect::*, World, master, skew};
 use compat::net::if_::{IfName, LinkState};
 use compat::net::if_var::IfgGroup;
 use compat::sys::errno::Errno;
+use compat::sys::socket::Af;
 use std::time::Duration;
 use triomphe::Arc;
 
@@ -336,4 +338,42 @@ fn the_failure_that_suppresses_already_counts_in_the_next_interval() {
         w.pass(next);
     }
     assert_eq!((demotion(&w).0, w.timers(&sc).0), (1, Some(SEC + skew(240))));
+}
+
+/// What a takeover ends and begins elsewhere comes after it, so that what is
+/// advertised last is what is kept.
+#[test]
+fn a_takeover_is_over_before_anybody_says_what_it_has_changed() {
+    let (mut w, sc) = master();
+    w.kern.output_error.set(Some(Errno::ENETDOWN));
+    w.pass(9 * SEC);
+    w.hear(&sc, 1, 0).unwrap();
+    let em1 = w.ether("em1");
+    w.add(&em1, "2001:db8::2/64").unwrap();
+    let sc1 = w.carp_if("carp1");
+    w.up(&sc1);
+    w.setvh(&sc1, CarpReq { carpr_vhid: 2, carpr_advskew: 50, ..w.keep("secret") }).unwrap();
+    w.add(&sc1.sc_if, "2001:db8::1/64").unwrap();
+    w.cx(|cx| state::master_down(cx, &sc1));
+    assert_eq!((sc.state(), sc1.state(), demotion(&w)), (State::Backup, State::Master, (1, 240)));
+    // Two of carp0's were good, two of carp1's were not.
+    sc.own(&w.n0).sendad_success.set(2);
+    sc1.own(&w.n0).sendad_errors.set(2);
+    w.kern.output_error_af.set(Some(Af::Inet6));
+    w.effects();
+    w.cx(|cx| state::master_down(cx, &sc));
+    let expected = [
+        IfMsg("carp0", State::Master),
+        Ad("carp0", 1, 1, 240),
+        Arp("carp0", [10, 0, 0, 1].into()),
+        Route([10, 0, 0, 0].into(), "em0", "carp0"),
+        // It was the third that was good. carp1 is the newer one.
+        Ad6("carp1", 2, 1, 50),
+        Ad("carp0", 1, 1, 100),
+        // It was the third that was not.
+        Ad6("carp1", 2, 1, 240),
+        Ad("carp0", 1, 1, 240),
+    ];
+    assert_eq!(w.effects(), expected);
+    assert_eq!((demotion(&w), w.timers(&sc).0), ((1, 240), Some(SEC + skew(240))));
 }

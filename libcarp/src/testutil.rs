@@ -250,7 +250,7 @@ impl World {
     }
 
     pub fn cx<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
-        f(&mut Cx { carp: &self.carp, n0: &mut self.n0, kern: &self.kern })
+        self.carp.enter(&mut self.n0, &self.kern, f)
     }
 
     fn attach(&mut self, name: &str, if_type: u8, flags: Iff) -> Arc<Ifnet> {

@@ -7,27 +7,27 @@
 //! under way on a LAN. For a seed the run is the same, byte for byte.
 
 mod clock;
+mod host;
+mod ready;
 
+use crate::dev::Device;
 use crate::dev::lan::Lan;
-use crate::dev::{Device, RxQueue};
-use crate::kern::carp_kernel::softclock;
-use crate::machine::{self, Booted, Config, Ctx, Ctx0, Log, Machine, PerCpu};
-use crate::net::netisr::{self, Cred, Flow, Netmsg0};
+use crate::machine::{self, Config, Log, Machine};
+use crate::net::netisr::{Cred, Netmsg0};
 use crate::net::rtsock::Listener;
 use clock::HostClock;
 use compat::net::if_::LinkState;
-use compat::qsbr::{Netisr, Netisr0};
+use compat::qsbr::Netisr0;
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::msgport::{ReplyPort, Waiting, reply_port};
 use compat::sys::time::{Clock, Time, VirtualClock};
+use host::Host;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::cell::RefCell;
+use ready::{Ready, Turn, What};
 use std::collections::BTreeSet;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One machine of a world, by the order in which it was added.
@@ -54,7 +54,7 @@ pub struct World {
     observer: Option<Observer>,
 }
 
-/// Steps within which a call is answered: one whose timeouts have no end never
+/// Messages within which a call is answered: one whose timeouts have no end never
 /// comes to it.
 const CALL: u64 = 1_000_000;
 /// One turn in so many goes to anybody.
@@ -62,66 +62,6 @@ const STRAYS: usize = 4;
 
 /// Sees each message of a netisr0 before it is dispatched.
 pub type Observer = Box<dyn FnMut(MachineId, &Netmsg0)>;
-
-/// netisr 1 to n-1, which netisr0's synchronisation reaches too.
-type Others = Rc<RefCell<Vec<(Netisr, PerCpu)>>>;
-
-struct Host {
-    id: usize,
-    m: Arc<Machine>,
-    clock: Arc<HostClock>,
-    ready: Arc<Ready>,
-    n0: Netisr0,
-    cpu0: PerCpu,
-    others: Others,
-    /// Netisr, interface, queue.
-    queues: Vec<(usize, u16, Box<dyn RxQueue>)>,
-    netisrs: Vec<Sleeper>,
-    /// What `World::due` has of it.
-    due: Option<Time>,
-    /// Stopped, as by SIGSTOP: whose turn would have been.
-    paused: Option<Vec<Turn>>,
-}
-
-/// Whose turn it may be: what was woken and had no turn since.
-#[derive(Default)]
-struct Ready(Mutex<Vec<Turn>>);
-
-struct Turn {
-    machine: usize,
-    what: What,
-    queued: Arc<AtomicBool>,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    Netisr(usize),
-    Queue(usize),
-}
-
-/// Somebody who waits to be woken: a netisr for its port, or for a queue.
-#[derive(Clone)]
-struct Sleeper {
-    ready: Arc<Ready>,
-    machine: usize,
-    what: What,
-    queued: Arc<AtomicBool>,
-}
-
-impl Sleeper {
-    fn wake(&self) {
-        if !self.queued.swap(true, Ordering::Relaxed) {
-            let queued = self.queued.clone();
-            self.ready.turns().push(Turn { machine: self.machine, what: self.what, queued });
-        }
-    }
-}
-
-impl Ready {
-    fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl World {
     /// An empty world at time 0.
@@ -288,17 +228,23 @@ impl World {
         Some(self.machines.get(id.0)?.as_ref()?.clock.in_world(t))
     }
 
-    /// Sends a message to netisr0 and runs the world, without letting time
-    /// pass, until it is answered. A machine that is paused does not answer.
+    /// Sends a message to netisr0, which alone works until it is answered: no time
+    /// passes, and nobody else has a turn that no one would see. A machine that is
+    /// paused does not answer.
     fn call<R>(&mut self, id: MachineId, msg: impl FnOnce(ReplyPort<R>) -> Netmsg0) -> Option<R> {
         let (reply, waiting): (_, Waiting<R>) = reply_port();
         self.machines.get(id.0)?.as_ref()?.m.port0.sendmsg(msg(reply));
-        let last = self.steps + CALL;
-        while self.steps < last {
+        for _ in 0..CALL {
             if let Some(r) = waiting.poll() {
                 return Some(r);
             }
-            self.step()?;
+            let host = self.machines[id.0].as_mut().filter(|host| host.paused.is_none())?;
+            let worked = host.take(What::Netisr(0), &mut self.observer);
+            self.note_due(id.0);
+            self.steps += u64::from(worked);
+            if !worked {
+                return None;
+            }
         }
         None
     }
@@ -350,7 +296,7 @@ impl World {
                 parked.push(turn);
                 continue;
             }
-            turn.queued.store(false, Ordering::Relaxed);
+            turn.begin();
             let worked = host.take(turn.what, &mut self.observer);
             if matches!(turn.what, What::Netisr(0)) {
                 self.note_due(turn.machine);
@@ -388,134 +334,5 @@ impl World {
             self.due.extend(next.map(|t| (t, id)));
             host.due = next;
         }
-    }
-}
-
-impl Host {
-    fn new(id: usize, booted: Booted, clock: Arc<HostClock>, ready: Arc<Ready>) -> Host {
-        let Booted { machine: m, seeds, .. } = booted;
-        let mut seeds = seeds.into_iter();
-        let seed0 = seeds.next();
-        let others: Others = Rc::new(RefCell::new(seeds.map(|s| (s.claim(), PerCpu::default())).collect()));
-        let transport = {
-            let (m, others) = (m.clone(), others.clone());
-            move || synchronize(&m, &others)
-        };
-        #[allow(clippy::expect_used, reason = "a machine has at least netisr0")]
-        let n0 = seed0.expect("netisr0's seed").claim0(Box::new(transport));
-        let netisrs: Vec<_> = (0..m.ncpus()).map(|k| Sleeper::new(&ready, id, What::Netisr(k))).collect();
-        for (k, sleeper) in netisrs.iter().enumerate() {
-            let sleeper = sleeper.clone();
-            let wake = Box::new(move || sleeper.wake());
-            match k {
-                0 => m.port0.set_wake(wake),
-                k => m.ports[k - 1].set_wake(wake),
-            }
-        }
-        let cpu0 = PerCpu::default();
-        Host { id, m, clock, ready, n0, cpu0, others, queues: Vec::new(), netisrs, due: None, paused: None }
-    }
-
-    /// What is under way is lost, and no word is said.
-    fn crash(&mut self) {
-        while self.m.port0.getport().is_some() {}
-        for port in &self.m.ports {
-            while port.getport().is_some() {}
-        }
-        Ctx0 { m: &self.m, n0: &mut self.n0, cpu: &self.cpu0 }.carp(libcarp::clone::crash);
-    }
-
-    /// Whether there was something to do. Whoever has more to do has another turn; a
-    /// queue sees to it by itself.
-    fn take(&mut self, what: What, observer: &mut Option<Observer>) -> bool {
-        let worked = match what {
-            What::Netisr(0) => {
-                softclock(&self.m, &self.n0);
-                let msg = self.m.port0.getport();
-                if let (Some(msg), Some(observer)) = (&msg, observer) {
-                    observer(MachineId(self.id), msg);
-                }
-                msg.map(|msg| netisr::dispatch0(&self.m, &mut self.n0, &self.cpu0, msg)).is_some()
-            }
-            What::Netisr(k) => match self.m.ports[k - 1].getport() {
-                Some(msg) => {
-                    let mut others = self.others.borrow_mut();
-                    let (n, cpu) = &mut others[k - 1];
-                    // A halt is netisr0's to carry out; nobody is waiting.
-                    let _: Flow = netisr::dispatch(&self.m, n, cpu, msg);
-                    true
-                }
-                None => false,
-            },
-            What::Queue(q) => self.receive(q),
-        };
-        self.take_new_queues();
-        if let What::Netisr(k) = what
-            && worked
-            && self.has_more(k)
-        {
-            self.netisrs[k].wake();
-        }
-        worked
-    }
-
-    /// Whether that netisr has something to do. One that has not sleeps: the next
-    /// message wakes it.
-    fn has_more(&self, k: usize) -> bool {
-        let is_due = |t| t <= self.clock.now();
-        match k {
-            0 => !self.m.port0.is_idle() || self.m.own(&self.n0).callouts.borrow().next().is_some_and(is_due),
-            k => !self.m.ports[k - 1].is_idle(),
-        }
-    }
-
-    fn receive(&mut self, q: usize) -> bool {
-        let (cpu, if_index, queue) = &mut self.queues[q];
-        let others = self.others.borrow();
-        let (n, percpu): (&Netisr, &PerCpu) = match *cpu {
-            0 => (&self.n0, &self.cpu0),
-            k => (&others[k - 1].0, &others[k - 1].1),
-        };
-        let cx = Ctx { m: &self.m, n, cpu: percpu };
-        // A device in memory does not die.
-        queue.receive(1, &mut |frame| netisr::input(cx, *if_index, frame)).is_ok_and(|n| n > 0)
-    }
-
-    fn take_new_queues(&mut self) {
-        let mut new = self.cpu0.new_queues.take().into_iter().map(|q| (0, q)).collect::<Vec<_>>();
-        for (n, cpu) in self.others.borrow().iter() {
-            new.extend(cpu.new_queues.take().into_iter().map(|q| (n.cpuid(), q)));
-        }
-        for (cpu, (if_index, mut rx)) in new {
-            let sleeper = Sleeper::new(&self.ready, self.id, What::Queue(self.queues.len()));
-            rx.set_waker(Arc::new(move || sleeper.wake()));
-            self.queues.push((cpu, if_index, rx));
-        }
-    }
-}
-
-impl Sleeper {
-    fn new(ready: &Arc<Ready>, machine: usize, what: What) -> Sleeper {
-        Sleeper { ready: ready.clone(), machine, what, queued: Arc::default() }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // After a panic nobody can say what still stands.
-        if !std::thread::panicking() {
-            self.crash();
-        }
-    }
-}
-
-/// `netmsg_service_sync()` here: every other netisr gets to the end of its
-/// queue, and is quiescent.
-fn synchronize(m: &Machine, others: &Others) {
-    for (port, (n, cpu)) in m.ports.iter().zip(others.borrow_mut().iter_mut()) {
-        while let Some(msg) = port.getport() {
-            let _: Flow = netisr::dispatch(m, n, cpu, msg);
-        }
-        n.quiescent();
     }
 }

@@ -204,3 +204,17 @@ fn malformed_system_calls_have_an_errno() {
     assert_eq!(call(Request::sysctl("net.inet.carp.suppress_preempt", &[0; 4])), Some(Errno::EPERM));
     assert_eq!(call(addr(name("em2"), [224, 0, 0, 1])), Some(Errno::EINVAL));
 }
+
+/// Or what they do would be nobody's, for whoever watches step by step.
+#[test]
+fn a_system_call_gives_no_other_machine_a_turn() {
+    let mut lab = Lab::new(11);
+    let [a, b] = [(2, 1, 0), (3, 1, 100)].map(|(n, ncpus, skew)| lab.machine(n, ncpus, skew));
+    while lab.world.step().is_some() {}
+    let sysctl = || Request::sysctl("net.inet.carp.preempt", &[]);
+    let waiting = lab.world.submit(b, sysctl()).unwrap();
+    assert_eq!(lab.world.syscall(a, sysctl()).error, None);
+    assert!(waiting.poll().is_none());
+    assert_eq!(lab.world.step(), Some(b));
+    assert_eq!(waiting.poll().map(|reply| reply.error), Some(None));
+}

@@ -30,7 +30,7 @@ impl Ctx0<'_> {
     /// Lends netisr0 to CARP.
     pub fn carp<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
         let kern = CarpKernel { m: self.m, cpu: self.cpu };
-        f(&mut Cx { carp: &self.m.carp, n0: self.n0, kern: &kern })
+        self.m.carp.enter(self.n0, &kern, f)
     }
 }
 

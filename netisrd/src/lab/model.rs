@@ -100,8 +100,6 @@ struct Shared {
     demotion: i64,
     /// How many they are.
     reasons: u32,
-    /// When one of them began or ended last.
-    changed: Option<Time>,
     group: i32,
     parents: Vec<Parent>,
 }
@@ -137,6 +135,8 @@ pub struct Host {
     vhosts: Vec<Vhost>,
     /// The carp interfaces, the newest first.
     newest: Vec<usize>,
+    /// Something has changed a skew, and MASTERs have not said so.
+    unsaid: bool,
 }
 
 impl Host {
@@ -144,8 +144,8 @@ impl Host {
     pub fn new(parents: usize) -> Host {
         let parent = Parent { up: true, link: true, addrs: Vec::new() };
         let parents = vec![parent; parents];
-        let shared = Shared { preempt: false, demotion: 0, reasons: 0, changed: None, group: 0, parents };
-        Host { shared, sysctl: 0, vhosts: Vec::new(), newest: Vec::new() }
+        let shared = Shared { preempt: false, demotion: 0, reasons: 0, group: 0, parents };
+        Host { shared, sysctl: 0, vhosts: Vec::new(), newest: Vec::new(), unsaid: false }
     }
 
     /// One carp interface, by number.
@@ -176,39 +176,34 @@ impl Host {
         if matches!(input, Input::Create) && n == self.vhosts.len() {
             self.vhosts.push(Vhost::default());
         }
-        if let Some(vhost) = self.vhosts.get_mut(n) {
-            if matches!(input, Input::Sent(..)) {
+        let Some(vhost) = self.vhosts.get_mut(n) else { return };
+        match input {
+            Input::Sent(..) => {
                 // Of several timers that are due at once this one came first.
                 vhost.tick(&self.shared, now);
-                vhost.say_if_unsaid(&self.shared, now);
+                // A skew that it was configured to it may say when it likes.
+                vhost.say_change(&self.shared, now);
             }
-            let sent = matches!(input, Input::Sent(..));
-            if matches!(input, Input::Create | Input::Destroy) {
-                self.newest.retain(|k| *k != n);
-            }
-            if matches!(input, Input::Create) {
-                self.newest.insert(0, n);
-            }
-            vhost.input(&self.shared, now, input);
-            if self.newest.is_empty() {
-                // A group that nobody is in is no more.
-                self.shared.group = 0;
-            }
-            self.settle(now);
-            if sent {
-                self.vhosts[n].has_sent(&self.shared, now);
-            }
-            self.vhosts[n].elect(&self.shared, now);
-            self.settle(now);
+            Input::Create | Input::Destroy => self.newest.retain(|k| *k != n),
+            _ => {}
         }
+        if matches!(input, Input::Create) {
+            self.newest.insert(0, n);
+        }
+        vhost.input(&self.shared, now, input);
+        if self.newest.is_empty() {
+            // A group that nobody is in is no more.
+            self.shared.group = 0;
+        }
+        self.settle();
+        self.vhosts[n].elect(&self.shared, now);
+        self.settle();
+        self.end(now);
     }
 
     /// Something happened to the machine.
     pub fn host_input(&mut self, now: Time, input: HostInput) {
         let s = &mut self.shared;
-        // Whoever leaves a parent that is lost suppresses the others when all
-        // have left.
-        let loss = matches!(input, HostInput::ParentUp(_, false) | HostInput::Link(_, false));
         match input {
             HostInput::Preempt(on) => {
                 s.preempt = on;
@@ -216,11 +211,11 @@ impl Host {
             }
             HostInput::Demote(by) => {
                 self.sysctl += i64::from(by);
-                return self.settle(now);
+                self.unsaid |= by != 0;
             }
             HostInput::GroupDemote(by) => {
                 s.group += by;
-                return;
+                self.unsaid = true;
             }
             HostInput::ParentUp(p, up) => {
                 let of = self.vhosts.iter_mut().filter(|v| v.parent == p);
@@ -241,37 +236,38 @@ impl Host {
                 return;
             }
         }
-        if !loss {
-            // What is no reason any more ends before the elections.
-            self.settle(now);
-        }
+        // What is no reason any more ends before the elections.
+        self.settle();
         for n in self.newest.clone() {
             self.vhosts[n].follow(&self.shared, now);
-            self.settle_and_say(now, loss);
+            self.settle();
             self.vhosts[n].elect(&self.shared, now);
-            self.settle_and_say(now, loss);
+            self.settle();
         }
-        self.settle(now);
-    }
-
-    /// In the middle of a change, of which a loss is none that others see.
-    fn settle_and_say(&mut self, now: Time, loss: bool) {
-        if !loss {
-            self.settle(now);
-            self.vhosts.iter_mut().for_each(|v| v.say_change(&self.shared, now));
-        }
+        self.end(now);
     }
 
     /// Reasons have come or gone.
-    fn settle(&mut self, now: Time) {
+    fn settle(&mut self) {
         self.vhosts.iter_mut().for_each(|v| v.review(&self.shared));
         // Each forgets that it has, so all are asked.
-        if self.vhosts.iter_mut().filter_map(|v| v.reasons_changed().then_some(())).count() > 0 {
-            self.shared.changed = Some(now);
-        }
+        self.unsaid |= self.vhosts.iter_mut().filter_map(|v| v.reasons_changed().then_some(())).count() > 0;
         let reasons = self.vhosts.iter().map(Vhost::reasons).sum();
         self.shared.reasons = reasons;
         self.shared.demotion = self.sysctl + DEMOTED * i64::from(reasons);
+    }
+
+    /// When all is sent that an event made the machine send, it counts how that
+    /// fared, and MASTERs say what has changed of their skews: that is sent next.
+    fn end(&mut self, now: Time) {
+        if self.vhosts.iter().any(Vhost::owes) {
+            return;
+        }
+        self.vhosts.iter_mut().for_each(Vhost::review_sending);
+        self.settle();
+        if std::mem::take(&mut self.unsaid) {
+            self.vhosts.iter_mut().for_each(|v| v.say_change(&self.shared, now));
+        }
     }
 }
 

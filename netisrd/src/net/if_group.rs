@@ -6,7 +6,7 @@ use crate::netinet::carp_vhid;
 use compat::net::if_::{IFG_ALL, IfName};
 use compat::net::if_var::IfgGroup;
 use compat::sys::errno::Errno;
-use libcarp::{Ifnet, demote, output};
+use libcarp::{Ifnet, demote};
 use triomphe::Arc;
 
 /// `if_addgroup`: the interface joins a group, which is made if there is none
@@ -28,7 +28,7 @@ pub fn if_addgroup(cx: &mut Ctx0<'_>, ifp: &Ifnet, name: &str) -> Result<(), Err
         new
     });
     mine.borrow_mut().push(group);
-    cx.carp(|cx| output::send_ad_all(cx));
+    cx.carp(|cx| demote::skews_changed(cx));
     Ok(())
 }
 
@@ -45,7 +45,7 @@ pub fn if_delgroup(cx: &mut Ctx0<'_>, ifp: &Ifnet, name: IfName) -> Result<(), E
     }
     mine.borrow_mut().retain(|g| g.ifg_group != name);
     forget_empty(cx);
-    cx.carp(|cx| output::send_ad_all(cx));
+    cx.carp(|cx| demote::skews_changed(cx));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::PATIENCE;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -158,8 +159,10 @@ impl Proc {
         let status = Arc::new(Watched::<Option<ExitStatus>>::default());
         let report = Arc::clone(&status);
         let wait = move || {
-            let s = child.wait().unwrap();
-            report.change(|status| *status = Some(s));
+            // It is there to be signalled until its status is: its id is nobody
+            // else's before it is reaped.
+            waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+            report.change(|status| *status = Some(child.wait().unwrap()));
         };
         let waiter = thread::Builder::new().name("wait".into()).spawn(wait).unwrap();
         Proc { name: name.to_owned(), pid, log, status, waiter: Some(waiter) }

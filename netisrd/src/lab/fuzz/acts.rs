@@ -15,11 +15,6 @@ pub(super) fn act(plan: &mut Plan) {
     }
     let (what, on) = (plan.dice.below(27), plan.dice.one_in(2));
     let carps = plan.machines[m].carps.len();
-    // What an interface does while its neighbour's sending fails in the middle
-    // is more than the reference model can follow.
-    if plan.now < plan.machines[m].mute_until && matches!(what, 4 | 6..=12 | 21) {
-        return;
-    }
     match what {
         0..=7 | 10 | 11 | 21 if carps > 0 => {
             let n = plan.dice.index(carps);
@@ -130,10 +125,6 @@ fn lasts(plan: &mut Plan) -> Duration {
 
 fn fault_at(plan: &mut Plan, m: usize, em: usize, fault: FaultSpec) {
     let until = plan.now + lasts(plan);
-    if fault.send_errors {
-        let mute = &mut plan.machines[m].mute_until;
-        *mute = until.max(*mute);
-    }
     let machine = Some(name(&*plan.machines[m].name));
     let interface = Some(name(format!("em{em}")));
     let (from, until) = (Span(plan.now), Some(Span(until)));

@@ -53,8 +53,6 @@ pub(super) struct Machine {
     /// The group of `carp0`, `carp1`, ...
     pub(super) carps: Vec<usize>,
     pub(super) power: Power,
-    /// Its interfaces cannot send until then.
-    pub(super) mute_until: Duration,
     /// Its clock goes wrong.
     pub(super) wrong: bool,
 }
@@ -167,7 +165,6 @@ impl Plan {
             lans: on.clone(),
             carps: carps.clone(),
             power: Power::On,
-            mute_until: Duration::ZERO,
             wrong: false,
         });
         for n in 0..carps.len() {

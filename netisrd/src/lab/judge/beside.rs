@@ -28,8 +28,6 @@ struct Card {
     if_index: u16,
     lladdr: LlAddr,
     addrs: Vec<IpNet>,
-    /// What it sends fails.
-    fails: bool,
 }
 
 /// The model of a machine, and what it has to be told by.
@@ -44,8 +42,7 @@ impl Beside {
     /// Of a machine that boots with these cards; `knows`: unless it has
     /// something from the beginning that the model does not know.
     pub(super) fn new(cards: impl Iterator<Item = (String, u16, LlAddr)>, knows: bool) -> Beside {
-        let card =
-            |(name, if_index, lladdr)| Card { name, if_index, lladdr, addrs: Vec::new(), fails: false };
+        let card = |(name, if_index, lladdr)| Card { name, if_index, lladdr, addrs: Vec::new() };
         let cards: Vec<_> = cards.map(card).collect();
         let model = knows.then(|| Host::new(cards.len()));
         Beside { model, cards, carps: Vec::new() }
@@ -59,13 +56,6 @@ impl Beside {
     /// When one of its timers is due, by the machine's clock.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.model.as_ref()?.next_deadline()
-    }
-
-    /// A card's sending fails from now on, or no more.
-    pub(super) fn set_fails(&mut self, card: usize, fails: bool) {
-        if let Some(card) = self.cards.get_mut(card) {
-            card.fails = fails;
-        }
     }
 
     /// A system call has succeeded.
@@ -84,18 +74,9 @@ impl Beside {
 
     /// Something happened to the machine.
     pub(super) fn host_input(&mut self, now: Time, input: HostInput) {
-        if matches!(input, HostInput::Link(..)) && self.fails_in_the_middle() {
-            self.forget();
-        }
         if let Some(model) = &mut self.model {
             model.host_input(now, input);
         }
-    }
-
-    /// That a card's sending fails in the middle of the change of an interface
-    /// among several is more than the model can follow.
-    fn fails_in_the_middle(&self) -> bool {
-        self.carps.len() > 1 && self.cards.iter().any(|c| c.fails)
     }
 
     /// `None` for what the model does not know.
@@ -107,9 +88,6 @@ impl Beside {
     }
 
     fn card(&mut self, now: Time, p: usize, what: &ToInterface) -> Option<()> {
-        if self.cards.iter().any(|c| c.fails) {
-            return None;
-        }
         let card = &mut self.cards[p];
         let model = self.model.as_mut()?;
         match what {
@@ -152,14 +130,6 @@ impl Beside {
             (None, _) => return None,
         };
         let old = self.model.as_ref()?.vhost(n).map(|v| v.config().clone()).unwrap_or_default();
-        let harmless = match what {
-            ToInterface::Setvh(vh) => !vh.changes_vhid(&old),
-            ToInterface::Create => true,
-            _ => false,
-        };
-        if !harmless && self.fails_in_the_middle() {
-            return None;
-        }
         let carp = &mut self.carps[n];
         let input = match what {
             ToInterface::Create => Input::Create,

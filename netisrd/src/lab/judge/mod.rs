@@ -218,13 +218,6 @@ impl Judge {
         }
     }
 
-    /// A card's sending fails from now on, or no more.
-    pub(super) fn send_fails(&mut self, host: &Host, card: usize, fails: bool) {
-        if let Some(Some(watched)) = self.machines.get_mut(host.number) {
-            watched.beside.set_fails(card, fails);
-        }
-    }
-
     /// A machine's clock goes right from now on, or wrong.
     pub(super) fn set_exact(&mut self, now: Time, host: &Host, exact: bool) {
         self.calm.set_exact(host.number, exact);

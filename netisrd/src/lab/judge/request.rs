@@ -54,11 +54,6 @@ impl SetVh {
         let vhid = self.vhid.unwrap_or(old.vhid);
         Input::Setvh(Config { vhid, advbase, advskew, key: self.key }, self.state)
     }
-
-    /// Whether it makes it another virtual host.
-    pub(super) fn changes_vhid(&self, old: &Config) -> bool {
-        self.vhid.is_some_and(|vhid| vhid != old.vhid)
-    }
 }
 
 /// The meaning of a request that was answered so.

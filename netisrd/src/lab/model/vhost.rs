@@ -34,14 +34,8 @@ pub struct Vhost {
     ad: Option<Time>,
     /// The skew that was advertised last.
     advertised: u8,
-    /// What that and the next advertisement were before the one that is owed.
-    before: Option<(u8, Option<Time>)>,
-    /// The skew that it would advertise, when that was looked at last.
-    known: u8,
     /// What it still has to send now: family, advbase, advskew.
     owed: Vec<(Family, u8, u8)>,
-    /// When it took over, if that is why it advertises.
-    takes_over: Option<Time>,
     /// Whether what is being sent has failed in one family.
     failed: bool,
     /// So many of these do not count as sent or failed.
@@ -78,10 +72,7 @@ impl Default for Vhost {
             down: [None; 2],
             ad: None,
             advertised: 0,
-            before: None,
-            known: 0,
             owed: Vec::new(),
-            takes_over: None,
             failed: false,
             uncounted: 0,
             errors: 0,
@@ -138,6 +129,15 @@ impl Vhost {
         u32::from(self.sending) + u32::from(self.parent_down)
     }
 
+    /// What comes of how its advertisements fared.
+    pub(super) fn review_sending(&mut self) {
+        if self.successes >= IN_A_ROW {
+            self.forget();
+        } else {
+            self.sending |= self.errors >= IN_A_ROW;
+        }
+    }
+
     /// Whether they are others than when that was asked last.
     pub(super) fn reasons_changed(&mut self) -> bool {
         let reasons = (self.sending, self.parent_down);
@@ -188,7 +188,7 @@ impl Vhost {
                 self.back_or_leave(s, now);
             }
             Input::Heard(ad) => self.heard(s, now, &ad),
-            Input::Sent(ad, ok) => self.sent(s, now, ad, ok),
+            Input::Sent(ad, ok) => self.sent(ad, ok),
         }
     }
 
@@ -212,12 +212,9 @@ impl Vhost {
             (State::Backup, Some(State::Master)) => self.become_master(s, now),
             // The earlier deadline stays.
             _ => {
-                let (ad, down) = (now + self.interval(self.config.advskew), now + self.master_down());
+                let (ad, down) = (now + self.interval(self.skew(s)), now + self.master_down());
                 self.ad = self.ad.map(|t| t.min(ad));
                 self.down = self.down.map(|t| t.map(|t| t.min(down)));
-                // It says so with its next advertisement, or as soon as
-                // anything changes a skew.
-                self.known = self.skew(s);
             }
         }
     }
@@ -335,20 +332,14 @@ impl Vhost {
 
     fn become_master(&mut self, s: &Shared, now: Time) {
         (self.state, self.down, self.heard4) = (State::Master, [None; 2], false);
-        self.takes_over = Some(now);
         self.advertise(s, now);
     }
 
     fn advertise(&mut self, s: &Shared, now: Time) {
-        self.before.get_or_insert((self.advertised, self.ad));
         self.advertised = self.skew(s);
-        self.known = self.advertised;
         self.failed = false;
         self.owed.extend(self.active.iter().map(|f| (*f, self.config.advbase, self.advertised)));
-        // `carp_setrun` after a takeover: the first pause is by the skew as it
-        // was configured, even if that is the advertisement that suppresses.
-        let skew = if self.takes_over == Some(now) { self.config.advskew } else { self.advertised };
-        self.ad = Some(now + self.interval(skew));
+        self.ad = Some(now + self.interval(self.advertised));
     }
 
     /// A MASTER that leaves says so, in those families.
@@ -358,42 +349,24 @@ impl Vhost {
         }
     }
 
+    /// Its timer, if it is due.
     pub(super) fn tick(&mut self, s: &Shared, now: Time) {
-        if !self.owed.is_empty() && s.changed != Some(now) {
-            return;
-        }
-        self.say_change(s, now);
-        if !self.owed.is_empty() {
-            return;
-        }
-        self.takes_over = self.takes_over.filter(|t| *t == now && self.ad.is_some_and(|t| t > now));
         match self.state {
+            _ if self.owes() => {}
             State::Master if self.ad.is_some_and(|t| t <= now) => self.advertise(s, now),
             State::Backup if self.silent_at().is_some_and(|t| t <= now) => self.become_master(s, now),
             _ => {}
         }
     }
 
-    /// A MASTER whose skew has become another one says so at once.
-    pub(super) fn say_change(&mut self, s: &Shared, now: Time) {
-        let skew = self.skew(s);
-        let changed = skew != std::mem::replace(&mut self.known, skew);
-        if !changed || self.state != State::Master {
-            return;
-        }
-        if let Some(before) = self.before.take() {
-            // What it would have said is not true any more: it has not said it.
-            (self.advertised, self.ad) = before;
-            self.owed.retain(|(_, advbase, _)| *advbase == u8::MAX);
-        }
-        if skew != self.advertised {
-            self.advertise(s, now);
-        }
+    /// Whether it must still send something.
+    pub(super) fn owes(&self) -> bool {
+        !self.owed.is_empty()
     }
 
-    /// A skew that it was configured to it may say when it likes.
-    pub(super) fn say_if_unsaid(&mut self, s: &Shared, now: Time) {
-        if self.state == State::Master && self.owed.is_empty() && self.advertised != self.skew(s) {
+    /// A MASTER whose skew is another than it advertised says so.
+    pub(super) fn say_change(&mut self, s: &Shared, now: Time) {
+        if self.state == State::Master && !self.owes() && self.advertised != self.skew(s) {
             self.advertise(s, now);
         }
     }
@@ -443,19 +416,13 @@ impl Vhost {
         own.is_some_and(|own| (ad.from, ad.counter) < (own.from, own.counter))
     }
 
-    fn sent(&mut self, s: &Shared, now: Time, ad: Advert, ok: bool) {
+    fn sent(&mut self, ad: Advert, ok: bool) {
         let what = (ad.family, ad.advbase, ad.advskew);
-        let at = self.owed.iter().position(|o| *o == what);
-        if let Some(at) = at {
-            self.owed.remove(at);
-            self.before = None;
-        } else if !self.may_say_between(s, now, &ad) {
+        let Some(at) = self.owed.iter().position(|o| *o == what) else {
             self.surprise.get_or_insert(ad);
             return;
-        } else if self.owed.is_empty() {
-            (self.advertised, self.known) = (ad.advskew, ad.advskew);
-            self.ad = Some(now + self.interval(ad.advskew));
-        }
+        };
+        self.owed.remove(at);
         let bow_out = ad.is_bow_out();
         self.sent.push(ad);
         if self.sent.len() > REMEMBERED {
@@ -468,40 +435,16 @@ impl Vhost {
         self.failed |= !ok && !bow_out;
         // One advertisement goes over IPv4, then over IPv6.
         let other = (Family::Ip6, what.1, what.2);
-        let goes_on = what.0 == Family::Ip
-            && at.map_or(self.active.contains(&other.0), |at| self.owed.get(at) == Some(&other));
+        let goes_on = what.0 == Family::Ip && self.owed.get(at) == Some(&other);
         if bow_out || goes_on || self.state != State::Master {
             return;
         }
         if std::mem::take(&mut self.failed) {
             (self.errors, self.successes) = (self.errors + 1, 0);
-            self.sending = self.errors >= IN_A_ROW;
-        } else if self.sending {
+        } else if self.errors >= IN_A_ROW {
             self.successes += 1;
-            if self.successes == IN_A_ROW {
-                self.forget();
-            }
         } else {
             self.errors = 0;
-        }
-    }
-
-    /// Reasons end and begin one after the other, and a MASTER may say what it is
-    /// between two of them.
-    fn may_say_between(&self, s: &Shared, now: Time, ad: &Advert) -> bool {
-        let most = DEMOTED.max(self.config.advskew.into());
-        self.state == State::Master
-            && s.changed == Some(now)
-            && ad.advbase == self.config.advbase
-            && i64::from(ad.advskew) <= most
-    }
-
-    /// Its advertisement is sent. Of a takeover that has ended or begun a reason
-    /// of its own, another follows.
-    pub(super) fn has_sent(&mut self, s: &Shared, now: Time) {
-        if self.owed.is_empty() {
-            self.say_change(s, now);
-            self.takes_over = None;
         }
     }
 

@@ -256,9 +256,6 @@ impl Play<'_> {
         let lan = &self.segments[card.lan].lan;
         if fault.send_errors {
             lan.set_port_fault(card.port, (!over).then_some(Errno::ENOBUFS));
-            if let Some(judge) = &mut self.judge {
-                judge.send_fails(host, at, !over);
-            }
         }
         if fault.link_down {
             lan.set_port_link(card.port, over);
