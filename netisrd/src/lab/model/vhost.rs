@@ -162,7 +162,8 @@ impl Vhost {
             Input::Destroy => {
                 self.bow_out(&self.active.clone());
                 let owed = std::mem::take(&mut self.owed);
-                *self = Vhost { owed, parent: self.parent, ..Vhost::default() };
+                let (parent, reasons_before) = (self.parent, self.reasons_before);
+                *self = Vhost { owed, parent, reasons_before, ..Vhost::default() };
             }
             Input::Setvh(config, state) => self.setvh(s, now, config, state),
             Input::Up(up) => {
