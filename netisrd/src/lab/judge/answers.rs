@@ -23,8 +23,6 @@ pub(super) struct Says {
     shost: LlAddr,
     /// It is said to everybody.
     pub(super) announces: bool,
-    /// It may have waited for the MAC of whoever asked.
-    late: bool,
 }
 
 impl Says {
@@ -37,7 +35,7 @@ impl Says {
                 let arp = Arp::parse(packet)?;
                 let announces = arp.spa == arp.tpa;
                 let (addr, mac, shost) = (arp.spa.into(), arp.sha, eh.shost);
-                (announces || arp.op == 2).then_some(Says { addr, mac, shost, announces, late: false })
+                (announces || arp.op == 2).then_some(Says { addr, mac, shost, announces })
             }
             ETHERTYPE_IPV6 => {
                 let ip6 = Ip6::parse(packet).ok().filter(|ip6| ip6.nxt == IPPROTO_ICMPV6)?;
@@ -46,7 +44,7 @@ impl Says {
                 };
                 let announces = eh.cast() != LinkCast::Unicast;
                 let (addr, mac, shost) = (target.into(), lladdr?, eh.shost);
-                Some(Says { addr, mac, shost, announces, late: !announces })
+                Some(Says { addr, mac, shost, announces })
             }
             _ => None,
         }
@@ -68,7 +66,7 @@ pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says, left: &[
         let is_virtual = says.mac == [0, 0, 0x5e, 0, 1, vhid] && says.shost == says.mac;
         // That one takes its leave of a peer is no advertisement to everybody.
         let left = left.contains(&vhid) || sc.is_unicast();
-        let is_or_was = says.late || sc.is_running_master() || (says.announces && left);
+        let is_or_was = sc.is_running_master() || (says.announces && left);
         let here = sc.carpdev(n0).is_some_and(|p| p.if_xname.as_str() == card);
         has && here && is_virtual && is_or_was
     });

@@ -200,18 +200,17 @@ impl Beside {
 
     fn sent(&mut self, now: Time, card: usize, ad: Advert, ok: bool) -> Verdict {
         let Some(model) = &mut self.model else { return Ok(()) };
-        let what = (ad.family, ad.advbase, ad.advskew);
         let of = |n: &usize| {
             // One that has just got another vhid, or was destroyed, bows out as
             // what it was.
             let vhost = model.vhost(*n)?;
             let is = vhost.config().vhid == ad.vhid || self.carps[*n].before == ad.vhid;
-            let owes = vhost.due_to_advertise().contains(&what);
-            (is && vhost.parent() == card).then_some((owes, vhost.config().vhid == ad.vhid))
+            let owes = vhost.due_to_advertise().iter().any(|owed| owed.is(card, &ad));
+            (is && (owes || vhost.parent() == card)).then_some((owes, vhost.config().vhid == ad.vhid))
         };
         let n = (0..self.carps.len()).filter(|n| of(n).is_some()).max_by_key(of);
         match n {
-            Some(n) => model.input(now, n, Input::Sent(ad, ok)),
+            Some(n) => model.input(now, n, Input::Sent(card, ad, ok)),
             None => return wrong(Rule::Sent, format!("{} sent {ad}", self.cards[card].name)),
         }
         Ok(())
