@@ -12,6 +12,7 @@ use compat::netinet6::in6::IPPROTO_ICMPV6;
 use compat::netinet6::ip6::Ip6;
 use compat::qsbr::Netisr0;
 use compat::sys::mbuf::LinkCast;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// That an address is at a MAC.
@@ -51,12 +52,23 @@ impl Says {
     }
 }
 
+/// The machine's own addresses.
+pub(super) fn own(m: &Machine, n0: &Netisr0) -> BTreeSet<IpAddr> {
+    let all = m.own(n0).ifaddrs.borrow();
+    all.iter().filter(|ia| ia.ifa_ifp.if_type != IFT_CARP).map(|ia| ia.ifa_addr).collect()
+}
+
 /// Whether the machine may say that by the card of that name. The vhids in `left`
-/// have taken their leave as MASTER in the same step.
-pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says, left: &[u8]) -> Verdict {
-    let own =
-        |ia: &triomphe::Arc<libcarp::Ifaddr>| ia.ifa_ifp.if_type != IFT_CARP && ia.ifa_addr == says.addr;
-    if m.own(n0).ifaddrs.borrow().iter().any(own) {
+/// have taken their leave as MASTER in the same step, before which it had the
+/// addresses `had`.
+pub(super) fn check(
+    m: &Machine,
+    n0: &Netisr0,
+    card: &str,
+    says: &Says,
+    (left, had): (&[u8], &BTreeSet<IpAddr>),
+) -> Verdict {
+    if had.contains(&says.addr) || own(m, n0).contains(&says.addr) {
         return Ok(());
     }
     let softcs = m.carp.own(n0).carpif_list.borrow();

@@ -11,6 +11,7 @@ use compat::qsbr::Netisr0;
 use compat::sys::time::Time;
 use ipnet::{IpNet, Ipv6Net};
 use libcarp::CarpSoftc;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use triomphe::Arc;
 
@@ -36,6 +37,8 @@ pub(super) struct Beside {
     model: Option<Host>,
     cards: Vec<Card>,
     carps: Vec<Carp>,
+    /// The machine's own addresses, after the last system call.
+    own: BTreeSet<IpAddr>,
 }
 
 impl Beside {
@@ -45,7 +48,7 @@ impl Beside {
         let card = |(name, if_index, lladdr)| Card { name, if_index, lladdr, addrs: Vec::new() };
         let cards: Vec<_> = cards.map(card).collect();
         let model = knows.then(|| Host::new(cards.len()));
-        Beside { model, cards, carps: Vec::new() }
+        Beside { model, cards, carps: Vec::new(), own: BTreeSet::new() }
     }
 
     /// From now on it does not.
@@ -70,6 +73,11 @@ impl Beside {
                 }
             }
         }
+    }
+
+    /// What a system call has sent was looked at.
+    pub(super) fn answered(&mut self, m: &Machine, n0: &Netisr0) {
+        self.own = answers::own(m, n0);
     }
 
     /// Something happened to the machine.
@@ -170,7 +178,9 @@ impl Beside {
         for act in acts {
             match act {
                 Act::Took => {}
-                Act::Says(card, says) => answers::check(m, n0, &self.cards[card].name, &says, &left)?,
+                Act::Says(card, says) => {
+                    answers::check(m, n0, &self.cards[card].name, &says, (&left, &self.own))?;
+                }
                 Act::Heard(on, ad) => {
                     heard = true;
                     self.heard(now, on.as_str(), ad);

@@ -202,7 +202,13 @@ impl Judge {
             watched.written += i64::from(*by);
         }
         watched.beside.told(now, &meaning);
+        let id = watched.id;
         self.stepped(world, host.number);
+        if let Some((m, n0)) = world.look(id)
+            && let Some((watched, _)) = self.watched(world, host.number)
+        {
+            watched.beside.answered(m, n0);
+        }
     }
 
     /// Something is done to the machine in the middle of whatever it does: in which
