@@ -114,16 +114,16 @@ impl Timeline {
 impl Lane {
     fn draw(&self, y: f64, wall: &Wall, now: Time) -> Markup {
         let ends = self.spans.iter().skip(1).map(|(t, _)| *t).chain([self.gone.unwrap_or(now)]);
-        let mut drawn = LABEL;
-        let mut bars = Vec::new();
-        for ((from, state), to) in self.spans.iter().zip(ends) {
+        let spans: Vec<_> = self.spans.iter().zip(ends).collect();
+        let (mut drawn, mut bars) = (WIDTH, Vec::new());
+        // However short, a state is seen, unless a later one has its place.
+        for ((from, state), to) in spans.into_iter().rev() {
             let (begin, end) = (place(*from, now), place(to, now));
-            // However short, it is seen, unless its neighbour has its place.
-            if end > drawn || begin >= drawn {
-                let left = begin.max(drawn);
-                let width = (end - left).max(NARROWEST);
-                bars.push((left, width, *state, *from, to));
-                drawn = left + width;
+            if drawn > LABEL && (begin < drawn || end <= drawn) {
+                let right = end.min(drawn);
+                let width = (right - begin).max(NARROWEST);
+                drawn = right - width;
+                bars.push((drawn, width, *state, *from, to));
             }
         }
         html! {
