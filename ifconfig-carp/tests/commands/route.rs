@@ -262,7 +262,7 @@ fn no_bytes_make_it_panic() {
             m[2] = RTM_VERSION;
             m[3] = kind;
             let mut sys =
-                Teller { routes: vec![m.clone()], per_page: 1, tells: [tell(m)].into(), refuses: false };
+                Teller { routes: vec![m.clone()], per_page: 1, tells: [tell(m)].into(), ..Teller::default() };
             assert_eq!(route(&mut sys, "monitor").status, 1);
             let said = route(&mut sys, "show");
             assert!(said.status == 1 || kind <= 4, "{said:?}");

@@ -231,7 +231,7 @@ mod tests {
         // One that is gone is shown as long, and another one of its index is another one.
         t.note(&[Change::Destroyed(vhosted(1, State::Init, late))], &[], late);
         let again = vhosted(1, State::Init, Time(27 * HOUR));
-        t.note(&[Change::Created(again.clone())], &[again.clone()], Time(27 * HOUR));
+        t.note(&[Change::Created(again.clone())], std::slice::from_ref(&again), Time(27 * HOUR));
         assert_eq!((t.0.len(), t.0[0].gone), (2, Some(late)));
         t.note(&[Change::Demoted(1)], &[again], Time(51 * HOUR));
         assert_eq!((t.0.len(), t.0[0].gone), (1, None));
