@@ -1,0 +1,280 @@
+//! rtnetlink: links, addresses and routes of the host, asked for and changed. One
+//! request at a time, answered before the next.
+
+use ipnet::IpNet;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage as Route;
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressScope, CacheInfo,
+};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage, MacVlanMode,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, address};
+use nix::errno::Errno as Linux;
+use nix::sys::socket::{
+    AddressFamily as SocketFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
+    socket,
+};
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// More than any answer's packet.
+const ROOM: usize = 64 * 1024;
+/// Before the parents' own route, whose metric is 256.
+const METRIC6: u32 = 16;
+
+/// A link of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostLink {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    /// `ip link set alias`
+    pub(crate) alias: String,
+    pub(crate) up: bool,
+    /// The link that it lives on.
+    pub(crate) lower: Option<u32>,
+    pub(crate) is_macvlan: bool,
+    pub(crate) lladdr: Option<[u8; 6]>,
+    /// Its carrier is held down.
+    pub(crate) protodown: bool,
+}
+
+/// An address of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostAddr {
+    pub(crate) index: u32,
+    pub(crate) net: IpNet,
+}
+
+/// A socket for requests.
+pub(crate) struct RtNetlink {
+    fd: OwnedFd,
+    seq: u32,
+}
+
+impl RtNetlink {
+    pub(crate) fn new() -> nix::Result<RtNetlink> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(SocketFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkRoute))?;
+        Ok(RtNetlink { fd, seq: 0 })
+    }
+
+    /// All links.
+    pub(crate) fn links(&mut self) -> nix::Result<Vec<HostLink>> {
+        let answers = self.ask(Route::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
+        Ok(answers.into_iter().filter_map(link).collect())
+    }
+
+    /// All addresses, of links of any kind.
+    pub(crate) fn addresses(&mut self) -> nix::Result<Vec<HostAddr>> {
+        let answers = self.ask(Route::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
+        Ok(answers.into_iter().filter_map(addr).collect())
+    }
+
+    /// `ip link add link LOWER name NAME type macvlan mode source`, with that alias:
+    /// a link that takes no frame.
+    pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32, alias: &str) -> nix::Result<()> {
+        let mut m = LinkMessage::default();
+        m.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Link(lower),
+            LinkAttribute::IfAlias(alias.to_owned()),
+            macvlan(MacVlanMode::Source),
+        ];
+        self.ask(Route::NewLink(m), NLM_F_CREATE | NLM_F_EXCL).map(drop)
+    }
+
+    /// `ip link set address`
+    pub(crate) fn set_lladdr(&mut self, index: u32, lladdr: [u8; 6]) -> nix::Result<()> {
+        self.change(index, vec![LinkAttribute::Address(lladdr.to_vec())])
+    }
+
+    /// Whether it takes frames, and has a carrier.
+    pub(crate) fn set_carrier(&mut self, index: u32, on: bool) -> nix::Result<()> {
+        let mode = if on { MacVlanMode::Bridge } else { MacVlanMode::Source };
+        self.change(index, vec![macvlan(mode)])?;
+        self.change(index, vec![LinkAttribute::ProtoDown(u8::from(!on))])
+    }
+
+    /// `ip link set up` or `down`
+    pub(crate) fn set_up(&mut self, index: u32, up: bool) -> nix::Result<()> {
+        let mut m = LinkMessage::default();
+        m.header = LinkHeader { index, change_mask: LinkFlags::Up, ..LinkHeader::default() };
+        m.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        self.ask(Route::NewLink(m), 0).map(drop)
+    }
+
+    fn change(&mut self, index: u32, attributes: Vec<LinkAttribute>) -> nix::Result<()> {
+        let mut m = LinkMessage::default();
+        m.header.index = index;
+        m.attributes = attributes;
+        self.ask(Route::NewLink(m), 0).map(drop)
+    }
+
+    /// `ip link del`
+    pub(crate) fn delete_link(&mut self, index: u32) -> nix::Result<()> {
+        let mut m = LinkMessage::default();
+        m.header.index = index;
+        self.ask(Route::DelLink(m), 0).map(drop)
+    }
+
+    /// `ip address replace NET dev LINK noprefixroute nodad valid_lft SECONDS`
+    pub(crate) fn replace_address(&mut self, index: u32, net: IpNet, seconds: u32) -> nix::Result<()> {
+        let mut m = address_message(index, net);
+        let mut lifetime = CacheInfo::default();
+        (lifetime.ifa_valid, lifetime.ifa_preferred) = (seconds, seconds);
+        m.attributes.push(AddressAttribute::CacheInfo(lifetime));
+        m.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute | AddressFlags::Nodad));
+        if let IpNet::V4(net) = net {
+            m.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
+        }
+        self.ask(Route::NewAddress(m), NLM_F_CREATE | NLM_F_REPLACE).map(drop)
+    }
+
+    /// `ip address del`
+    pub(crate) fn delete_address(&mut self, index: u32, net: IpNet) -> nix::Result<()> {
+        self.ask(Route::DelAddress(address_message(index, net)), 0).map(drop)
+    }
+
+    /// `ip route prepend PREFIX dev LINK`, before all others of that prefix.
+    pub(crate) fn add_route(&mut self, index: u32, net: IpNet) -> nix::Result<()> {
+        self.ask(Route::NewRoute(route_message(index, net)), NLM_F_CREATE).map(drop)
+    }
+
+    /// `ip route del PREFIX dev LINK`
+    pub(crate) fn delete_route(&mut self, index: u32, net: IpNet) -> nix::Result<()> {
+        self.ask(Route::DelRoute(route_message(index, net)), 0).map(drop)
+    }
+
+    /// What the kernel answers before its acknowledgement, or the error in it.
+    fn ask(&mut self, payload: Route, flags: u16) -> nix::Result<Vec<Route>> {
+        self.seq = self.seq.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.sequence_number = self.seq;
+        // A dump ends by itself.
+        let end = if flags == NLM_F_DUMP { 0 } else { NLM_F_ACK };
+        header.flags = NLM_F_REQUEST | flags | end;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(payload));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        sendto(self.fd.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        let (mut answers, mut room) = (Vec::new(), vec![0; ROOM]);
+        loop {
+            let n = match recv(self.fd.as_raw_fd(), &mut room, MsgFlags::empty()) {
+                Err(Linux::EINTR) => continue,
+                other => other?,
+            };
+            let mut rest = room.get(..n).unwrap_or_default();
+            while !rest.is_empty() {
+                let answer = NetlinkMessage::<Route>::deserialize(rest).map_err(|_| Linux::EBADMSG)?;
+                let len = (answer.header.length as usize).next_multiple_of(4);
+                rest = rest.get(len.max(1)..).unwrap_or_default();
+                if answer.header.sequence_number != self.seq {
+                    continue;
+                }
+                match answer.payload {
+                    NetlinkPayload::InnerMessage(one) => answers.push(one),
+                    NetlinkPayload::Done(_) => return Ok(answers),
+                    NetlinkPayload::Error(e) => match e.code {
+                        None => return Ok(answers),
+                        Some(negative) => return Err(Linux::from_raw(negative.get().wrapping_neg())),
+                    },
+                    _ => return Err(Linux::EBADMSG),
+                }
+            }
+        }
+    }
+}
+
+fn macvlan(mode: MacVlanMode) -> LinkAttribute {
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::MacVlan),
+        LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)])),
+    ])
+}
+
+fn family(addr: IpAddr) -> AddressFamily {
+    if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+fn address_message(index: u32, net: IpNet) -> AddressMessage {
+    let mut m = AddressMessage::default();
+    m.header = AddressHeader {
+        family: family(net.addr()),
+        prefix_len: net.prefix_len(),
+        scope: AddressScope::Universe,
+        index,
+        ..AddressHeader::default()
+    };
+    m.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
+    m
+}
+
+fn route_message(index: u32, net: IpNet) -> RouteMessage {
+    let mut m = RouteMessage::default();
+    let net = net.trunc();
+    m.header = RouteHeader {
+        address_family: family(net.addr()),
+        destination_prefix_length: net.prefix_len(),
+        table: libc::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Static,
+        scope: if net.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe },
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    let to = match net.addr() {
+        IpAddr::V4(a) => RouteAddress::Inet(a),
+        IpAddr::V6(a) => RouteAddress::Inet6(a),
+    };
+    m.attributes = vec![RouteAttribute::Destination(to), RouteAttribute::Oif(index)];
+    if net.addr().is_ipv6() {
+        m.attributes.push(RouteAttribute::Priority(METRIC6));
+    }
+    m
+}
+
+fn link(answer: Route) -> Option<HostLink> {
+    let Route::NewLink(m) = answer else { return None };
+    let mut link = HostLink {
+        index: m.header.index,
+        up: m.header.flags.contains(LinkFlags::Up),
+        ..HostLink::default()
+    };
+    for attribute in m.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::IfAlias(alias) => link.alias = alias,
+            LinkAttribute::Link(lower) => link.lower = Some(lower),
+            LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
+            LinkAttribute::ProtoDown(down) => link.protodown = down != 0,
+            LinkAttribute::LinkInfo(info) => {
+                link.is_macvlan = info.contains(&LinkInfo::Kind(InfoKind::MacVlan));
+            }
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+fn addr(answer: Route) -> Option<HostAddr> {
+    let Route::NewAddress(m) = answer else { return None };
+    // Of a point-to-point link, `Address` is the other end's.
+    let local = m.attributes.iter().find_map(|a| match a {
+        address::AddressAttribute::Local(addr) => Some(*addr),
+        _ => None,
+    });
+    let any = m.attributes.iter().find_map(|a| match a {
+        address::AddressAttribute::Address(addr) => Some(*addr),
+        _ => None,
+    });
+    let net = IpNet::new(local.or(any)?, m.header.prefix_len).ok()?;
+    Some(HostAddr { index: m.header.index, net })
+}
