@@ -265,7 +265,8 @@ impl World {
         self.next_index += 1;
         let name = IfName::new(name).unwrap();
         let lladdr = [2, 0, 0, 0, 0, index as u8];
-        let a = IfAttach { name, index, if_type, flags, mtu: 1500, lladdr, shared_with_host: false };
+        let (shared_with_host, served_by_host) = (false, false);
+        let a = IfAttach { name, index, if_type, flags, mtu: 1500, lladdr, shared_with_host, served_by_host };
         Arc::new(Ifnet::new(&self.brand, a))
     }
 

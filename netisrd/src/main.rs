@@ -9,7 +9,9 @@ use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::http::{self, Http};
+use netisrd::host::lent::{Lent, Shared};
 use netisrd::host::links::Links;
+use netisrd::host::mirror::Mirror;
 use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, Part};
 use netisrd::host::runtime::Runtime;
@@ -58,13 +60,33 @@ struct Args {
     #[arg(long = "tap", value_name = "NAME[@BRIDGE]")]
     taps: Vec<String>,
 
-    /// Use an existing interface, beside the host
-    #[arg(short = 'i', value_name = "IFACE")]
-    interfaces: Vec<String>,
+    /// Use an existing interface, beside the host, which serves the virtual
+    /// addresses by interfaces of its own (macvlan, the default), or not at all
+    /// (none)
+    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = existing)]
+    interfaces: Vec<Existing>,
 
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
     #[arg(long = "hz", value_name = "HZ", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     hz: u32,
+}
+
+/// An interface of the host.
+#[derive(Clone)]
+struct Existing {
+    name: String,
+    /// The host's stack serves the virtual addresses there.
+    mirrored: bool,
+}
+
+fn existing(arg: &str) -> Result<Existing, String> {
+    let (name, path) = arg.split_once(':').unwrap_or((arg, "macvlan"));
+    let mirrored = match path {
+        "macvlan" => true,
+        "none" => false,
+        other => return Err(format!("expected macvlan or none, not {other:?}")),
+    };
+    Ok(Existing { name: name.to_owned(), mirrored })
 }
 
 #[derive(clap::Subcommand)]
@@ -111,6 +133,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let ncpus = args.ncpus.map_or_else(online_cpus, usize::from);
     let notify = Notify::from_env()?;
     let devices = open_devices(args, ncpus)?;
+    let mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
@@ -121,6 +144,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
     let mut parts: Vec<Box<dyn Part>> =
         vec![Box::new(signals), Box::new(control), Box::new(events), Box::new(hooks)];
+    parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
     let served = serve(devices, parts, notify, &machine);
     tracing::info!("netisrd: halting");
@@ -135,12 +159,17 @@ fn serve(
     notify: Option<Notify>,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
-    let mut cards = Vec::new();
+    let (mut cards, mut shared) = (Vec::new(), Vec::new());
     for dev in devices {
-        let name = dev.name;
-        cards.push((name, machine.attach(dev).map_err(|e| format!("{name}: {e}"))?));
+        let (name, lent) = (dev.name, dev.shared_with_host.then(|| dev.addrs.clone()));
+        let if_index = machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
+        cards.push((name, if_index));
+        if let Some(addrs) = lent {
+            shared.push(Shared { if_index, host_index: host::index(name.as_str())?, addrs });
+        }
     }
     parts.push(Box::new(Links::new(cards, machine)?));
+    parts.push(Box::new(Lent::new(shared)?));
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
@@ -160,8 +189,9 @@ fn open_devices(args: &Args, ncpus: usize) -> io::Result<Vec<Device>> {
         };
         devices.push(tap::open(name, bridge, ncpus)?);
     }
-    for name in &args.interfaces {
-        devices.push(host::open(name)?);
+    for existing in &args.interfaces {
+        let open = if existing.mirrored { host::open_served } else { host::open };
+        devices.push(open(&existing.name)?);
     }
     Ok(devices)
 }

@@ -33,6 +33,9 @@ pub struct IfAttach {
     /// The Linux host uses the interface too, and answers for the addresses
     /// that it lent us.
     pub shared_with_host: bool,
+    /// It serves the virtual addresses of the carp interfaces on it as well: the
+    /// machine only says who is MASTER.
+    pub served_by_host: bool,
 }
 
 /// `struct ifnet`. `C` is what `if_carp` points to: libcarp's list.
@@ -47,6 +50,8 @@ pub struct Ifnet<C> {
     pub if_mtu: u32,
     /// See [`IfAttach::shared_with_host`].
     pub shared_with_host: bool,
+    /// See [`IfAttach::served_by_host`].
+    pub served_by_host: bool,
     /// `if_carp`: the carp interfaces that this one backs.
     pub if_carp: QsCell<C>,
     /// `if_data`'s counters.
@@ -97,6 +102,7 @@ impl<C> Ifnet<C> {
             if_type: a.if_type,
             if_mtu: a.mtu,
             shared_with_host: a.shared_with_host,
+            served_by_host: a.served_by_host,
             if_carp: QsCell::new(brand),
             stats: IfStats::default(),
             if_flags: AtomicU32::new(a.flags.bits()),

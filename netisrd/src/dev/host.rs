@@ -36,21 +36,39 @@ const RING_BYTES_MAX: u32 = 8 << 20;
 const RING_OVERHEAD: u32 = 128;
 
 /// The whole filter for a card with the address `lladdr`: the
-/// [`PROTOCOLS`] to it or to a group, all to a [`VIRTUAL`] address, nothing
-/// of a VLAN.
-pub fn filter(lladdr: [u8; 6]) -> String {
+/// [`PROTOCOLS`] to it or to a group, all to a [`VIRTUAL`] address unless the host
+/// takes that, nothing of a VLAN.
+pub fn filter(lladdr: [u8; 6], served_by_host: bool) -> String {
     let [a, b, c, d, e, f] = lladdr;
     let us = format!("ether dst {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    let protocols = format!("(({PROTOCOLS}) and (ether multicast or {us}))");
     // `vlan` moves the offsets of all that follows it, so it comes last.
-    format!("((({PROTOCOLS}) and (ether multicast or {us})) or ({VIRTUAL})) and not vlan")
+    match served_by_host {
+        true => format!("{protocols} and not vlan"),
+        false => format!("({protocols} or ({VIRTUAL})) and not vlan"),
+    }
 }
 
-/// Opens the interface `ifname`, which must be up.
+/// Opens the interface `ifname`, which must be up, for a machine that serves its
+/// virtual addresses itself.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
 pub fn open(ifname: &str) -> io::Result<Device> {
+    open_for(ifname, false)
+}
+
+/// The same where the host serves them: the machine takes nothing that is sent to
+/// them.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_served(ifname: &str) -> io::Result<Device> {
+    open_for(ifname, true)
+}
+
+fn open_for(ifname: &str, served_by_host: bool) -> io::Result<Device> {
     let fail = |errno| sys::failed(ifname, errno);
     let name = IfName::new(ifname).ok_or_else(|| {
         sys::failure(Linux::EINVAL, format!("{ifname}: not a name of an interface (1 to 15 printable bytes)"))
@@ -67,7 +85,8 @@ pub fn open(ifname: &str) -> io::Result<Device> {
         Linux::EPERM => sys::failure(errno, format!("{ifname}: {} (needs CAP_NET_RAW)", errno.desc())),
         _ => fail(errno),
     })?;
-    let capture = capture(ifname, lladdr, link.mtu).map_err(|e| pcap_failed(ifname, &e))?;
+    let capture =
+        capture(ifname, &filter(lladdr, served_by_host), link.mtu).map_err(|e| pcap_failed(ifname, &e))?;
     // libpcap leaves it to be inherited, and a child would keep the interface promiscuous.
     nix::fcntl::fcntl(&capture, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(fail)?;
     // Where the kernel is older than 4.20, the capture's direction suffices.
@@ -80,8 +99,17 @@ pub fn open(ifname: &str) -> io::Result<Device> {
         rx: vec![Box::new(rx)],
         tx: Arc::new(HostTx { socket: tx }),
         shared_with_host: true,
+        served_by_host,
         addrs: addresses(ifname).map_err(fail)?,
     })
+}
+
+/// The host's index of an interface.
+///
+/// # Errors
+/// There is none of that name.
+pub fn index(ifname: &str) -> io::Result<u32> {
+    link::by_name(ifname).map(|link| link.index).map_err(|errno| sys::failed(ifname, errno))
 }
 
 fn ethernet_address(link: &Link) -> Option<[u8; 6]> {
@@ -100,7 +128,7 @@ fn packet_socket(ifindex: u32) -> nix::Result<OwnedFd> {
 /// In immediate mode each slot of the ring has room for `snaplen` bytes: at
 /// libpcap's usual 65535 two megabytes are 32 frames. So it is the card's own
 /// largest frame, and what is longer is [`HostRx::receive`]'s to drop.
-fn capture(ifname: &str, lladdr: [u8; 6], mtu: u32) -> Result<Capture<Active>, pcap::Error> {
+fn capture(ifname: &str, filter: &str, mtu: u32) -> Result<Capture<Active>, pcap::Error> {
     let snaplen = mtu.min(65535) + ETHER_HDR_LEN as u32;
     let slot = (snaplen + RING_OVERHEAD).next_power_of_two();
     let mut capture = Capture::from_device(ifname)?
@@ -111,7 +139,7 @@ fn capture(ifname: &str, lladdr: [u8; 6], mtu: u32) -> Result<Capture<Active>, p
         .open()?
         .setnonblock()?;
     capture.direction(Direction::In)?;
-    capture.filter(&filter(lladdr), true)?;
+    capture.filter(filter, true)?;
     Ok(capture)
 }
 

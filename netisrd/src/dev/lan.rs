@@ -132,6 +132,7 @@ impl Lan {
             rx: rx.collect(),
             tx: Arc::new(LanTx { lan: Arc::clone(self), port }),
             shared_with_host: false,
+            served_by_host: false,
             addrs: Vec::new(),
         }
     }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub mod host;
 pub mod lan;
 mod link;
+pub(crate) mod rtnetlink;
 pub mod sys;
 pub mod tap;
 #[cfg(test)]
@@ -95,6 +96,9 @@ pub struct Device {
     pub tx: Arc<dyn Transmit>,
     /// True when the host keeps using the interface and answers for its own addresses.
     pub shared_with_host: bool,
+    /// True when the host answers for the virtual addresses as well, and takes what
+    /// is sent to them.
+    pub served_by_host: bool,
     /// The host's addresses on it with their prefixes, in the host's order
     /// (empty for a tap).
     pub addrs: Vec<IpNet>,

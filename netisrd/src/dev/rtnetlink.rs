@@ -19,11 +19,11 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, address};
 use nix::errno::Errno as Linux;
 use nix::sys::socket::{
-    AddressFamily as SocketFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
-    socket,
+    AddressFamily as SocketFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv,
+    sendto, socket,
 };
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// More than any answer's packet.
 const ROOM: usize = 64 * 1024;
@@ -78,17 +78,21 @@ impl RtNetlink {
         Ok(answers.into_iter().filter_map(addr).collect())
     }
 
-    /// `ip link add link LOWER name NAME type macvlan mode source`, with that alias:
-    /// a link that takes no frame.
-    pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32, alias: &str) -> nix::Result<()> {
+    /// `ip link add link LOWER name NAME type macvlan mode source`: a link that takes
+    /// no frame.
+    pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32) -> nix::Result<()> {
         let mut m = LinkMessage::default();
         m.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::Link(lower),
-            LinkAttribute::IfAlias(alias.to_owned()),
             macvlan(MacVlanMode::Source),
         ];
         self.ask(Route::NewLink(m), NLM_F_CREATE | NLM_F_EXCL).map(drop)
+    }
+
+    /// `ip link set alias`
+    pub(crate) fn set_alias(&mut self, index: u32, alias: &str) -> nix::Result<()> {
+        self.change(index, vec![LinkAttribute::IfAlias(alias.to_owned())])
     }
 
     /// `ip link set address`
@@ -243,11 +247,8 @@ fn route_message(index: u32, net: IpNet) -> RouteMessage {
 
 fn link(answer: Route) -> Option<HostLink> {
     let Route::NewLink(m) = answer else { return None };
-    let mut link = HostLink {
-        index: m.header.index,
-        up: m.header.flags.contains(LinkFlags::Up),
-        ..HostLink::default()
-    };
+    let mut link =
+        HostLink { index: m.header.index, up: m.header.flags.contains(LinkFlags::Up), ..HostLink::default() };
     for attribute in m.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -277,4 +278,35 @@ fn addr(answer: Route) -> Option<HostAddr> {
     });
     let net = IpNet::new(local.or(any)?, m.header.prefix_len).ok()?;
     Some(HostAddr { index: m.header.index, net })
+}
+
+/// Hears of every change to a link or an address of the host.
+pub(crate) struct RtWatch(OwnedFd);
+
+impl RtWatch {
+    pub(crate) fn new() -> nix::Result<RtWatch> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(SocketFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkRoute))?;
+        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
+        Ok(RtWatch(fd))
+    }
+
+    /// What to poll for readability.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Forgets what was told so far. What was lost because nobody listened was told
+    /// as well: whoever asks then looks at all.
+    pub(crate) fn drain(&self) -> nix::Result<()> {
+        let mut room = [0; 4096];
+        loop {
+            match recv(self.0.as_raw_fd(), &mut room, MsgFlags::empty()) {
+                Ok(_) | Err(Linux::EINTR | Linux::ENOBUFS) => {}
+                Err(Linux::EAGAIN) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+    }
 }

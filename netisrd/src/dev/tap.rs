@@ -65,6 +65,7 @@ pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Devic
         rx: rx.collect(),
         tx: Arc::new(TapTx { queues: fds, mtu: tap.mtu }),
         shared_with_host: false,
+        served_by_host: false,
         addrs: Vec::new(),
     })
 }

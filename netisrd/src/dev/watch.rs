@@ -16,6 +16,8 @@ pub struct LinkWatch {
 
 struct Card {
     name: IfName,
+    /// The host's: it keeps it, whatever it is called.
+    host_index: u32,
     if_index: u16,
     state: LinkState,
 }
@@ -25,11 +27,15 @@ impl LinkWatch {
     /// until [`changes`](LinkWatch::changes) tells otherwise.
     ///
     /// # Errors
-    /// The kernel gives no netlink socket.
+    /// The kernel gives no netlink socket, or one of them is gone.
     pub fn new(cards: impl IntoIterator<Item = (IfName, u16)>) -> io::Result<LinkWatch> {
         let watch = Watch::new().map_err(|e| sys::failed("netlink", e))?;
-        let card = |(name, if_index)| Card { name, if_index, state: LinkState::Up };
-        Ok(LinkWatch { watch, cards: cards.into_iter().map(card).collect() })
+        let card = |(name, if_index): (IfName, u16)| {
+            let link = link::by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
+            Ok(Card { name, host_index: link.index, if_index, state: LinkState::Up })
+        };
+        let cards = cards.into_iter().map(card).collect::<io::Result<_>>()?;
+        Ok(LinkWatch { watch, cards })
     }
 
     /// What to poll for readability.
@@ -47,7 +53,7 @@ impl LinkWatch {
         self.watch.drain()?;
         let mut changed = Vec::new();
         for card in &mut self.cards {
-            let state = match link::by_name(card.name.as_str()) {
+            let state = match link::by_index(card.host_index) {
                 Ok(link) if link.has_carrier() => LinkState::Up,
                 Ok(_) => LinkState::Down,
                 Err(Linux::ENODEV) => continue,

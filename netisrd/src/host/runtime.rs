@@ -11,6 +11,7 @@ use compat::net::netisr::{Proc, domsg};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::time::Time;
+use ipnet::IpNet;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -40,6 +41,11 @@ impl Runtime {
     /// `if_link_state_change`: a card's cable came or went.
     pub fn link_state(&self, if_index: u16, state: LinkState) {
         self.machine.port0.sendmsg(Netmsg0::LinkState(if_index, state));
+    }
+
+    /// The host has an address there that it had not, or has it no more.
+    pub fn lend(&self, if_index: u16, net: IpNet, there: bool) {
+        self.machine.port0.sendmsg(Netmsg0::Lend(if_index, net, there));
     }
 
     /// Returns when every netisr has ended the message that it was dispatching:

@@ -110,7 +110,9 @@ mod tests {
             advbase: 1,
             advskew,
             demoted_advskew: advskew,
+            name: IfName([0; 16]),
             addresses: Vec::new(),
+            living: Vec::new(),
             peers: Vec::new(),
         }
     }

@@ -69,8 +69,12 @@ pub struct Vhosted {
     pub advskew: u8,
     /// As advertised: with the demotion.
     pub demoted_advskew: u8,
+    /// The carp interface's own name.
+    pub name: IfName,
     /// All virtual addresses, also those without a place to live.
     pub addresses: Vec<IpNet>,
+    /// Those that have one, and whether the prefix route goes with each.
+    pub living: Vec<(IpNet, bool)>,
     /// Whom it has heard.
     pub peers: Vec<Peer>,
 }
@@ -210,7 +214,14 @@ fn vhosted(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, demoted_advskew: u8) -> Vh
         advbase: own.advbase.get(),
         advskew: own.advskew.get(),
         demoted_advskew,
+        name: sc.sc_if.if_xname,
         addresses: addresses(n0, sc, false),
+        living: own
+            .vha_list()
+            .iter()
+            .filter(|vha| vha.is_active(n0))
+            .map(|vha| (vha.vha_ia.net(n0), vha.vha_ia.has_route(n0)))
+            .collect(),
         peers: own.peers.all(),
     }
 }

@@ -149,6 +149,7 @@ pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
         mtu: dev.mtu,
         lladdr: dev.lladdr,
         shared_with_host: dev.shared_with_host,
+        served_by_host: dev.served_by_host,
     };
     let tx = dev.tx.clone();
     let entry = if_attach(cx, dev.name, attach, |_, _| Softc::Nic(tx))?;

@@ -38,6 +38,7 @@ pub fn attach(cx: &mut Ctx0<'_>, name: IfName) -> Result<IfEntry, Errno> {
         mtu: MTU,
         lladdr: CARP_ETHERADDR,
         shared_with_host: false,
+        served_by_host: false,
     };
     let softc = |cx: &mut Ctx0<'_>, ifp: &_| Softc::Carp(cx.carp(|cx| clone::create(cx, Arc::clone(ifp))));
     let entry = if_::if_attach(cx, name, attach, softc)?;

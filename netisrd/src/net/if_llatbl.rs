@@ -232,6 +232,10 @@ pub fn whom_it_concerns(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, target: IpAddr, s
     let Some(table) = cx.m.addrs.load(cx.n0) else { return Concern::Nobody };
     let any = cx.any();
     let wire = real_ifp(any, rcvif).cloned();
+    if wire.as_ref().is_some_and(|w| w.served_by_host) {
+        // It answers itself, for all.
+        return Concern::Nobody;
+    }
     let mut holders: Vec<Arc<CarpSoftc>> = Vec::new();
     let mut local = false;
     for e in table.lookup(target) {
@@ -295,6 +299,7 @@ mod tests {
                 mtu: 1500,
                 lladdr: [2; 6],
                 shared_with_host: false,
+                served_by_host: false,
             };
             Arc::new(Ifnet::new(&brand, attach))
         };

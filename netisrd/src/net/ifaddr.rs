@@ -196,6 +196,27 @@ pub fn delete_address(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
     rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
 }
 
+/// The host has that address on an interface that it shares, or has it no more.
+/// One that the machine has been given there by a command is its own.
+pub fn lend(cx: &mut Ctx0<'_>, index: u16, net: IpNet, there: bool) {
+    let Some(entry) = cx.m.ifentry(cx.n0, index).filter(|e| e.ifp.shared_with_host).cloned() else { return };
+    let ifp = &entry.ifp;
+    let known = addresses_of(cx.m, cx.n0, ifp).into_iter().find(|ia| ia.ifa_addr == net.addr());
+    let done = match (there, known) {
+        (true, None) => add_address(cx, ifp, net, None),
+        (true, Some(ia)) => change_address(cx, &ia, Some(net.prefix_len()), None),
+        (false, Some(ia)) if ia.net(cx.n0) == net => {
+            delete_address(cx, &ia);
+            Ok(())
+        }
+        (false, _) => Ok(()),
+    };
+    match done {
+        Ok(()) => tracing::info!("{}: the host {} {net}", ifp.if_xname, if there { "has" } else { "lost" }),
+        Err(e) => tracing::warn!("{}: the host's {net}: {e}", ifp.if_xname),
+    }
+}
+
 /// Deletes all addresses of `ifp`: it leaves.
 pub fn delete_addresses(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
     for ia in addresses_of(cx.m, cx.n0, ifp) {

@@ -12,7 +12,7 @@ use crate::net::if_ethersubr::{self, Isr};
 use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
 use crate::net::rtsock::Wake;
-use crate::net::{if_, if_clone};
+use crate::net::{if_, if_clone, ifaddr};
 use crate::netinet::{if_ether, ip_input};
 use crate::netinet6::{ip6_input, mld6, nd6};
 use compat::net::if_::LinkState;
@@ -21,6 +21,7 @@ use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::msgport::ReplyPort;
+use ipnet::IpNet;
 use libcarp::kernel::CarpCallout;
 use zeroize::Zeroize;
 
@@ -89,6 +90,8 @@ pub enum Netmsg0 {
     IfDetach(u16),
     /// A device's link came or went.
     LinkState(u16, LinkState),
+    /// The host has an address on an interface that it shares, or has it no more.
+    Lend(u16, IpNet, bool),
     /// `netmsg_service_sync()` and nothing else.
     Barrier(ReplyPort<()>),
     /// Whoever is woken when a carp interface changes.
@@ -180,6 +183,10 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         }
         Netmsg0::LinkState(index, state) => {
             if_::set_link_state(&mut cx, index, state);
+            devctl::configured(cx.m, cx.n0);
+        }
+        Netmsg0::Lend(index, net, there) => {
+            ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),

@@ -56,8 +56,13 @@ impl<'a> Setup<'a> {
         self.args(&["--tap", tap])
     }
 
-    /// `-i`.
+    /// `-i`, where the machine serves its virtual addresses itself.
     pub fn iface(self, name: &str) -> Setup<'a> {
+        self.args(&["-i", &format!("{name}:none")])
+    }
+
+    /// `-i`, where the host serves them.
+    pub fn mirrored(self, name: &str) -> Setup<'a> {
         self.args(&["-i", name])
     }
 

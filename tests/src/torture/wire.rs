@@ -106,6 +106,7 @@ impl Cable {
             rx: rx.collect(),
             tx: Arc::new(Sink(self.shared.clone())),
             shared_with_host: false,
+            served_by_host: false,
             addrs: Vec::new(),
         }
     }

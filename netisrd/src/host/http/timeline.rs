@@ -200,7 +200,9 @@ mod tests {
             advbase: 1,
             advskew: 0,
             demoted_advskew: 0,
+            name: IfName([0; 16]),
             addresses: Vec::new(),
+            living: Vec::new(),
             peers: Vec::new(),
         }
     }

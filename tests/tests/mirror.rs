@@ -1,0 +1,214 @@
+//! Carp interfaces that the host itself serves: macvlans, with Linux's own stack
+//! behind the virtual address.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use nix::sys::signal::Signal;
+use std::net::Ipv4Addr;
+use tests::lab::{self, Events, Host, Lab, Mac, Needs, Netisrd, VIP, Wire, virtual_host};
+
+/// Two hosts with a netisrd each on `v0`, and a client.
+struct Stage<'a> {
+    lab: &'a Lab,
+    hosts: [Host; 2],
+    client: Host,
+}
+
+const VIRTUAL: Mac = [0, 0, 0x5e, 0, 1, 1];
+
+fn stage(body: impl FnOnce(&Stage<'_>)) {
+    lab::run(Needs::namespaces().programs(&["ping"]), |lab| {
+        lab.bridge("br0");
+        let hosts =
+            [("a", "10.77.0.1/24"), ("b", "10.77.0.2/24")].map(|(ns, cidr)| lab.host(ns, "br0", cidr));
+        let client = lab.host("c", "br0", "10.77.0.9/24");
+        body(&Stage { lab, hosts, client });
+    });
+}
+
+impl Stage<'_> {
+    fn start(&self, n: usize, advskew: u8) -> Netisrd {
+        let ns = &self.hosts[n].ns;
+        let machine = self.lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").start();
+        machine.carp("carp0", &virtual_host(advskew));
+        machine
+    }
+
+    /// Waits until the host serves the address, or does not.
+    fn wait_serves(&self, n: usize, serves: bool) {
+        let host = &self.hosts[n];
+        let what = format!("{} {} {VIP}", host.ns, if serves { "with" } else { "without" });
+        Events::open(Some(&host.ns)).wait_until(&what, || serves_now(host) == serves);
+    }
+
+    fn carp0(&self, n: usize) -> String {
+        self.hosts[n].run("ip -d -o link show dev carp0").ok()
+    }
+
+    /// Every station whose frames have said where the address is.
+    fn who_answered(&self, wire: &Wire, since: usize) -> Vec<Mac> {
+        let mut macs: Vec<Mac> = wire
+            .since(since)
+            .iter()
+            .filter_map(|f| f.arp().filter(|arp| arp.spa == VIP).map(|arp| arp.sha))
+            .collect();
+        macs.sort_unstable();
+        macs.dedup();
+        macs
+    }
+}
+
+fn serves_now(host: &Host) -> bool {
+    host.run("ip -o addr show").ok().contains(&format!(" {VIP}/"))
+}
+
+#[test]
+fn a_master_is_an_interface_with_the_address_and_anybody_else_one_without_a_carrier() {
+    stage(|s| {
+        let wire = s.lab.wire("br0");
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        let b = s.start(1, 100);
+        b.wait_backup("carp0");
+        assert!(s.carp0(0).contains("link/ether 00:00:5e:00:01:01"), "{}", s.carp0(0));
+        assert!(s.carp0(0).contains("LOWER_UP") && s.carp0(0).contains("mode bridge"), "{}", s.carp0(0));
+        assert!(s.carp0(1).contains("NO-CARRIER") && s.carp0(1).contains("mode source"), "{}", s.carp0(1));
+        assert!(!serves_now(&s.hosts[1]));
+        assert_eq!(s.client.ping(VIP, 3), 3);
+        assert_eq!(s.client.neighbour(VIP), Some(VIRTUAL));
+        // The host reaches it as well, and the other one.
+        assert_eq!((s.hosts[0].ping(VIP, 1), s.hosts[1].ping(VIP, 1)), (1, 1));
+        // One who asks hears one answer, and nobody's own address with it.
+        assert_eq!(s.who_answered(&wire, 0), [VIRTUAL]);
+
+        a.ifconfig("carp0 state backup").ok();
+        s.wait_serves(1, true);
+        s.wait_serves(0, false);
+        assert_eq!(s.client.ping(VIP, 3), 3);
+        assert_eq!((s.client.neighbour(VIP), s.who_answered(&wire, 0)), (Some(VIRTUAL), vec![VIRTUAL]));
+
+        b.ifconfig("carp0 destroy").ok();
+        s.wait_serves(0, true);
+        assert!(!s.hosts[1].run("ip link show dev carp0").status.success());
+    });
+}
+
+#[test]
+fn an_end_in_order_leaves_nothing_and_a_settings_are_as_they_were() {
+    stage(|s| {
+        let settings = || {
+            let of = |leaf: &str| s.hosts[0].run(&format!("cat /proc/sys/net/ipv4/conf/v0/{leaf}")).ok();
+            [of("arp_ignore"), of("arp_announce")]
+        };
+        let before = settings();
+        let links = s.hosts[0].run("ip -o link").ok().lines().count();
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        assert_ne!(settings(), before);
+        a.signal(Signal::SIGTERM);
+        assert!(a.wait_exit().success());
+        assert_eq!((settings(), s.hosts[0].run("ip -o link").ok().lines().count()), (before, links));
+        assert!(!serves_now(&s.hosts[0]));
+    });
+}
+
+#[test]
+fn a_killed_netisrd_is_silent_before_its_peer_takes_over_and_the_next_one_cleans_up() {
+    stage(|s| {
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        let b = s.start(1, 100);
+        b.wait_backup("carp0");
+        let before = s.hosts[0].run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok();
+        for how in [Signal::SIGSTOP, Signal::SIGKILL] {
+            a.signal(how);
+            // The kernel takes the address away.
+            s.wait_serves(0, false);
+            s.wait_serves(1, true);
+            assert!(!serves_now(&s.hosts[0]));
+            assert_eq!(s.client.ping(VIP, 3), 3);
+            if how == Signal::SIGSTOP {
+                // It comes back as what it was, and gives way or stays: one of both.
+                a.signal(Signal::SIGCONT);
+                s.wait_serves(0, true);
+                s.wait_serves(1, false);
+            }
+        }
+        // What it has left is removed, and the setting is not taken for the host's.
+        assert!(s.carp0(0).contains("alias netisrd"), "{}", s.carp0(0));
+        let again = s.start(0, 0);
+        again.wait_backup("carp0");
+        assert!(s.carp0(0).contains("NO-CARRIER"), "{}", s.carp0(0));
+        again.signal(Signal::SIGTERM);
+        assert!(again.wait_exit().success());
+        assert_ne!(s.hosts[0].run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok(), before);
+    });
+}
+
+#[test]
+fn what_somebody_does_to_it_is_undone() {
+    stage(|s| {
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        let ns = Some(s.hosts[0].ns.as_str());
+        for harm in ["link del carp0", "addr flush dev carp0", "link set carp0 down"] {
+            let events = Events::open(ns);
+            s.lab.ip_in(ns, harm);
+            events.wait_until(&format!("{VIP} again after {harm}"), || {
+                let link = s.hosts[0].run("ip -o link show dev carp0");
+                link.stdout.contains("LOWER_UP") && serves_now(&s.hosts[0])
+            });
+            assert_eq!(s.client.ping(VIP, 1), 1, "{harm}");
+        }
+        let own: Ipv4Addr = "10.77.0.1".parse().unwrap();
+        assert_eq!(s.client.ping(own, 1), 1);
+        assert_eq!(s.client.neighbour(own), Some(s.hosts[0].mac));
+    });
+}
+
+#[test]
+fn virtual_addresses_find_and_lose_the_hosts_addresses() {
+    stage(|s| {
+        let ns = Some(s.hosts[0].ns.as_str());
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        s.lab.ip_in(ns, "addr del 10.77.0.1/24 dev v0");
+        a.wait_state("carp0", "INIT", lab::PATIENCE);
+        s.wait_serves(0, false);
+        // It comes to live on another one of the prefix as well.
+        s.lab.ip_in(ns, "addr add 10.77.0.3/24 dev v0");
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        assert_eq!(s.client.ping(VIP, 1), 1);
+        // Whatever the interface is called now, it is the one.
+        s.lab.ip_in(ns, "link set v0 down");
+        a.wait_state("carp0", "INIT", lab::PATIENCE);
+        s.lab.ip_in(ns, "link set v0 name lan0");
+        s.lab.ip_in(ns, "link set lan0 up");
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        assert_eq!(s.client.ping(VIP, 1), 1);
+        s.lab.ip_in(ns, "addr add 10.77.1.3/24 dev lan0");
+        a.carp("carp1", "vhid 2 pass secret 10.77.1.100/24");
+        a.wait_master("carp1");
+    });
+}
+
+#[test]
+fn an_interface_that_is_deleted_takes_its_mirrors_along() {
+    stage(|s| {
+        let ns = Some(s.hosts[0].ns.as_str());
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        s.lab.ip_in(ns, "link del v0");
+        a.wait_state("carp0", "INIT", lab::PATIENCE);
+        assert!(!serves_now(&s.hosts[0]));
+        a.signal(Signal::SIGTERM);
+        assert!(a.wait_exit().success());
+    });
+}
