@@ -114,6 +114,11 @@ const CMDS: &[Cmd] = &[
     cmd("-carpdev", Bare(|line| line.carp("-carpdev").carpdev = Some(IfName::EMPTY))),
 ];
 
+/// The keywords.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    ["create", "plumb"].into_iter().chain(CMDS.iter().map(|c| c.name))
+}
+
 impl Line {
     /// The words behind the interface: `ifconfig.c: ifconfig`.
     pub(crate) fn parse(words: &[OsString]) -> Result<Line, Failure> {

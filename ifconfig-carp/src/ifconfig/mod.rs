@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::kernel::Kernel;
 use crate::printable::Printable;
 use crate::syscalls::Syscalls;
+use crate::tables::Table;
 use clap::Parser;
 use cmds::Line;
 use group::GroupTask;
@@ -85,6 +86,11 @@ struct Options {
     /// Not options any more from the first one on: `-alias` is a keyword.
     #[arg(trailing_var_arg = true)]
     words: Vec<OsString>,
+}
+
+pub(crate) fn table() -> Table {
+    let words = cmds::words().chain(["inet", "inet6", "link", "ether", "lladdr"]);
+    Table::new::<Options>(&PROGRAM, words.chain(["carpdemote", "-carpdemote"]).collect())
 }
 
 /// `ifconfig.c: main`. `argv` begins with the program's name; the exit status
