@@ -6,8 +6,10 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use netisrd::dev::watch::LinkWatch;
 use netisrd::dev::{Device, host, tap};
+use netisrd::host::access::Access;
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::control::{self, ControlSocket};
+use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::machine::Config;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -45,6 +47,12 @@ struct Args {
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
     #[arg(long = "hz", value_name = "HZ", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     hz: u32,
+
+    #[command(flatten)]
+    access: Access,
+
+    #[command(flatten)]
+    sandbox: privilege::Options,
 }
 
 #[derive(clap::Subcommand)]
@@ -89,12 +97,15 @@ fn log_to_stderr() {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // Signals first: one that comes while devices are made must not leave them.
     let mut signals = SignalPipe::new()?;
-    let mut control = ControlSocket::bind(&args.socket.clone().unwrap_or_else(control::default_path))?;
+    let mut control =
+        ControlSocket::bind(&args.socket.clone().unwrap_or_else(control::default_path), args.access)?;
     let ncpus = args.ncpus.map_or_else(online_cpus, usize::from);
     let devices = open_devices(args, ncpus)?;
 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
+    // Nothing is opened any more; the threads that are started now inherit it.
+    privilege::lower(args.sandbox, &Later { cleans: vec![control.folder()], ..Later::default() })?;
     let clock = Arc::new(MonotonicClock::start());
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
     let served = serve(devices, &mut control, &mut signals, &machine);

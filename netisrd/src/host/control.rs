@@ -1,5 +1,6 @@
 //! The control socket: system calls of other processes.
 
+use super::access::Access;
 use super::runtime::Runtime;
 use crate::net::netisr::Cred;
 use crate::net::rtsock::{Heard, Listener};
@@ -15,10 +16,10 @@ use nix::sys::socket::{
 };
 use nix::unistd::geteuid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub fn default_path() -> PathBuf {
 /// A listening socket, and whoever is connected.
 pub struct ControlSocket {
     path: PathBuf,
+    access: Access,
     _lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
     listener: UnixListener,
@@ -82,7 +84,7 @@ struct RouteSocket {
 impl ControlSocket {
     /// Listens. A socket that a dead netisrd left is replaced; a live one is
     /// an error.
-    pub fn bind(path: &Path) -> io::Result<ControlSocket> {
+    pub fn bind(path: &Path, access: Access) -> io::Result<ControlSocket> {
         let lock = Lock::take(path)?;
         if answers(path) {
             return Err(in_use(path));
@@ -91,12 +93,12 @@ impl ControlSocket {
         let listener = seqpacket()?;
         let named = |e: LinuxErrno| io::Error::other(format!("{}: {}", path.display(), e.desc()));
         bind(listener.as_raw_fd(), &UnixAddr::new(path)?).map_err(named)?;
-        // Reading is for all; what may be changed is decided by uid.
-        fs::set_permissions(path, Permissions::from_mode(0o666))?;
+        access.apply(path)?;
         listen(&listener, Backlog::new(128)?)?;
         let path = path.to_path_buf();
         Ok(ControlSocket {
             path,
+            access,
             _lock: lock,
             listener: UnixListener::from(listener),
             clients: BTreeMap::new(),
@@ -107,6 +109,14 @@ impl ControlSocket {
             packet: vec![0; ctlsock::MAX_PACKET + 1],
             waker: None,
         })
+    }
+
+    /// Where it is, and its lock.
+    pub fn folder(&self) -> PathBuf {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+            _ => PathBuf::from("."),
+        }
     }
 
     /// Has `poll` watch the listener.
@@ -181,7 +191,7 @@ impl ControlSocket {
     /// turned away: the idlest of the others makes room.
     fn welcome(&mut self, registry: &Registry, fd: OwnedFd) -> io::Result<()> {
         let peer = getsockopt(&fd, PeerCredentials)?;
-        let privileged = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
+        let privileged = self.access.is_privileged(&fd, &peer)?;
         let of_user = self.clients.values().filter(|c| c.uid == peer.uid()).count();
         if !privileged && (of_user >= MAX_PER_USER || self.clients.len() >= MAX_CLIENTS) {
             return Err(io::Error::other(format!("uid {} has too many connections", peer.uid())));
