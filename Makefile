@@ -27,7 +27,7 @@ demo:
 
 test:
 	@scripts/need libpcap-dev iproute2
-	@scripts/need --optional ucarp nftables tcpdump tshark iputils-ping arping python3 chromium mandoc
+	@scripts/need --optional ucarp nftables tcpdump tshark iputils-ping arping python3 chromium mandoc zsh fish
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 

@@ -1,7 +1,7 @@
 //! `netisrd`: one emulated DragonFly machine as a daemon.
 #![forbid(unsafe_code)]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use netisrd::dev::watch::LinkWatch;
@@ -59,6 +59,12 @@ struct Args {
 enum Command {
     /// Simulate machines on LANs, in virtual time
     Lab(netisrd::lab::cli::Lab),
+    /// For who builds it: write the shells' completions of all programs
+    #[command(hide = true)]
+    Completions {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 const SIGNAL: Token = Token(1);
@@ -67,12 +73,18 @@ const LINK: Token = Token(3);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Lab(lab)) = &args.command {
+    let done = match &args.command {
         // Machines of a laboratory say in its records what they do.
-        return netisrd::lab::cli::main(lab);
-    }
-    log_to_stderr();
-    match run(&args) {
+        Some(Command::Lab(lab)) => return netisrd::lab::cli::main(lab),
+        Some(Command::Completions { folder }) => {
+            netisrd::completions::write(folder, &Args::command()).map_err(Into::into)
+        }
+        None => {
+            log_to_stderr();
+            run(&args)
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("netisrd: {e}");
