@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean install uninstall
+.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean install uninstall deb
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
@@ -18,6 +18,7 @@ help:
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make fuzz SECONDS=60  each fuzz target of fuzz/ for so long'
 	@echo 'make install PREFIX=/usr/local DESTDIR=  programs, pages, unit, completions; make uninstall'
+	@echo 'make deb     target/debian/*.deb'
 	@echo 'make lint    format and clippy, warnings denied'
 	@echo 'make doc     the documentation of the crates'
 
@@ -121,6 +122,12 @@ install: build
 
 uninstall:
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install -u
+
+deb:
+	@scripts/need libpcap-dev dpkg-dev
+	@scripts/need-cargo cargo-deb
+	$(CARGO) build --release -p netisrd -p ifconfig-carp --bins
+	scripts/deb
 
 clean:
 	$(CARGO) clean
