@@ -43,7 +43,8 @@ pub struct Options {
 pub struct Later {
     /// Folders in which files are removed: the control socket's.
     pub cleans: Vec<PathBuf>,
-    /// Files and folders that are read.
+    /// Folders in which files are read. A file alone would be another one once
+    /// somebody has replaced it.
     pub reads: Vec<PathBuf>,
     /// Devices are opened, made and set up.
     pub devices: bool,

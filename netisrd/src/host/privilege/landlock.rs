@@ -2,16 +2,18 @@
 
 use super::{Later, Outcome};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
-    Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
+use std::error::Error;
+use std::path::PathBuf;
 
 /// What is asked for; an older kernel does what it can.
 const WANTED: ABI = ABI::V6;
 
 /// Leaves the files that `later` names and what is open already, and no TCP
 /// but that. No processes are signalled but those that inherit this.
-pub(super) fn restrict(later: &Later) -> Result<Outcome, RulesetError> {
+pub(super) fn restrict(later: &Later) -> Result<Outcome, Box<dyn Error>> {
     let all = AccessFs::from_all(WANTED);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut rules = Ruleset::default()
@@ -19,8 +21,8 @@ pub(super) fn restrict(later: &Later) -> Result<Outcome, RulesetError> {
         .handle_access(AccessNet::from_all(WANTED))?
         .scope(Scope::Signal)?
         .create()?
-        .add_rules(path_beneath_rules(&later.cleans, AccessFs::RemoveFile))?
-        .add_rules(path_beneath_rules(&later.reads, read))?;
+        .add_rules(folders(&later.cleans, AccessFs::RemoveFile.into()))?
+        .add_rules(folders(&later.reads, read))?;
     if later.devices {
         rules = rules.add_rules(path_beneath_rules(["/dev/net", "/proc", "/sys"], all))?;
     }
@@ -39,6 +41,14 @@ pub(super) fn restrict(later: &Later) -> Result<Outcome, RulesetError> {
     })
 }
 
+/// Those that must be there, while [`path_beneath_rules`] leaves out what is not.
+fn folders(
+    paths: &[PathBuf],
+    access: BitFlags<AccessFs>,
+) -> impl Iterator<Item = Result<PathBeneath<PathFd>, Box<dyn Error>>> {
+    paths.iter().map(move |path| Ok(PathBeneath::new(PathFd::new(path)?, access)))
+}
+
 /// What is left, in words.
 fn reach(later: &Later) -> String {
     let mut parts = vec![format!("files are removed in {}", listed(&later.cleans))];
@@ -53,7 +63,7 @@ fn reach(later: &Later) -> String {
     parts.join("; ")
 }
 
-fn listed(paths: &[std::path::PathBuf]) -> String {
+fn listed(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
     if paths.is_empty() { "no folder".to_owned() } else { paths.join(" ") }
 }

@@ -48,7 +48,7 @@ fn a_machine_can_start_threads_and_talk_to_the_kernel_and_nothing_else() {
 
 #[test]
 fn each_thing_that_is_switched_on_widens_the_filter_by_itself_alone() {
-    let reads = Later { reads: vec!["/dev/null".into()], ..Later::default() };
+    let reads = Later { reads: vec!["/dev".into()], ..Later::default() };
     filtered(&reads, || {
         File::open("/dev/null").unwrap();
         assert_eq!(open_socket(AddressFamily::Unix), Err(Errno::EPERM));
@@ -95,6 +95,8 @@ fn only_files_that_are_named_are_reached() {
         let outcome = landlock::restrict(&Later { programs: true, ..later.clone() }).unwrap();
         (outcome, run_a_program().unwrap(), fs::write(read.join("file"), "z").is_ok())
     });
+    let missing = Later { reads: vec![dir.join("missing")], ..Later::default() };
+    assert!(alone(|| landlock::restrict(&missing).map_err(|e| e.to_string())).is_err());
     fs::remove_dir_all(&dir).unwrap();
     match outcome {
         Outcome::On(_) => {
