@@ -48,8 +48,6 @@ pub struct Later {
     pub reads: Vec<PathBuf>,
     /// Devices are opened, made and set up.
     pub devices: bool,
-    /// A service manager is told how things are.
-    pub notifies: bool,
     /// Programs are run. They inherit everything, and nobody knows what they
     /// do: of system calls only the worst are refused, all files can be read
     /// and run, and the capabilities that the process keeps are theirs too.

@@ -187,12 +187,7 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     let ioctls = [libc::FIONBIO, libc::SIOCGIFFLAGS];
     let ioctls: Result<_, _> = ioctls.into_iter().map(|request| equals(1, request as libc::c_int)).collect();
     rules.insert(libc::SYS_ioctl, ioctls?);
-    let mut families = vec![equals(0, libc::AF_NETLINK)?];
-    if later.notifies {
-        families.push(equals(0, libc::AF_UNIX)?);
-        rules.insert(libc::SYS_connect, Vec::new());
-    }
-    rules.insert(libc::SYS_socket, families);
+    rules.insert(libc::SYS_socket, vec![equals(0, libc::AF_NETLINK)?]);
     let files = if later.devices || !later.reads.is_empty() { FILES } else { &[] };
     let devices = if later.devices { DEVICES } else { &[] };
     rules.extend(files.iter().chain(devices).map(|call| (*call, Vec::new())));
