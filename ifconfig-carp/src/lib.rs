@@ -28,6 +28,7 @@ pub mod route;
 mod socket;
 mod syscalls;
 pub mod sysctl;
+pub mod trusted;
 
 pub use cli::{Run, run_program};
 pub use socket::{UnixSocket, socket_path};
