@@ -15,6 +15,7 @@
 //! Folders are named as upstream's tree names them. What is Linux's is in
 //! [`dev`] and [`host`].
 
+pub mod conf;
 pub mod dev;
 pub mod host;
 pub mod kern;

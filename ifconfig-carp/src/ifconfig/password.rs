@@ -2,8 +2,8 @@
 //! them.
 
 use crate::failure::Failure;
-use libcarp::carpreq::CARP_KEY_LEN;
 use crate::trusted;
+use libcarp::carpreq::CARP_KEY_LEN;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
