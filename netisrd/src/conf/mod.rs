@@ -141,6 +141,19 @@ impl Interface {
     }
 }
 
+/// Whether a machine that is as `before` says takes all that leads to `after`:
+/// what a reload finds out before it begins.
+///
+/// # Errors
+/// The step that it does not take.
+pub fn rehearse(before: Conf, after: &Conf) -> Result<(), Errors> {
+    let mut applied = plan::Applied::default();
+    applied.becomes(before, std::collections::BTreeMap::new());
+    let mut complaints = Vec::new();
+    trial::change(&applied, after, &mut complaints);
+    if complaints.is_empty() { Ok(()) } else { Err(after.errors(complaints)) }
+}
+
 impl Conf {
     /// Reads a file, makes sense of it, and tries it on a machine in virtual time.
     /// `cards` are those that the command line names.

@@ -15,6 +15,18 @@ fn read(text: &str) -> Vec<String> {
     all.iter().map(|a| format!("{}={}", a.name, words(a))).collect()
 }
 
+/// What sh makes of the same, once it is asked for these variables.
+fn sh(text: &str, names: &[&str]) -> Vec<String> {
+    let names = names.join(" ");
+    let script = format!(
+        "{text}\nset -f\nfor name in {names}; do unset IFS; eval \"set -- \\$$name\"\n\
+         IFS='|'; printf '%s=%s\\n' \"$name\" \"$*\"; done\n"
+    );
+    let out = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+    assert!(out.status.success(), "{text:?}: {out:?}");
+    String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
 #[test]
 fn assignments_are_read_as_sh_reads_them() {
     for (text, expected) in [
@@ -41,6 +53,10 @@ fn assignments_are_read_as_sh_reads_them() {
         ("a=\"x\"~", &["a=x~"]),
     ] {
         assert_eq!(read(text), expected, "{text:?}");
+        let names: Vec<_> = expected.iter().map(|a| a.split('=').next().unwrap()).collect();
+        if !text.contains("net.inet") {
+            assert_eq!(sh(text, &names), expected, "{text:?}");
+        }
     }
 }
 
