@@ -29,6 +29,7 @@ mod socket;
 mod syscalls;
 pub mod sysctl;
 pub mod tables;
+pub mod trusted;
 
 pub use cli::{Run, run_program};
 pub use socket::{UnixSocket, socket_path};

@@ -16,6 +16,7 @@
 //! [`dev`] and [`host`].
 
 pub mod completions;
+pub mod conf;
 pub mod dev;
 pub mod host;
 pub mod kern;

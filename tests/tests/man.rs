@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tests::lab::{Said, binary, find_program, skip};
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "carp.4",
     "ifconfig-carp.8",
     "netisrd-lab.7",
     "netisrd.8",
+    "netisrd.conf.5",
     "netstat-carp.1",
     "route-carp.8",
     "sysctl-carp.8",
@@ -174,7 +175,7 @@ fn pages_refer_to_pages_that_there_are() {
         for line in text.lines().filter_map(|l| l.strip_prefix(".Xr ")) {
             let mut parts = line.split_whitespace();
             let [other, section] = [parts.next().unwrap(), parts.next().unwrap()];
-            let of_the_system = ["ifconfig", "sysctl", "route"].contains(&other);
+            let of_the_system = ["ifconfig", "sysctl", "route", "rc.conf", "sysctl.conf"].contains(&other);
             assert!(of_the_system || there.contains(&format!("{other}.{section}")), "{name}: {line}");
         }
     }
@@ -190,6 +191,33 @@ fn the_scenario_in_the_page_runs_as_it_expects() {
     run.stdin.take().unwrap().write_all(scenario.as_bytes()).unwrap();
     let said = run.wait_with_output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
+/// `netisrd check` of a file with that text.
+fn check(name: &str, text: &str) -> Said {
+    let file = std::env::temp_dir().join(format!("man-{name}-{}.conf", std::process::id()));
+    fs::write(&file, text).unwrap();
+    let mut check = Command::new(binary("netisrd"));
+    check.arg("check").arg(&file);
+    let said = Said::by(None, check);
+    fs::remove_file(&file).unwrap();
+    said
+}
+
+#[test]
+fn the_page_of_the_configuration_has_all_its_keys_and_its_examples_make_sense() {
+    let text = page("netisrd.conf.5");
+    let heads = text.lines().filter_map(|l| l.strip_prefix(".It Va "));
+    let of_page: Words = heads.map(|l| l.replace(" Ns ", "").replace("Ar ", "")).collect();
+    let said = check("unknown", "there_is_no_such_key=1\n");
+    let list = part(&said.stderr, "a key that there is: ", ", or the name of a sysctl");
+    assert_eq!(of_page, words(list.split(", ")));
+    let examples = text.split_once(".Sh EXAMPLES").unwrap().1;
+    let examples: Vec<&str> = examples.split(".Bd -literal -offset indent\n").skip(1).collect();
+    assert_eq!(examples.len(), 2);
+    for (n, example) in examples.iter().enumerate() {
+        check(&n.to_string(), example.split(".Ed").next().unwrap()).ok();
+    }
 }
 
 #[test]

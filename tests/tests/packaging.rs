@@ -85,7 +85,9 @@ fn everything_is_installed_below_destdir_and_prefix_and_taken_away_again() {
         wanted.insert(format!("opt/x/share/man/man{section}/{page}"), 0o644);
     }
     wanted.insert("opt/x/lib/systemd/system/netisrd.service".into(), 0o644);
-    wanted.insert("opt/x/share/doc/netisrd/examples/netisrd.default".into(), 0o644);
+    for example in ["netisrd.conf", "netisrd.default"] {
+        wanted.insert(format!("opt/x/share/doc/netisrd/examples/{example}"), 0o644);
+    }
     for lab in fs::read_dir(root().join("labs")).unwrap() {
         let lab = lab.unwrap().file_name().into_string().unwrap();
         if lab.ends_with(".toml") {

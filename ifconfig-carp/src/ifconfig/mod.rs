@@ -6,6 +6,7 @@
 
 mod address;
 mod apply;
+mod asked;
 mod carp;
 mod carp_status;
 mod cmds;
@@ -20,6 +21,9 @@ mod status;
 mod target;
 mod undo;
 mod vhaddr;
+
+pub use asked::{Address, Asked, Mistake, flag_word, read};
+pub use password::Password;
 
 use crate::cli::Program;
 use crate::failure::Failure;

@@ -45,6 +45,9 @@ pub fn default_path() -> PathBuf {
     user_dir.map_or_else(|| PathBuf::from("/run"), PathBuf::from).join("netisrd.sock")
 }
 
+/// Reads the configuration again, and says what came of it.
+pub type Reload<'a> = &'a mut dyn FnMut() -> Reply;
+
 /// A listening socket, and whoever is connected.
 pub struct ControlSocket {
     path: PathBuf,
@@ -138,8 +141,8 @@ impl ControlSocket {
     }
 
     /// Accepts whoever has come, and answers one request of everybody that
-    /// has one.
-    pub fn serve(&mut self, poll: &Poll, events: &Events, machine: &Runtime) {
+    /// has one. `reload` answers those who want the configuration to be read again.
+    pub fn serve(&mut self, poll: &Poll, events: &Events, machine: &Runtime, reload: Reload<'_>) {
         let mut accept = core::mem::take(&mut self.accept_again);
         for event in events {
             match event.token() {
@@ -157,7 +160,7 @@ impl ControlSocket {
             self.accept(poll.registry());
         }
         for t in core::mem::take(&mut self.ready) {
-            match self.turn(t, poll.registry(), machine) {
+            match self.turn(t, poll.registry(), machine, reload) {
                 Turn::More => {
                     self.ready.insert(t);
                 }
@@ -214,7 +217,7 @@ impl ControlSocket {
     }
 
     /// Answers one request, or tells one routing socket what there is to tell.
-    fn turn(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Turn {
+    fn turn(&mut self, t: usize, registry: &Registry, machine: &Runtime, reload: Reload<'_>) -> Turn {
         match self.clients.get_mut(&t) {
             None => Turn::Drained,
             Some(Client { fd, route: Some(route), .. }) => {
@@ -224,7 +227,7 @@ impl ControlSocket {
                     _ => Turn::Gone,
                 }
             }
-            Some(_) => self.answer(t, registry, machine),
+            Some(_) => self.answer(t, registry, machine, reload),
         }
     }
 
@@ -245,7 +248,7 @@ impl ControlSocket {
     }
 
     /// Answers one request. Who does not read its answers is gone.
-    fn answer(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Turn {
+    fn answer(&mut self, t: usize, registry: &Registry, machine: &Runtime, reload: Reload<'_>) -> Turn {
         let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
         let n = match recv(client.fd.as_raw_fd(), &mut self.packet, MsgFlags::empty()) {
             Ok(0) => return Turn::Gone,
@@ -259,6 +262,8 @@ impl ControlSocket {
         let cred = client.cred;
         let mut reply = match Request::from_bytes(&self.packet[..n]) {
             Ok(Request { op: Op::Route, .. }) => self.listen(t, registry, machine),
+            Ok(Request { op: Op::Reload, .. }) if cred.privileged => reload(),
+            Ok(Request { op: Op::Reload, .. }) => Reply::error(Errno::EPERM),
             Ok(req) => machine.syscall(cred, req),
             Err(e) => Reply::error(e),
         };
