@@ -4,8 +4,8 @@
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chown};
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Command;
 use tests::lab::{
@@ -231,5 +231,53 @@ fn the_sockets_mode_and_group_say_who_may_look_and_who_may_change() {
         let without = lab.netisrd("m3").tap("em2").start();
         assert_eq!(mode_of(&without), (0o666, 0));
         assert!(!as_user(&without, &member, "carp0 create").status.success());
+    });
+}
+
+#[test]
+fn a_reload_reads_where_the_configuration_was_and_nowhere_else() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let write = |path: &PathBuf, text: &str| {
+            fs::write(path, text).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        };
+        let [conf, key, moved] =
+            ["conf/netisrd.conf", "conf/key", "elsewhere/key"].map(|p| lab.dir().join(p));
+        for file in [&conf, &moved] {
+            fs::create_dir(file.parent().unwrap()).unwrap();
+        }
+        write(&key, "secret\n");
+        write(&moved, "secret\n");
+        let text = |skew: u8, key: &PathBuf| {
+            let carp0 = format!("vhid 1 advskew {skew} passfile {} {VIP}/24", key.display());
+            format!("netisrd_taps=em0\ncloned_interfaces=carp0\nifconfig_carp0='{carp0}'\n")
+        };
+        write(&conf, &text(0, &key));
+        let machine = lab.netisrd("m1").args(&["-f", conf.to_str().unwrap()]).spawn();
+        machine.wait_ready();
+        // As an editor leaves it: another file of that name.
+        let new = conf.with_extension("new");
+        write(&new, &text(7, &key));
+        fs::rename(&new, &conf).unwrap();
+        let reload = || {
+            let mut reload = Command::new(binary("netisrd"));
+            reload.arg("reload").arg("-S").arg(machine.tools.sock());
+            Said::by(None, reload)
+        };
+        assert_eq!(reload().ok(), "ifconfig carp0 advskew 7\n");
+        missed_nothing(&machine);
+        write(&conf, &text(9, &moved));
+        let elsewhere = reload();
+        if said(&machine, "landlock").starts_with("on: ") {
+            assert!(
+                !elsewhere.status.success() && elsewhere.stderr.contains("ermission denied"),
+                "{elsewhere:?}"
+            );
+            assert!(machine.ifconfig("carp0").ok().contains("advskew 7"));
+        } else {
+            elsewhere.ok();
+        }
+        machine.signal(Signal::SIGTERM);
+        assert!(machine.wait_exit().success());
     });
 }
