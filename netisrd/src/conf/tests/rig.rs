@@ -126,7 +126,8 @@ impl Rig {
         command(&mut world, peer, "ifconfig carp0 vhid 1 advskew 200 pass secret 10.0.0.1/24");
         let file = File::new(test);
         file.write(text);
-        let conf = Conf::read(&file.path(), &Cards::default()).unwrap_or_else(|e| panic!("{e}"));
+        let conf = Conf::read(&file.path(), &Cards::default(), &|_| Ok(Vec::new()))
+            .unwrap_or_else(|e| panic!("{e}"));
         let mut calls = Calls { world: &mut world, id: us, changes: 0, refuse: None };
         let service = Service::start(conf, Cards::default(), &mut calls).unwrap_or_else(|e| panic!("{e}"));
         world.run_for(10 * SEC);
@@ -183,9 +184,14 @@ impl Rig {
     /// All that can be seen of the machine.
     pub(super) fn dump(&mut self) -> String {
         let shown = self.command("ifconfig -a -k");
-        // Which address came first is not what is asked here.
-        let mut interfaces: Vec<Vec<&str>> = Vec::new();
+        // Which address came first, or which group, is not what is asked here.
+        let mut interfaces: Vec<Vec<String>> = Vec::new();
         for line in shown.lines() {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            if line.starts_with("\tgroups:") {
+                words.sort_unstable();
+            }
+            let line = words.join(" ");
             match (line.starts_with('\t'), interfaces.last_mut()) {
                 (true, Some(last)) => last.push(line),
                 _ => interfaces.push(vec![line]),
