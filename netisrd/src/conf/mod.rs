@@ -38,7 +38,8 @@
 //!
 //! # A reload
 //!
-//! Only what differs from the file as it was last applied is done: what somebody
+//! Its steps are first taken on a machine in virtual time; what fails there is told
+//! and not begun. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. The keys that
