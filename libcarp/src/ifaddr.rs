@@ -48,18 +48,21 @@ fn addr_event(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
     if !ifp.flags().contains(Iff::MULTICAST) {
         return Ok(());
     }
+    let mut moved = Vec::new();
     for sc in cx.carp.softcs(cx.n0) {
         if is_bound(cx, &sc) {
-            bound_addr_event(cx, &sc, ia, event);
+            moved.push((bound_addr_event(cx, &sc, ia, event), sc));
         } else if sc.carpdev(cx.n0).is_none_or(|p| Arc::ptr_eq(p, &ifp)) {
-            backing_addr_event(cx, &sc, ia, event);
+            moved.push((backing_addr_event(cx, &sc, ia, event), sc));
         }
     }
+    run_all(cx, &moved);
     Ok(())
 }
 
-/// The part of `carp_ifaddr` about addresses of other interfaces.
-fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
+/// The part of `carp_ifaddr` about addresses of other interfaces. Whether any
+/// address was found a place.
+fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> bool {
     let backed = backed_by(cx, sc, ia);
     if backed > 0 && (backed == sc.own(cx.n0).naddrs() || event == IfaddrEvent::Change) {
         // What ends or begins anew, while advertisements have a source.
@@ -78,15 +81,26 @@ fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, ev
         let del = (event == IfaddrEvent::Delete).then_some(ia);
         found |= update_addrs(cx, sc, del);
     }
-    run_on(cx, sc, found);
+    found
 }
 
 /// The same where the parent was chosen by name.
-fn bound_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) {
+fn bound_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> bool {
     let del = (event == IfaddrEvent::Delete).then_some(ia);
     vhaddr::choose_backing_again(cx, sc, del);
-    let found = update_addrs(cx, sc, del);
-    run_on(cx, sc, found);
+    update_addrs(cx, sc, del)
+}
+
+/// What comes of an event for all whom it concerns, once everybody has found a
+/// place or none. All reasons not to preempt have begun and ended before the
+/// first election: it must not hang on who was created when.
+fn run_all(cx: &Cx<'_>, moved: &[(bool, Arc<CarpSoftc>)]) {
+    for sc in cx.carp.softcs(cx.n0) {
+        demote::review(cx, &sc);
+    }
+    for (found, sc) in moved {
+        run_on(cx, sc, *found);
+    }
 }
 
 /// Addresses were found a place, and the election starts over; or none was, and
@@ -123,14 +137,14 @@ pub fn parent_going_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
 /// has gone down. Whoever it backed lets it go, and looks for another.
 #[doc(alias = "carp_proto_ctlinput")]
 pub fn parent_is_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
-    for sc in cx.carp.softcs(cx.n0) {
-        if sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)) {
-            clone::detach(cx, &sc, true, true);
-            let found = update_addrs(cx, &sc, None);
-            run_on(cx, &sc, found);
-        }
-        demote::review(cx, &sc);
+    let mut here = cx.carp.softcs(cx.n0);
+    here.retain(|sc| sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)));
+    let mut moved = Vec::new();
+    for sc in here {
+        clone::detach(cx, &sc, true, true);
+        moved.push((update_addrs(cx, &sc, None), sc));
     }
+    run_all(cx, &moved);
     vhaddr::claim_routes(cx);
 }
 
@@ -138,24 +152,21 @@ pub fn parent_is_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
 /// has come up. Nobody misses it any more; then whoever can live on it does,
 /// with all addresses, before the election starts over.
 pub fn parent_is_up(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
+    let addrs: Vec<_> =
+        cx.kern.ifaddrs(cx.n0).into_iter().filter(|ia| Arc::ptr_eq(&ia.ifa_ifp, ifp)).collect();
+    let mut moved = Vec::new();
     for sc in cx.carp.softcs(cx.n0) {
         let is_it = |p: &Arc<Ifnet>| Arc::ptr_eq(p, ifp);
         sc.own(cx.n0).lost_parent.borrow_mut().take_if(|p| is_it(p));
-        demote::review(cx, &sc);
-    }
-    let addrs: Vec<_> =
-        cx.kern.ifaddrs(cx.n0).into_iter().filter(|ia| Arc::ptr_eq(&ia.ifa_ifp, ifp)).collect();
-    for sc in cx.carp.softcs(cx.n0) {
         let mut found = false;
         if is_bound(cx, &sc) {
             found |= update_addrs(cx, &sc, None);
         } else if sc.carpdev(cx.n0).is_none() && vhaddr::can_back(ifp) {
             addrs.iter().for_each(|ia| found |= link_addrs(cx, &sc, ia));
         }
-        if found {
-            start_over(cx, &sc);
-        }
+        moved.push((found, sc));
     }
+    run_all(cx, &moved);
     vhaddr::claim_routes(cx);
 }
 
@@ -208,10 +219,14 @@ fn add_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result<()
     added
 }
 
-/// `carp_config_addr`: the address has a new mask, and maybe another place.
+/// `carp_config_addr`: the address has a new mask, and maybe another place. On an
+/// error nothing has changed: a MASTER is not given up for it.
 #[doc(alias = "carp_config_addr")]
 fn config_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result<(), Errno> {
     let Some(vha) = vhaddr::find(cx, sc, ia) else { return Ok(()) };
+    if vhaddr::is_refused(cx, sc, &vha) {
+        return Err(Errno::EEXIST);
+    }
     leave_mastership(cx, sc);
     vhaddr::remove_vhaddr(cx, sc, &vha);
     vhaddr::insert_vhaddr(cx, sc, vha.clone());
@@ -239,7 +254,8 @@ fn start_over(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 }
 
 /// `carp_del_addr`. The last active address takes mastership with it, so the
-/// bow-out comes before the list changes.
+/// bow-out comes before the list changes. Those that are left look for a parent
+/// of their own. (Upstream leaves them inactive for good.)
 #[doc(alias = "carp_del_addr")]
 fn del_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) {
     let Some(vha) = vhaddr::find(cx, sc, ia) else { return };
@@ -248,6 +264,10 @@ fn del_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) {
     }
     vhaddr::remove_vhaddr(cx, sc, &vha);
     vhaddr::deactivate_vhaddr(cx, sc, &vha, false);
+    if sc.carpdev(cx.n0).is_none() && !sc.own(cx.n0).dead.get() {
+        let found = update_addrs(cx, sc, None);
+        run_on(cx, sc, found);
+    }
     demote::review(cx, sc);
 }
 

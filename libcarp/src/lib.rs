@@ -49,6 +49,8 @@ mod tests_ioctl;
 #[cfg(test)]
 mod tests_leave;
 #[cfg(test)]
+mod tests_moves;
+#[cfg(test)]
 mod tests_parent;
 #[cfg(test)]
 mod tests_random;

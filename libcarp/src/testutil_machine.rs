@@ -70,7 +70,7 @@ impl World {
         let r = self.cx(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
         if r.is_err() {
             self.set_prefix(ia, before);
-            let _ = self.cx(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
+            self.cx(|cx| vhaddr::claim_routes(cx));
         }
         r
     }

@@ -149,9 +149,19 @@ fn choose_on(cx: &Cx<'_>, ifp: &Arc<Ifnet>, vha: &CarpVhaddr, del: Option<&Arc<I
     Some(Backing { ifp: ifp.clone(), ia: best.map(|(_, ia)| ia), own })
 }
 
+/// Whether `vha`, as it is now, would leave `sc` without a parent because the
+/// vhid is taken on the one that it finds.
+pub fn is_refused(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, vha: &CarpVhaddr) -> bool {
+    let own = sc.own(cx.n0);
+    let alone = own.naddrs() == usize::from(vha.is_active(cx.n0));
+    let found = choose(cx, sc, vha, None).filter(|_| alone);
+    found.zip(own.vhid.get()).is_some_and(|(found, vhid)| carp_if::vhid_taken(cx, &found.ifp, sc, vhid))
+}
+
 /// `carp_config_vhaddr`: finds a backing address and makes the virtual one
-/// active; whoever calls lets the election start over. `ENOENT` without one, `EEXIST` if that would change the parent or
-/// if the vhid is taken there. On an error the address is inactive.
+/// active; whoever calls lets the election start over. `ENOENT` without one,
+/// `EEXIST` if that would change the parent or if the vhid is taken there. On an
+/// error the address is inactive.
 #[doc(alias = "carp_config_vhaddr")]
 pub fn config_vhaddr(
     cx: &mut Cx<'_>,

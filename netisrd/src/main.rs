@@ -152,7 +152,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 fn read(path: &Path, cards: &Cards) -> Result<Conf, Box<dyn Error>> {
     // Where the daemon is when it reads the file again may be another place.
     let path = std::path::absolute(path)?;
-    let conf = Conf::read(&path, cards)?;
+    let conf = Conf::read(&path, cards, &conf::lent_by_host)?;
     conf.warnings().lines().for_each(|line| tracing::warn!("netisrd: {line}"));
     Ok(conf)
 }

@@ -205,6 +205,32 @@ fn the_command_line_wins_and_a_file_has_a_socket_of_its_own() {
 }
 
 #[test]
+fn a_host_s_interface_carries_vhids_as_on_freebsd() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        let host = lab.host("h1", "br0", "10.77.0.1/24");
+        let text = "net.inet.carp.log=2\nnetisrd_interfaces=\"v0\"\n\
+                    ifconfig_v0_alias0=\"vhid 2 pass secret 10.77.0.200/32\"\n";
+        let path = file(lab, text);
+        let us = lab.netisrd("us").netns(&host.ns).args(&["-f", path.to_str().unwrap()]).spawn();
+        us.wait_ready();
+        us.proc.log.wait_line(0, "a MASTER", PATIENCE, |l| l.contains("2@v0") && l.contains("MASTER"));
+        let wire = lab.wire("br0");
+        let mark = wire.mark();
+        write(&path, &text.replace("pass secret", "advskew 7 pass secret"), 0o600);
+        assert_eq!(reload(&us).ok(), "ifconfig v0 vhid 2 advskew 7\n");
+        wire.wait_count(mark, 2, "advertisements with the new skew", |f| {
+            f.advert().is_some_and(|a| (a.vhid, a.advskew) == (2, 7))
+        });
+        assert!(wire.since(mark).iter().filter_map(|f| f.advert()).all(|a| !a.is_bow_out()));
+        write(&path, "netisrd_interfaces=\"v0\"\nnet.inet.carp.log=2\n", 0o600);
+        assert_eq!(reload(&us).ok(), "v0 without vhid 2\n");
+        wire.wait_for(mark, "its leave", PATIENCE, |f| f.advert().is_some_and(|a| a.is_bow_out()));
+        assert!(us.ifconfig("v0").ok().contains("10.77.0.1 "), "the host's address stays");
+    });
+}
+
+#[test]
 fn no_password_is_seen_outside_of_its_file() {
     stage(|_, path, us, _| {
         write(path, &START.replace("secret", "hunter2"), 0o644);

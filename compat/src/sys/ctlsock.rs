@@ -230,8 +230,9 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_wire() {
-        let r = Request::ioctl_with(7, &[1u8, 2, 3], b"data");
-        assert_eq!(Request::from_bytes(&r.to_bytes()), Ok(r));
+        for r in [Request::ioctl_with(7, &[1u8, 2, 3], b"data"), Request::route(), Request::reload()] {
+            assert_eq!(Request::from_bytes(&r.to_bytes()), Ok(r));
+        }
         let r = Reply { error: Some(Errno::EEXIST), arg: vec![1], data: vec![2, 3] };
         assert_eq!(Reply::from_bytes(&r.to_bytes()), Ok(r));
     }

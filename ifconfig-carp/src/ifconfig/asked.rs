@@ -3,7 +3,11 @@
 use super::cmds::{At, Line, Step};
 use super::password::Password;
 use crate::failure::Failure;
+use crate::iflist;
+use crate::kernel::Kernel;
+use crate::syscalls::Syscalls;
 use compat::net::if_::{IfName, Iff};
+use compat::netinet::in_::len_of_mask;
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -93,6 +97,36 @@ pub fn read(name: IfName, words: &[OsString]) -> Result<Asked, Mistake> {
         }
     }
     Ok(asked)
+}
+
+/// An address that an interface has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Has {
+    /// The interface.
+    pub ifname: String,
+    /// The virtual host whose it is, on an interface that is no carp interface;
+    /// else 0.
+    pub vhid: u8,
+    /// The address.
+    pub addr: IpAddr,
+    /// And how much of it is the network's.
+    pub prefixlen: u8,
+}
+
+/// All addresses of the machine.
+///
+/// # Errors
+/// What the command would say.
+pub fn addresses(calls: &mut dyn Syscalls) -> Result<Vec<Has>, String> {
+    let interfaces = iflist::read(&mut Kernel::new(calls)).map_err(|e| e.to_string())?;
+    let has = |ifname: &str, ifa: &iflist::Ifa| {
+        let (addr, prefixlen) = match &ifa.addr {
+            iflist::Addr::Inet(inet) => (inet.addr.into(), len_of_mask(inet.netmask)?),
+            iflist::Addr::Inet6(inet6) => (inet6.addr.into(), inet6.prefixlen),
+        };
+        Some(Has { ifname: ifname.to_owned(), vhid: ifa.vhid, addr, prefixlen })
+    };
+    Ok(interfaces.iter().flat_map(|i| i.addrs.iter().filter_map(|ifa| has(&i.name, ifa))).collect())
 }
 
 /// The keyword that sets a flag so.

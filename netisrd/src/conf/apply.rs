@@ -7,7 +7,9 @@ use super::plan::{self, Applied};
 use super::trial;
 use super::wanted::Step;
 use super::{Cards, Conf, Errors};
-use ifconfig_carp::Syscalls;
+use compat::net::if_::IfName;
+use ifconfig_carp::{Syscalls, ifconfig};
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -71,8 +73,25 @@ impl Service {
         &self.path
     }
 
+    /// The addresses of cards that are theirs and not from the file.
+    fn lent(&self, calls: &mut dyn Syscalls) -> Result<Lent, String> {
+        let mut lent = Lent::new();
+        for has in ifconfig::addresses(calls)?.into_iter().filter(|has| has.vhid == 0) {
+            let Some(name) = IfName::new(&has.ifname) else { continue };
+            let of_file =
+                self.applied.conf().interface(name).is_some_and(|i| i.wanted.place_of(has.addr).is_some());
+            if let (false, Ok(net)) = (of_file, IpNet::new(has.addr, has.prefixlen)) {
+                lent.entry(name).or_default().push(net);
+            }
+        }
+        Ok(lent)
+    }
+
     fn try_reload(&mut self, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
-        let conf = Conf::read(&self.path, &self.cards)?;
+        let lent = self.lent(calls);
+        let lent =
+            |name| lent.as_ref().map(|all| all.get(&name).cloned().unwrap_or_default()).map_err(Clone::clone);
+        let conf = Conf::read(&self.path, &self.cards, &lent)?;
         let refused = |complaints| Err(conf.errors(complaints));
         let names = match names(calls) {
             Ok(names) => names,
@@ -80,7 +99,7 @@ impl Service {
         };
         let mut complaints = missing(&conf, &names);
         if complaints.is_empty() {
-            trial::change(&self.applied, &conf, &mut complaints);
+            trial::change(&self.applied, &conf, &lent, &mut complaints);
         }
         if !complaints.is_empty() {
             return refused(complaints);
@@ -99,6 +118,9 @@ impl Service {
         Ok(lines)
     }
 }
+
+/// What each card has.
+type Lent = BTreeMap<IfName, Vec<IpNet>>;
 
 /// The interfaces that the machine has.
 pub(super) fn names(calls: &mut dyn Syscalls) -> Result<BTreeSet<String>, String> {

@@ -1,6 +1,6 @@
 //! `netisrd check` and `netisrd reload`: what people type.
 
-use super::{Cards, Conf, DEFAULT, Report};
+use super::{Cards, Conf, DEFAULT, Report, lent_by_host};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use ifconfig_carp::{Syscalls, UnixSocket};
@@ -28,7 +28,7 @@ pub struct Reload {
 
 /// Each error is a line on stderr, and the status 1.
 pub fn check(args: &Check) -> ExitCode {
-    match Conf::read(&args.file, &Cards::default()) {
+    match Conf::read(&args.file, &Cards::default(), &lent_by_host) {
         Ok(conf) => {
             conf.warnings().lines().for_each(|line| eprintln!("netisrd: {line}"));
             ExitCode::SUCCESS

@@ -1,5 +1,6 @@
 //! The keys, and what each says.
 
+use super::act::Words;
 use super::parse::{Assignment, Word};
 use super::place::{Complaint, Place};
 use super::{Cards, Conf, Interface, Line, Sysctl};
@@ -272,26 +273,35 @@ impl Reader<'_> {
         if part == Part::Ipv6 && words.first().is_some_and(|w| w.text.as_str() != "inet6") {
             return self.complain(at, "expected inet6 and an IPv6 address");
         }
-        if part != Part::Own && !words.iter().any(|w| matches!(w.text.as_str(), "alias" | "add")) {
+        let is_alias = words.iter().any(|w| matches!(w.text.as_str(), "alias" | "add"));
+        if part != Part::Own && !is_alias {
             // As rc does.
             words.push(Word { text: "alias".to_owned().into(), at });
         }
         if let Some((at, what)) = relative_passfile(&words) {
             return self.complain(at, what);
         }
-        let argv: Vec<OsString> = words.iter().map(|w| OsString::from(w.text.as_str())).collect();
-        let line = Line { at, words: argv.into_iter().collect() };
-        match ifconfig::read(interface.name, line.words.as_slice()) {
-            Ok(asked) => {
-                interface.has_pass |= words.iter().any(|w| w.text.as_str() == "pass");
-                interface.wanted.add(at, asked);
-                interface.lines.push(line);
-            }
+        let mut argv: Words = words.iter().map(|w| OsString::from(w.text.as_str())).collect();
+        let asked = match ifconfig::read(interface.name, argv.as_slice()) {
+            Ok(asked) => asked,
             Err(mistake) => {
                 let word = mistake.word.and_then(|n| words.get(n));
-                self.complain(word.map_or(at, |w| w.at), without_secrets(mistake, &words));
+                return self.complain(word.map_or(at, |w| w.at), without_secrets(mistake, &words));
+            }
+        };
+        if let Some(address) = asked.address {
+            if let Some(first) = interface.wanted.place_of(address.addr) {
+                let what = format!("expected another address: line {} gives it {}", first.line, address.addr);
+                return self.complain(at, what);
+            }
+            // What a card has already it keeps: it may be the host's.
+            if part == Part::Own && !is_alias && !interface.is_clone {
+                argv.push("alias");
             }
         }
+        interface.has_pass |= words.iter().any(|w| w.text.as_str() == "pass");
+        interface.wanted.add(at, asked);
+        interface.lines.push(Line { at, words: argv });
     }
 }
 

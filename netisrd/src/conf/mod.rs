@@ -27,7 +27,8 @@
 //!
 //! In a key, what is no letter and no digit of an interface's name is `_`, as rc
 //! has it: `ifconfig_eth0_10` is for `eth0.10`. A line says what is to be: it
-//! has no `create`, `destroy`, `-alias`. A sysctl is a line of this file and not
+//! has no `create`, `destroy`, `-alias`. A card keeps the addresses that it has:
+//! those of the file come on top. A sysctl is a line of this file and not
 //! of another, so that one file is checked and applied as a whole; a name with
 //! dots is no variable of sh, so that nothing is ambiguous.
 //! `net.inet.carp.demotion` is what this file adds to it.
@@ -37,7 +38,8 @@
 //!
 //! # A reload
 //!
-//! Only what differs from the file as it was last applied is done: what somebody
+//! Its steps are first taken on a machine in virtual time; what fails there is told
+//! and not begun. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. The keys that
@@ -62,6 +64,7 @@ pub use place::{Errors, Place};
 
 use act::Words;
 use compat::net::if_::IfName;
+use ipnet::IpNet;
 use keys::Reader;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -142,6 +145,17 @@ impl Interface {
     }
 }
 
+/// The addresses that a card has, though the file does not give it any.
+pub type Lent<'a> = &'a dyn Fn(IfName) -> Result<Vec<IpNet>, String>;
+
+/// Those that a card has on this host.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn lent_by_host(name: IfName) -> Result<Vec<IpNet>, String> {
+    crate::dev::host::addresses(name.as_str()).map_err(|e| format!("{name}: {}", e.desc()))
+}
+
 /// Whether a machine that is as `before` says takes all that leads to `after`:
 /// what a reload finds out before it begins.
 ///
@@ -151,7 +165,7 @@ pub fn rehearse(before: Conf, after: &Conf) -> Result<(), Errors> {
     let mut applied = plan::Applied::default();
     applied.becomes(before, std::collections::BTreeMap::new());
     let mut complaints = Vec::new();
-    trial::change(&applied, after, &mut complaints);
+    trial::change(&applied, after, &|_| Ok(Vec::new()), &mut complaints);
     if complaints.is_empty() { Ok(()) } else { Err(after.errors(complaints)) }
 }
 
@@ -161,10 +175,10 @@ impl Conf {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn read(path: &Path, cards: &Cards) -> Result<Conf, Errors> {
+    pub fn read(path: &Path, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
         let file::Text { text, open_to_all } =
             file::read(path).map_err(|what| Errors::new(path, vec![(None, what)]))?;
-        let mut conf = Conf::parse(path, &text, cards)?;
+        let mut conf = Conf::parse(path, &text, cards, lent)?;
         if open_to_all && let Some(i) = conf.interfaces.iter().find(|i| i.has_pass) {
             let what = "warning: everybody can read this password: chmod 600 the file, or use a passfile";
             conf.warnings.push((Some(i.at), what.into()));
@@ -176,14 +190,14 @@ impl Conf {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn parse(path: &Path, text: &str, cards: &Cards) -> Result<Conf, Errors> {
+    pub fn parse(path: &Path, text: &str, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
         let mut complaints = Vec::new();
         let assignments = parse::parse(text, &mut complaints);
         let patchy = !complaints.is_empty();
         let mut conf = Reader { complaints: &mut complaints, patchy }.read(assignments, cards);
         conf.path = path.to_path_buf();
         if !patchy {
-            trial::whole(&conf, &mut complaints);
+            trial::whole(&conf, lent, &mut complaints);
         }
         match complaints.is_empty() {
             true => Ok(conf),

@@ -135,8 +135,10 @@ fn destroy(old: &Interface) -> Step {
 fn vhids_that_move(before: &Applied, conf: &Conf, there: &dyn Fn(IfName) -> bool) -> Vec<Step> {
     let carps = || conf.interfaces.iter().filter(|i| i.is_clone && there(i.name));
     let old_vhid = |i: &Interface| before.conf.interface(i.name).and_then(|old| old.wanted.own_vhid());
-    let gets =
-        |vhid| conf.interfaces.iter().any(|i| i.wanted.own_vhid() == Some(vhid) && old_vhid(i) != Some(vhid));
+    let gets = |vhid| {
+        let had = |i: &Interface| before.conf.interface(i.name).is_some_and(|old| old.wanted.has_vhid(vhid));
+        conf.interfaces.iter().any(|i| i.wanted.has_vhid(vhid) && !had(i))
+    };
     let moved = carps().filter_map(|i| {
         let vhid = old_vhid(i).filter(|vhid| gets(*vhid))?;
         i.wanted.own_vhid().filter(|now| *now != vhid)?;

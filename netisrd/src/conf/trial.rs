@@ -4,7 +4,7 @@
 use super::act::Act;
 use super::place::Complaint;
 use super::plan::{self, Applied};
-use super::{Conf, apply};
+use super::{Conf, Lent, apply};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
@@ -19,12 +19,13 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(cards: &BTreeSet<IfName>) -> Result<Trial, String> {
+    fn new(cards: &BTreeSet<IfName>, lent: Lent<'_>) -> Result<Trial, String> {
         let mut world = World::new(0);
         let id = world.boot_logging(1, 0, Box::new(|_, _| ()));
         for (n, name) in (1u16..).zip(cards) {
             let [hi, lo] = n.to_be_bytes();
-            let card = Lan::new().attach(*name, [2, 0, 0, 0, hi, lo], 1);
+            let mut card = Lan::new().attach(*name, [2, 0, 0, 0, hi, lo], 1);
+            card.addrs = lent(*name)?;
             world.attach(id, card).map_err(|e| format!("{name}: {e}"))?;
         }
         Ok(Trial { world, id })
@@ -48,8 +49,8 @@ fn cards(of: &[&Conf]) -> BTreeSet<IfName> {
 
 /// From nothing to `conf`. Each line that fails is told, and the next one is
 /// tried all the same.
-pub(super) fn whole(conf: &Conf, complaints: &mut Vec<Complaint>) {
-    let mut trial = match Trial::new(&cards(&[conf])) {
+pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>) {
+    let mut trial = match Trial::new(&cards(&[conf]), lent) {
         Ok(trial) => trial,
         Err(what) => return complaints.push((None, what)),
     };
@@ -61,8 +62,8 @@ pub(super) fn whole(conf: &Conf, complaints: &mut Vec<Complaint>) {
 }
 
 /// From what was applied to `conf`, with the steps that the machine will take.
-pub(super) fn change(before: &Applied, conf: &Conf, complaints: &mut Vec<Complaint>) {
-    let mut trial = match Trial::new(&cards(&[before.conf(), conf])) {
+pub(super) fn change(before: &Applied, conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>) {
+    let mut trial = match Trial::new(&cards(&[before.conf(), conf]), lent) {
         Ok(trial) => trial,
         Err(what) => return complaints.push((None, what)),
     };
@@ -77,6 +78,7 @@ pub(super) fn change(before: &Applied, conf: &Conf, complaints: &mut Vec<Complai
     let failed = steps.iter().find_map(|step| Some((step, step.act.run(&mut trial).err()?)));
     if let Some((step, what)) = failed {
         complaints.push((Some(step.at), told(&step.act, &what)));
+        complaints.push((None, "a machine that starts takes this file, one that runs does not".into()));
     }
 }
 

@@ -89,6 +89,14 @@ impl Wanted {
         }
     }
 
+    pub(super) fn place_of(&self, addr: IpAddr) -> Option<Place> {
+        Some(self.addrs.get(&addr)?.at)
+    }
+
+    pub(super) fn has_vhid(&self, vhid: u8) -> bool {
+        self.hosts.values().any(|host| host.vhid == Some(vhid))
+    }
+
     /// The vhid of a carp interface.
     pub(super) fn own_vhid(&self) -> Option<u8> {
         self.hosts.get(&None)?.vhid
@@ -99,8 +107,9 @@ impl Wanted {
         let (mut steps, mut before) = (Vec::new(), before.clone());
         for vhid in before.hosts.keys().copied().flatten().collect::<Vec<_>>() {
             // A vhid goes with its last address: one that keeps none is made anew.
-            let emptied = before.has_addresses(vhid) && !self.has_addresses(vhid);
-            if emptied || !self.hosts.contains_key(&Some(vhid)) {
+            if (before.has_addresses(vhid) && !self.keeps_an_address(&before, vhid))
+                || !self.hosts.contains_key(&Some(vhid))
+            {
                 steps.push(before.take_away(name, vhid, self.at));
             }
         }
@@ -120,6 +129,11 @@ impl Wanted {
 
     fn has_addresses(&self, vhid: u8) -> bool {
         self.addrs.values().any(|ifa| ifa.vhid == Some(vhid))
+    }
+
+    fn keeps_an_address(&self, before: &Wanted, vhid: u8) -> bool {
+        let mine = self.addrs.iter().filter(|(_, ifa)| ifa.vhid == Some(vhid));
+        mine.filter_map(|(addr, _)| before.addrs.get(addr)).any(|ifa| ifa.vhid == Some(vhid))
     }
 
     /// A vhid leaves with its addresses.
@@ -207,7 +221,11 @@ impl Wanted {
                 None => (ifa.add(name, None), ifa.delete(name)),
             };
             let comes = Some(*addr).filter(|_| old.is_none());
-            steps.push(Step { comes, ..Step::new(ifa.at, act, vec![undo]) });
+            let mut undo = vec![undo];
+            if comes.is_some() && !before.is_up() {
+                undo.push(flag_line(name, Iff::UP, false));
+            }
+            steps.push(Step { comes, ..Step::new(ifa.at, act, undo) });
         }
         for (addr, ifa) in before.addrs.iter().filter(|(addr, _)| !self.addrs.contains_key(addr)) {
             let step = Step::new(self.at, ifa.delete(name), vec![ifa.add(name, None)]);

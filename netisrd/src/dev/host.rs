@@ -124,8 +124,9 @@ fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
     }
 }
 
-/// The host's addresses on the interface, with their prefixes.
-fn addresses(ifname: &str) -> nix::Result<Vec<IpNet>> {
+/// The host's addresses on the interface, with their prefixes; none of one that
+/// there is not.
+pub fn addresses(ifname: &str) -> nix::Result<Vec<IpNet>> {
     // An address with a label, `em0:1`, is listed under that label.
     let on_it = |name: &str| name.split(':').next() == Some(ifname);
     let addrs = nix::ifaddrs::getifaddrs()?.filter(|ifa| on_it(&ifa.interface_name)).filter_map(|ifa| {

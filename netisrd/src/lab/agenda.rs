@@ -1,6 +1,6 @@
 //! What is to be done in a run, and when.
 
-use super::scenario::{Power, Scenario};
+use super::scenario::{MachineSpec, Power, Scenario};
 use std::time::Duration;
 
 /// What is to be done, by its number in the scenario.
@@ -25,16 +25,7 @@ pub fn of(scenario: &Scenario) -> Vec<(Duration, Due)> {
         all.push((spec.from.0, Due::Ping(n)));
     }
     for (n, (name, spec)) in scenario.machine.iter().enumerate() {
-        let deeds = || scenario.at.iter().filter(|d| d.machine.as_ref() == name);
-        let booted = deeds().any(|d| d.power == Some(Power::Boot));
-        let first = deeds().min_by_key(|d| d.time);
-        match spec.on {
-            Some(on) => all.push((on.0, Due::Boot(n))),
-            // Whoever is first booted by a deed is off until then, unless
-            // something happens to it before.
-            None if booted && first.is_none_or(|d| d.power == Some(Power::Boot)) => {}
-            None => all.push((Duration::ZERO, Due::Boot(n))),
-        }
+        all.extend(boots_at(scenario, name, spec).map(|at| (at, Due::Boot(n))));
     }
     for (n, deed) in scenario.at.iter().enumerate() {
         all.push((deed.time.0, Due::Deed(n)));
@@ -46,4 +37,16 @@ pub fn of(scenario: &Scenario) -> Vec<(Duration, Due)> {
         }
     }
     all
+}
+
+/// When a machine is switched on; `None` for one that a deed boots first: it is off
+/// until then.
+pub(super) fn boots_at(scenario: &Scenario, name: &str, spec: &MachineSpec) -> Option<Duration> {
+    let deeds = scenario.at.iter().filter(|d| d.machine.as_ref() == name);
+    let first = deeds.min_by_key(|d| d.time);
+    match spec.on {
+        Some(on) => Some(on.0),
+        None if first.is_some_and(|d| d.power == Some(Power::Boot)) => None,
+        None => Some(Duration::ZERO),
+    }
 }

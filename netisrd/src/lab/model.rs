@@ -29,7 +29,7 @@ use std::net::IpAddr;
 mod advert;
 mod vhost;
 
-pub use advert::Advert;
+pub use advert::{Advert, Owed};
 pub use vhost::Vhost;
 
 /// What one reason adds to the skews, and the skew that demotion ends at.
@@ -66,8 +66,9 @@ pub enum Input {
     Unaddr(IpAddr),
     /// It was given an advertisement: any that came to its machine for its vhid.
     Heard(Advert),
-    /// It has tried to send an advertisement; whether the wire took it.
-    Sent(Advert, bool),
+    /// It has tried to send an advertisement by that parent; whether the wire took
+    /// it.
+    Sent(usize, Advert, bool),
 }
 
 /// What happens to a machine.
@@ -133,8 +134,6 @@ pub struct Host {
     /// Written to the sysctl.
     sysctl: i64,
     vhosts: Vec<Vhost>,
-    /// The carp interfaces, the newest first.
-    newest: Vec<usize>,
     /// Something has changed a skew, and MASTERs have not said so.
     unsaid: bool,
 }
@@ -145,7 +144,7 @@ impl Host {
         let parent = Parent { up: true, link: true, addrs: Vec::new() };
         let parents = vec![parent; parents];
         let shared = Shared { preempt: false, demotion: 0, reasons: 0, group: 0, parents };
-        Host { shared, sysctl: 0, vhosts: Vec::new(), newest: Vec::new(), unsaid: false }
+        Host { shared, sysctl: 0, vhosts: Vec::new(), unsaid: false }
     }
 
     /// One carp interface, by number.
@@ -177,21 +176,14 @@ impl Host {
             self.vhosts.push(Vhost::default());
         }
         let Some(vhost) = self.vhosts.get_mut(n) else { return };
-        match input {
-            Input::Sent(..) => {
-                // Of several timers that are due at once this one came first.
-                vhost.tick(&self.shared, now);
-                // A skew that it was configured to it may say when it likes.
-                vhost.say_change(&self.shared, now);
-            }
-            Input::Create | Input::Destroy => self.newest.retain(|k| *k != n),
-            _ => {}
-        }
-        if matches!(input, Input::Create) {
-            self.newest.insert(0, n);
+        if matches!(input, Input::Sent(..)) {
+            // Of several timers that are due at once this one came first.
+            vhost.tick(&self.shared, now);
+            // A skew that it was configured to it may say when it likes.
+            vhost.say_change(&self.shared, now);
         }
         vhost.input(&self.shared, now, input);
-        if self.newest.is_empty() {
+        if self.vhosts.iter().all(|v| v.state() == State::Absent) {
             // A group that nobody is in is no more.
             self.shared.group = 0;
         }
@@ -238,12 +230,10 @@ impl Host {
         }
         // What is no reason any more ends before the elections.
         self.settle();
-        for n in self.newest.clone() {
-            self.vhosts[n].follow(&self.shared, now);
-            self.settle();
-            self.vhosts[n].elect(&self.shared, now);
-            self.settle();
-        }
+        self.vhosts.iter_mut().for_each(|v| v.follow(&self.shared, now));
+        self.settle();
+        self.vhosts.iter_mut().for_each(|v| v.elect(&self.shared, now));
+        self.settle();
         self.end(now);
     }
 
@@ -286,8 +276,9 @@ mod tests {
         host.input(Time(0), 0, Input::Setvh(config, None));
         host.input(Time(0), 0, Input::Addr("10.0.0.1/24".parse().unwrap()));
         assert_eq!(host.next_deadline(), Some(Time(3_390_625_000)));
+        let owed = Owed { parent: 0, family: Family::Ip, advbase: 1, advskew: 100 };
         for (at, state, owed) in
-            [(3_390_624_999, State::Backup, &[][..]), (3_390_625_000, State::Master, &[(Family::Ip, 1, 100)])]
+            [(3_390_624_999, State::Backup, &[][..]), (3_390_625_000, State::Master, &[owed])]
         {
             host.tick(Time(at));
             let vhost = host.vhost(0).unwrap();

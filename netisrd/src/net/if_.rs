@@ -163,9 +163,9 @@ pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
 pub fn if_detach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
     carp_vhid::destroy_all(cx, ifp);
     cx.carp(|cx| clone::ifdetach(cx, ifp));
-    addrs::delete_addresses(cx, ifp);
-    // Whoever still names it as its only parent finds it unusable.
+    // While its addresses go one by one nobody finds the next one to live on.
     ifp.clear_flags(cx.n0, Iff::UP | Iff::RUNNING);
+    addrs::delete_addresses(cx, ifp);
     if_group::leave_all(cx, ifp);
     let index = usize::from(ifp.if_index);
     change_table(cx, |t| {

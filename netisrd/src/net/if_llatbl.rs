@@ -173,13 +173,22 @@ pub fn learn(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, addr: IpAddr, lladdr: LlAddr
     }
 }
 
+/// Whether `ifp` may still send what it held: a carp interface that is no MASTER
+/// any more would draw the virtual MAC to this machine's port of the switch.
+fn may_send(cx: Ctx<'_>, ifp: &Ifnet) -> bool {
+    match cx.m.ifentry(cx.n, ifp.if_index).map(|e| &e.softc) {
+        Some(Softc::Carp(sc)) => sc.is_running_master(),
+        _ => true,
+    }
+}
+
 /// `arp_update_oncpu`: one netisr learns, and sends what was held.
 pub fn update_oncpu(cx: Ctx<'_>, u: LlUpdate) {
     if !(u.create || cx.cpu.lltable.borrow().concerns(&(u.if_index, u.addr))) {
         return;
     }
     let held = cx.cpu.lltable.borrow_mut().learn(u);
-    if let Some(h) = held
+    if let Some(h) = held.filter(|h| may_send(cx, &h.ifp))
         && let Err(e) = ether_output(cx, &h.ifp, u.lladdr, ether_type(u.addr), &h.packet)
     {
         tracing::debug!("{}: packet held for {}: {e}", h.ifp.if_xname, u.addr);

@@ -150,14 +150,17 @@ pub fn change_address(
         publish(cx);
         return Ok(());
     }
-    rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
+    let old = Arc::new(Ifaddr::new(&cx.m.brand, ia.ifa_ifp.clone(), ia.net(cx.n0)));
+    old.set_broad(cx.n0, before.1);
     set_prefix(cx, ia, prefixlen, broad);
-    rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_NEWADDR);
     let changed = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
     if changed.is_err() {
+        // CARP has left all as it was.
         set_prefix(cx, ia, before.0, Some(before.1));
-        // It was accepted before.
-        let _ = cx.carp(|cx| ifaddr::ifaddr(cx, ia, IfaddrEvent::Change));
+        cx.carp(|cx| vhaddr::claim_routes(cx));
+    } else {
+        rtsock::rt_newaddrmsg(cx.m, cx.n0, &old, RTM_DELADDR);
+        rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_NEWADDR);
     }
     changed
 }

@@ -12,6 +12,7 @@ use compat::netinet6::ip6::{Ip6, in6_cksum};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::sockio::*;
 use libcarp::carpreq::{CARPR_STATE_KEEP, CarpReq, CarpStats, SIOCGVH, SIOCSVH};
+use libcarp::softc::State;
 use netisrd::dev::Device;
 use netisrd::dev::lan::Lan;
 use netisrd::sim::{MachineId, World};
@@ -107,8 +108,17 @@ pub fn addr_len(ifname: IfName, a: [u8; 4], len: u32) -> Request {
 }
 
 pub fn setvh(ifname: IfName, vhid: i32, advskew: i32) -> Request {
+    request(ifname, CARPR_STATE_KEEP, vhid, advskew)
+}
+
+/// `ifconfig IF state ...` of [`Lab::machine`]'s carp0.
+pub fn state(ifname: IfName, state: State) -> Request {
+    request(ifname, state as i32, 1, 0)
+}
+
+fn request(ifname: IfName, state: i32, vhid: i32, advskew: i32) -> Request {
     let mut r = CarpReq {
-        carpr_state: CARPR_STATE_KEEP,
+        carpr_state: state,
         carpr_vhid: vhid,
         carpr_advbase: 1,
         carpr_advskew: advskew,

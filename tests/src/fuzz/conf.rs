@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
 /// As it is refused, each line of it says where; as it is not, it is not the
 /// next time either.
 fn read(text: &str) -> Option<Conf> {
-    let parse = || Conf::parse(Path::new("f"), text, &Cards::default());
+    let parse = || Conf::parse(Path::new("f"), text, &Cards::default(), &|_| Ok(Vec::new()));
     match (parse(), parse()) {
         (Ok(conf), Ok(_)) => Some(conf),
         (Err(errors), Err(again)) => {

@@ -5,7 +5,8 @@ use super::wrong;
 use std::path::Path;
 
 fn conf(text: &str) -> Conf {
-    Conf::parse(Path::new("f"), text, &Cards::default()).unwrap_or_else(|e| panic!("{e}"))
+    Conf::parse(Path::new("f"), text, &Cards::default(), &|_| Ok(Vec::new()))
+        .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The command lines of a file, in the order in which they are run.
@@ -29,7 +30,7 @@ fn a_file_says_what_netisrd_starts_with() {
     assert_eq!(conf("").daemon, Daemon::default());
     // The command line wins, each kind for itself.
     let cards = Cards { interfaces: None, taps: names(&["em7"]) };
-    let of_both = Conf::parse(Path::new("f"), text, &cards).unwrap().daemon.cards;
+    let of_both = Conf::parse(Path::new("f"), text, &cards, &|_| Ok(Vec::new())).unwrap().daemon.cards;
     assert_eq!(of_both, Cards { interfaces, taps: names(&["em7"]) });
 }
 
@@ -43,7 +44,7 @@ fn lines_are_run_in_the_order_of_rc() {
     let expected = [
         "sysctl net.inet.carp.preempt=1",
         "sysctl net.inet.carp.log=2",
-        "ifconfig eth0 10.0.0.9/24",
+        "ifconfig eth0 10.0.0.9/24 alias",
         "ifconfig eth0 vhid 3 pass * 10.0.0.4/32 alias",
         "ifconfig carp1 create",
         "ifconfig carp0 create",
@@ -59,7 +60,7 @@ fn lines_are_run_in_the_order_of_rc() {
 fn a_key_spells_its_interface_as_rc_does() {
     let text = "netisrd_interfaces='eth0.10 br-lan'\nifconfig_eth0_10='10.0.0.1/24'\n\
                 ifconfig_br_lan_alias0='10.1.0.1/24'\n";
-    assert_eq!(lines(text), ["ifconfig eth0.10 10.0.0.1/24", "ifconfig br-lan 10.1.0.1/24 alias"]);
+    assert_eq!(lines(text), ["ifconfig eth0.10 10.0.0.1/24 alias", "ifconfig br-lan 10.1.0.1/24 alias"]);
     assert_eq!(lines("ifconfig_em0=\"\"\n"), [""; 0]);
 }
 
@@ -100,7 +101,7 @@ fn what_is_wrong_with_a_key_is_told_with_its_place() {
 
 #[test]
 fn aliases_have_numbers_without_gaps() {
-    let alias = |n: &str| format!("ifconfig_em0_alias{n}='10.0.0.9/24'\n");
+    let alias = |n: &str| format!("ifconfig_em0_alias{n}='10.0.0.1{n}/24'\n");
     let said = |all: &[&str]| wrong(&all.iter().map(|n| alias(n)).collect::<String>());
     let expected = |line: u32, n: u32| {
         [format!("{line}:1: expected ifconfig_em0_alias{n}: they are numbered from 0 without gaps")]
@@ -146,6 +147,12 @@ fn two_lines_that_do_not_go_together_are_found_without_the_machine() {
     let text = "cloned_interfaces='carp0 carp1'\nifconfig_carp0='vhid 1 carpdev em0'\n\
                 ifconfig_carp1='vhid 1 carpdev em0'\nifconfig_em0='10.0.0.9/24'\n";
     assert_eq!(wrong(text), ["3:17: ifconfig carp1 vhid 1 carpdev em0: SIOCSVH: File exists"]);
+}
+
+#[test]
+fn an_interface_has_an_address_once() {
+    let text = "ifconfig_em0='10.0.0.9/24'\nifconfig_em0_alias0='vhid 3 10.0.0.9/32'\n";
+    assert_eq!(wrong(text), ["2:22: expected another address: line 1 gives it 10.0.0.9"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use compat::sys::ctlsock::{Op, Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::sockio::*;
 use ifconfig_carp::{CallError, Syscalls};
+use ipnet::IpNet;
 use libcarp::carpreq::SIOCSVH;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -96,6 +97,16 @@ fn is_change(request: &Request) -> bool {
 
 pub(super) const SEC: Duration = Duration::from_secs(1);
 
+/// As if the command line had named it.
+pub(super) fn cards() -> Cards {
+    Cards { interfaces: Some(vec!["em0".into()]), taps: None }
+}
+
+/// What the card has without the file.
+pub(super) fn lent(_: IfName) -> Result<Vec<IpNet>, String> {
+    Ok(vec!["10.0.0.2/24".parse().unwrap()])
+}
+
 /// The machine with the file, and its peer.
 pub(super) struct Rig {
     pub(super) file: File,
@@ -126,9 +137,9 @@ impl Rig {
         command(&mut world, peer, "ifconfig carp0 vhid 1 advskew 200 pass secret 10.0.0.1/24");
         let file = File::new(test);
         file.write(text);
-        let conf = Conf::read(&file.path(), &Cards::default()).unwrap_or_else(|e| panic!("{e}"));
+        let conf = Conf::read(&file.path(), &cards(), &lent).unwrap_or_else(|e| panic!("{e}"));
         let mut calls = Calls { world: &mut world, id: us, changes: 0, refuse: None };
-        let service = Service::start(conf, Cards::default(), &mut calls).unwrap_or_else(|e| panic!("{e}"));
+        let service = Service::start(conf, cards(), &mut calls).unwrap_or_else(|e| panic!("{e}"));
         world.run_for(10 * SEC);
         Rig { file, world, us, peer, wire, service }
     }
@@ -183,9 +194,14 @@ impl Rig {
     /// All that can be seen of the machine.
     pub(super) fn dump(&mut self) -> String {
         let shown = self.command("ifconfig -a -k");
-        // Which address came first is not what is asked here.
-        let mut interfaces: Vec<Vec<&str>> = Vec::new();
+        // Which address came first, or which group, is not what is asked here.
+        let mut interfaces: Vec<Vec<String>> = Vec::new();
         for line in shown.lines() {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            if line.starts_with("\tgroups:") {
+                words.sort_unstable();
+            }
+            let line = words.join(" ");
             match (line.starts_with('\t'), interfaces.last_mut()) {
                 (true, Some(last)) => last.push(line),
                 _ => interfaces.push(vec![line]),

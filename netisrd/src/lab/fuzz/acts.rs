@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Something happens to somebody.
 pub(super) fn act(plan: &mut Plan) {
     let m = plan.dice.index(plan.machines.len());
+    if plan.scenario.machine[&plan.machines[m].name].on.is_some_and(|on| plan.now < on.0) {
+        return;
+    }
     match plan.machines[m].power {
         Power::Off => return power(plan, m, scenario::Power::Boot),
         Power::Paused => return power(plan, m, scenario::Power::Resume),
@@ -44,7 +47,7 @@ fn carp(plan: &mut Plan, m: usize, n: usize, what: u64, on: bool) {
         6 | 7 => (if on { "up" } else { "down" }).to_owned(),
         10 | 11 => {
             let kinds = if plan.machines[m].lans.len() > 1 {
-                &[0, 1, 2, 3, 5, 6][..]
+                &[0, 1, 2, 3, 5, 6, 7][..]
             } else {
                 &[0, 1, 2, 3, 4, 5, 6]
             };
@@ -196,13 +199,13 @@ fn exotic(plan: &mut Plan, m: usize) {
 
 /// Whatever was done to a machine is undone, as far as others have to know.
 pub(super) fn mend(plan: &mut Plan, m: usize) {
-    if std::mem::take(&mut plan.machines[m].wrong) {
-        let (ppm, jump) = (1_000_000, Span::default());
-        plan.deed(m).clock = Some(ClockSpec { ppm, jump });
-    }
     match plan.machines[m].power {
         Power::Off => power(plan, m, scenario::Power::Boot),
         Power::Paused => power(plan, m, scenario::Power::Resume),
         Power::On => {}
+    }
+    if std::mem::take(&mut plan.machines[m].wrong) {
+        let (ppm, jump) = (1_000_000, Span::default());
+        plan.deed(m).clock = Some(ClockSpec { ppm, jump });
     }
 }

@@ -191,7 +191,11 @@ impl Plan {
         let (vhid, advbase, pass) = (group.vhid, group.advbase, password(group.pass));
         let mut lines = vec![format!("ifconfig carp{n} create")];
         lines.push(format!("ifconfig carp{n} vhid {vhid} advbase {advbase} advskew {advskew} pass {pass}"));
-        for which in group.vaddrs.clone() {
+        let mut vaddrs = group.vaddrs.clone();
+        if self.dice.one_in(6) {
+            vaddrs.push(7);
+        }
+        for which in vaddrs {
             lines.push(format!("ifconfig carp{n} {}", self.vaddr(m, n, which)));
         }
         lines
@@ -199,16 +203,19 @@ impl Plan {
 
     /// An address of a machine's `n`th carp interface as `ifconfig` takes it: 0
     /// and 1 are IPv4, 2 and 3 IPv6, 4 is IPv6's link-local, 5 is the parent's own,
-    /// 6 is backed by nothing.
+    /// 6 is backed by nothing, 7 by the next parent, if there is another.
     pub(super) fn vaddr(&self, m: usize, n: usize, which: u64) -> String {
         let g = self.machines[m].carps[n];
         let lan = self.groups[g].lan;
+        let lans = &self.machines[m].lans;
+        let next = lans.iter().position(|l| *l == lan).map_or(0, |at| (at + 1) % lans.len());
         match which {
             0 | 1 => format!("10.0.{lan}.{}/24", 100 + g as u64 * 2 + which),
             2 | 3 => format!("inet6 2001:db8:{lan}::{:x}/64", 0x100 + g as u64 * 2 + which),
             4 => format!("inet6 fe80::{:x}/64", 0x100 + g),
             // In no parent's prefix.
             6 => format!("10.0.{lan}.{}/32", 80 + g),
+            7 => format!("10.0.{}.{}/24", lans[next], 60 + g),
             _ => parent_addr(lan, m, false),
         }
     }
@@ -218,10 +225,16 @@ impl Plan {
             return;
         }
         let Some(group) = self.groups.first() else { return };
+        let (lan, inet6) = (group.lan, group.vaddrs.contains(&2) && self.dice.one_in(2));
+        let (address, ping) = match inet6 {
+            false => (format!("10.0.{lan}.9/24"), format!("10.0.{lan}.100")),
+            true => (format!("2001:db8:{lan}::9/64"), format!("2001:db8:{lan}::102")),
+        };
+        let (Ok(address), Ok(ping)) = (address.parse(), ping.parse()) else { return };
         let spec = ClientSpec {
-            lan: name(format!("net{}", group.lan)),
-            address: ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert([10, 0, group.lan as u8, 9].into(), 24)),
-            ping: [10, 0, group.lan as u8, 100].into(),
+            lan: name(format!("net{lan}")),
+            address,
+            ping,
             interval: Span(Duration::from_millis(self.dice.of(&[500, 1000, 3000]) * u64::from(self.tempo))),
             from: Span::default(),
             until: None,

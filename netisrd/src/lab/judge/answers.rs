@@ -12,6 +12,7 @@ use compat::netinet6::in6::IPPROTO_ICMPV6;
 use compat::netinet6::ip6::Ip6;
 use compat::qsbr::Netisr0;
 use compat::sys::mbuf::LinkCast;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// That an address is at a MAC.
@@ -23,8 +24,6 @@ pub(super) struct Says {
     shost: LlAddr,
     /// It is said to everybody.
     pub(super) announces: bool,
-    /// It may have waited for the MAC of whoever asked.
-    late: bool,
 }
 
 impl Says {
@@ -37,7 +36,7 @@ impl Says {
                 let arp = Arp::parse(packet)?;
                 let announces = arp.spa == arp.tpa;
                 let (addr, mac, shost) = (arp.spa.into(), arp.sha, eh.shost);
-                (announces || arp.op == 2).then_some(Says { addr, mac, shost, announces, late: false })
+                (announces || arp.op == 2).then_some(Says { addr, mac, shost, announces })
             }
             ETHERTYPE_IPV6 => {
                 let ip6 = Ip6::parse(packet).ok().filter(|ip6| ip6.nxt == IPPROTO_ICMPV6)?;
@@ -46,19 +45,30 @@ impl Says {
                 };
                 let announces = eh.cast() != LinkCast::Unicast;
                 let (addr, mac, shost) = (target.into(), lladdr?, eh.shost);
-                Some(Says { addr, mac, shost, announces, late: !announces })
+                Some(Says { addr, mac, shost, announces })
             }
             _ => None,
         }
     }
 }
 
+/// The machine's own addresses.
+pub(super) fn own(m: &Machine, n0: &Netisr0) -> BTreeSet<IpAddr> {
+    let all = m.own(n0).ifaddrs.borrow();
+    all.iter().filter(|ia| ia.ifa_ifp.if_type != IFT_CARP).map(|ia| ia.ifa_addr).collect()
+}
+
 /// Whether the machine may say that by the card of that name. The vhids in `left`
-/// have taken their leave as MASTER in the same step.
-pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says, left: &[u8]) -> Verdict {
-    let own =
-        |ia: &triomphe::Arc<libcarp::Ifaddr>| ia.ifa_ifp.if_type != IFT_CARP && ia.ifa_addr == says.addr;
-    if m.own(n0).ifaddrs.borrow().iter().any(own) {
+/// have taken their leave as MASTER in the same step, before which it had the
+/// addresses `had`.
+pub(super) fn check(
+    m: &Machine,
+    n0: &Netisr0,
+    card: &str,
+    says: &Says,
+    (left, had): (&[u8], &BTreeSet<IpAddr>),
+) -> Verdict {
+    if had.contains(&says.addr) || own(m, n0).contains(&says.addr) {
         return Ok(());
     }
     let softcs = m.carp.own(n0).carpif_list.borrow();
@@ -68,7 +78,7 @@ pub(super) fn check(m: &Machine, n0: &Netisr0, card: &str, says: &Says, left: &[
         let is_virtual = says.mac == [0, 0, 0x5e, 0, 1, vhid] && says.shost == says.mac;
         // That one takes its leave of a peer is no advertisement to everybody.
         let left = left.contains(&vhid) || sc.is_unicast();
-        let is_or_was = says.late || sc.is_running_master() || (says.announces && left);
+        let is_or_was = sc.is_running_master() || (says.announces && left);
         let here = sc.carpdev(n0).is_some_and(|p| p.if_xname.as_str() == card);
         has && here && is_virtual && is_or_was
     });

@@ -11,6 +11,7 @@ use compat::qsbr::Netisr0;
 use compat::sys::time::Time;
 use ipnet::{IpNet, Ipv6Net};
 use libcarp::CarpSoftc;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use triomphe::Arc;
 
@@ -36,6 +37,8 @@ pub(super) struct Beside {
     model: Option<Host>,
     cards: Vec<Card>,
     carps: Vec<Carp>,
+    /// The machine's own addresses, after the last system call.
+    own: BTreeSet<IpAddr>,
 }
 
 impl Beside {
@@ -45,7 +48,7 @@ impl Beside {
         let card = |(name, if_index, lladdr)| Card { name, if_index, lladdr, addrs: Vec::new() };
         let cards: Vec<_> = cards.map(card).collect();
         let model = knows.then(|| Host::new(cards.len()));
-        Beside { model, cards, carps: Vec::new() }
+        Beside { model, cards, carps: Vec::new(), own: BTreeSet::new() }
     }
 
     /// From now on it does not.
@@ -70,6 +73,11 @@ impl Beside {
                 }
             }
         }
+    }
+
+    /// What a system call has sent was looked at.
+    pub(super) fn answered(&mut self, m: &Machine, n0: &Netisr0) {
+        self.own = answers::own(m, n0);
     }
 
     /// Something happened to the machine.
@@ -170,7 +178,9 @@ impl Beside {
         for act in acts {
             match act {
                 Act::Took => {}
-                Act::Says(card, says) => answers::check(m, n0, &self.cards[card].name, &says, &left)?,
+                Act::Says(card, says) => {
+                    answers::check(m, n0, &self.cards[card].name, &says, (&left, &self.own))?;
+                }
                 Act::Heard(on, ad) => {
                     heard = true;
                     self.heard(now, on.as_str(), ad);
@@ -200,18 +210,17 @@ impl Beside {
 
     fn sent(&mut self, now: Time, card: usize, ad: Advert, ok: bool) -> Verdict {
         let Some(model) = &mut self.model else { return Ok(()) };
-        let what = (ad.family, ad.advbase, ad.advskew);
         let of = |n: &usize| {
             // One that has just got another vhid, or was destroyed, bows out as
             // what it was.
             let vhost = model.vhost(*n)?;
             let is = vhost.config().vhid == ad.vhid || self.carps[*n].before == ad.vhid;
-            let owes = vhost.due_to_advertise().contains(&what);
-            (is && vhost.parent() == card).then_some((owes, vhost.config().vhid == ad.vhid))
+            let owes = vhost.due_to_advertise().iter().any(|owed| owed.is(card, &ad));
+            (is && (owes || vhost.parent() == card)).then_some((owes, vhost.config().vhid == ad.vhid))
         };
         let n = (0..self.carps.len()).filter(|n| of(n).is_some()).max_by_key(of);
         match n {
-            Some(n) => model.input(now, n, Input::Sent(ad, ok)),
+            Some(n) => model.input(now, n, Input::Sent(card, ad, ok)),
             None => return wrong(Rule::Sent, format!("{} sent {ad}", self.cards[card].name)),
         }
         Ok(())

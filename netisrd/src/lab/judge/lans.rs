@@ -38,8 +38,6 @@ struct Member {
     addrs: Vec<IpAddr>,
     /// Between its advertisements: as they are, or will be, at least and at most.
     interval: [Duration; 2],
-    /// Between its advertisements, by what it would advertise now.
-    now: Duration,
     /// As long as it may wait for its next step.
     patience: Duration,
 }
@@ -125,7 +123,7 @@ impl Lans {
             (*k, *i) != (host, index)
                 && m.of == loser.of
                 && m.state == State::Master
-                && m.interval[0] <= loser.now
+                && m.interval[0] <= loser.interval[1]
         };
         if self.members.iter().any(better) {
             return Ok(());
@@ -219,6 +217,9 @@ fn member(
     let base = Duration::from_secs(own.advbase.get().into());
     let skewed = |skew: u8| base + Duration::from_micros(u64::from(skew) * 1_000_000 / 256);
     let (raw, advertised) = (own.advskew.get(), own.advertised.get());
+    // A BACKUP has advertised by what it was demoted to then.
+    let demoted = m.carp.own(n0).demotion.get() != 0;
+    let most = if demoted { base + SKEW } else { skewed(raw.max(advertised)) };
     let (ifp, vhid) = carp_vhid::shown(m, n0, &sc.sc_if);
     let name = match vhid {
         0 => ifp.if_xname.to_string(),
@@ -231,8 +232,7 @@ fn member(
         apart: sc.is_unicast() || m.carp.own(n0).opts.allow.get() == 0,
         addrs: all,
         families: Af::ALL.map(|af| own.af(af).naddrs.get() > 0),
-        interval: [skewed(raw.min(advertised)), base + SKEW],
-        now: if m.carp.own(n0).demotion.get() == 0 { skewed(raw.max(advertised)) } else { base + SKEW },
-        patience: (base * 3 + SKEW) + (base + SKEW),
+        interval: [skewed(raw.min(advertised)), most],
+        patience: base * 2 + skewed(raw) + most,
     })
 }

@@ -111,6 +111,8 @@ struct Watched {
     taken: u64,
     /// What was written to `net.inet.carp.demotion`.
     written: i64,
+    /// Its demotion, when it was looked at last.
+    demotion: i64,
 }
 
 /// The judge.
@@ -156,7 +158,7 @@ impl Judge {
             .enumerate()
             .map(|(i, card)| (card.ifname.clone(), card.if_index, host.lladdr(i)));
         let beside = Beside::new(cards, host.spec.hz == 0);
-        self.machines[k] = Some(Watched { id, beside, taken: 0, written: 0 });
+        self.machines[k] = Some(Watched { id, beside, taken: 0, written: 0, demotion: 0 });
         self.calm.plug(k, host.cards.iter().map(|c| c.lan));
         self.disturbed(now, k);
     }
@@ -200,7 +202,13 @@ impl Judge {
             watched.written += i64::from(*by);
         }
         watched.beside.told(now, &meaning);
+        let id = watched.id;
         self.stepped(world, host.number);
+        if let Some((m, n0)) = world.look(id)
+            && let Some((watched, _)) = self.watched(world, host.number)
+        {
+            watched.beside.answered(m, n0);
+        }
     }
 
     /// Something is done to the machine in the middle of whatever it does: in which
@@ -282,8 +290,14 @@ impl Judge {
         let Some((watched, now)) = self.watched(world, k) else { return Ok(()) };
         let id = watched.id;
         let Some((m, n0)) = world.look(id).filter(|_| !world.is_paused(id)) else { return Ok(()) };
+        let demotion = m.carp.own(n0).demotion.get();
+        let news = std::mem::replace(&mut watched.demotion, demotion) != demotion;
         watched.beside.idle(m, n0, now)?;
         causes::check(m, n0, watched.taken, watched.written)?;
+        if news {
+            // It advertises by another skew from now on.
+            self.stale.insert(k);
+        }
         let said = |addr| self.announced.0 == world.now() && self.announced.1.contains(&(k, addr));
         answers::announced(m, n0, |index| self.lans.master_since((k, index)) == Some(world.now()), said)
     }

@@ -62,6 +62,27 @@ impl fmt::Display for Advert {
     }
 }
 
+/// An advertisement that must be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// By the parent of that number.
+    pub parent: usize,
+    /// In that family.
+    pub family: Family,
+    /// Seconds.
+    pub advbase: u8,
+    /// 256ths of a second.
+    pub advskew: u8,
+}
+
+impl Owed {
+    /// Whether it is that advertisement, sent there.
+    pub fn is(&self, parent: usize, ad: &Advert) -> bool {
+        let Owed { family, advbase, advskew, .. } = *self;
+        (self.parent, family, advbase, advskew) == (parent, ad.family, ad.advbase, ad.advskew)
+    }
+}
+
 /// What an IPv4 packet of protocol 112 carries.
 fn inet(packet: &[u8]) -> Option<&[u8]> {
     let hlen = usize::from(packet.first()? & 0xf) * 4;

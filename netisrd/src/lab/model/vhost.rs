@@ -1,7 +1,7 @@
 //! One carp interface: its state, its timers, and what it owes.
 
 use super::advert::digest;
-use super::{Advert, Config, DEMOTED, Input, Parent, Shared};
+use super::{Advert, Config, DEMOTED, Input, Owed, Parent, Shared};
 use crate::lab::record::{Family, State};
 use compat::sys::time::Time;
 use ipnet::IpNet;
@@ -34,8 +34,8 @@ pub struct Vhost {
     ad: Option<Time>,
     /// The skew that was advertised last.
     advertised: u8,
-    /// What it still has to send now: family, advbase, advskew.
-    owed: Vec<(Family, u8, u8)>,
+    /// What it still has to send now.
+    owed: Vec<Owed>,
     /// Whether what is being sent has failed in one family.
     failed: bool,
     /// So many of these do not count as sent or failed.
@@ -100,8 +100,8 @@ impl Vhost {
         &self.config
     }
 
-    /// What it must still send at this instant: family, advbase, advskew.
-    pub fn due_to_advertise(&self) -> &[(Family, u8, u8)] {
+    /// What it must still send at this instant.
+    pub fn due_to_advertise(&self) -> &[Owed] {
         &self.owed
     }
 
@@ -160,7 +160,7 @@ impl Vhost {
         match input {
             Input::Create => *self = Vhost { state: State::Init, ..Vhost::default() },
             Input::Destroy => {
-                self.bow_out(&self.active.clone());
+                self.bow_out(self.parent, &self.active.clone());
                 let owed = std::mem::take(&mut self.owed);
                 let (parent, reasons_before) = (self.parent, self.reasons_before);
                 *self = Vhost { owed, parent, reasons_before, ..Vhost::default() };
@@ -168,14 +168,14 @@ impl Vhost {
             Input::Setvh(config, state) => self.setvh(s, now, config, state),
             Input::Up(up) => {
                 if up != self.up {
-                    self.bow_out(&self.active.clone());
+                    self.bow_out(self.parent, &self.active.clone());
                     self.up = up;
                     self.restart();
                 }
             }
             Input::Addr(net) => {
                 if !self.addrs.contains(&net) || !self.up {
-                    self.bow_out(&self.active.clone());
+                    self.bow_out(self.parent, &self.active.clone());
                     self.up = true;
                     self.addrs.retain(|a| a.addr() != net.addr());
                     self.addrs.push(net);
@@ -189,7 +189,7 @@ impl Vhost {
                 self.back_or_leave(s, now);
             }
             Input::Heard(ad) => self.heard(s, now, &ad),
-            Input::Sent(ad, ok) => self.sent(ad, ok),
+            Input::Sent(parent, ad, ok) => self.sent(parent, ad, ok),
         }
     }
 
@@ -198,7 +198,7 @@ impl Vhost {
     fn setvh(&mut self, s: &Shared, now: Time, config: Config, state: Option<State>) {
         let other = config.vhid != self.config.vhid;
         if other {
-            self.bow_out(&self.active.clone());
+            self.bow_out(self.parent, &self.active.clone());
         }
         self.config = config;
         if other {
@@ -207,7 +207,7 @@ impl Vhost {
         }
         match (self.state, state) {
             (State::Master, Some(State::Backup)) => {
-                self.bow_out(&self.active.clone());
+                self.bow_out(self.parent, &self.active.clone());
                 self.become_backup(now);
             }
             (State::Backup, Some(State::Master)) => self.become_master(s, now),
@@ -225,23 +225,23 @@ impl Vhost {
         if self.state == State::Absent {
             return;
         }
-        let (before, active) = (self.backed.clone(), self.active.clone());
+        let (before, active, parent) = (self.backed.clone(), self.active.clone(), self.parent);
         self.back(s);
-        let gained = self.backed.iter().any(|a| !before.contains(a));
+        let gained = parent != self.parent || self.backed.iter().any(|a| !before.contains(a));
         if !gained && self.can_run(s) == (self.state != State::Init) {
             return self.lost_family(&active, now);
         }
-        if self.has_link(s) {
-            self.bow_out(&active);
+        if s.parents.get(parent).is_some_and(|p| p.link) {
+            self.bow_out(parent, &active);
         }
         self.restart();
     }
 
     fn back_or_leave(&mut self, s: &Shared, now: Time) {
-        let active = self.active.clone();
+        let (active, parent) = (self.active.clone(), self.parent);
         self.back(s);
-        if self.active.is_empty() {
-            self.bow_out(&active);
+        if self.active.is_empty() || self.parent != parent {
+            self.bow_out(parent, &active);
             self.restart();
         } else {
             self.lost_family(&active, now);
@@ -264,22 +264,31 @@ impl Vhost {
         }
     }
 
-    /// Which addresses have a backing one on the parent: whoever has none finds
-    /// the one that has.
+    /// Which addresses have a backing one on the parent. Whoever has none finds
+    /// one that has, of its lowest address that lives anywhere.
     fn back(&mut self, s: &Shared) {
         let backs = |p: &Parent, a: &IpNet| p.up && p.addrs.iter().any(|q| q.trunc() == a.trunc());
-        let found = s.parents.iter().position(|p| self.addrs.iter().any(|a| backs(p, a)));
-        if let Some(parent) = found.filter(|_| !self.is_attached()) {
-            self.parent = parent;
-        }
-        let before = std::mem::take(&mut self.backed);
-        if let Some(parent) = s.parents.get(self.parent) {
-            self.backed = self.addrs.iter().filter(|a| backs(parent, a)).map(IpNet::addr).collect();
-            // Its own address too: the owner's skew is 0.
-            let owner = |a: &IpAddr| parent.addrs.iter().any(|q| q.addr() == *a);
-            if self.backed.iter().any(|a| owner(a) && !before.contains(a)) {
-                self.config.advskew = 0;
+        let on = |n: usize, addrs: &[IpNet]| -> Vec<IpAddr> {
+            let parent = s.parents.get(n);
+            addrs.iter().filter(|a| parent.is_some_and(|p| backs(p, a))).map(IpNet::addr).collect()
+        };
+        let before = std::mem::replace(&mut self.backed, on(self.parent, &self.addrs));
+        let was = self.parent;
+        if !self.is_attached() {
+            let mut addrs = self.addrs.clone();
+            addrs.sort_by_key(IpNet::addr);
+            let found = addrs.iter().find_map(|a| s.parents.iter().position(|p| backs(p, a)));
+            self.parent = found.unwrap_or(self.parent);
+            self.backed = on(self.parent, &self.addrs);
+            if was != self.parent {
+                self.forget();
             }
+        }
+        // Its own address too: the owner's skew is 0.
+        let owner = |a: &IpAddr| s.parents[self.parent].addrs.iter().any(|q| q.addr() == *a);
+        let new = |a: &IpAddr| was != self.parent || !before.contains(a);
+        if self.backed.iter().any(|a| new(a) && owner(a)) {
+            self.config.advskew = 0;
         }
         self.lost &= !self.is_attached();
         self.active = [Family::Ip, Family::Ip6]
@@ -339,14 +348,16 @@ impl Vhost {
     fn advertise(&mut self, s: &Shared, now: Time) {
         self.advertised = self.skew(s);
         self.failed = false;
-        self.owed.extend(self.active.iter().map(|f| (*f, self.config.advbase, self.advertised)));
+        let (parent, advbase, advskew) = (self.parent, self.config.advbase, self.advertised);
+        self.owed.extend(self.active.iter().map(|f| Owed { parent, family: *f, advbase, advskew }));
         self.ad = Some(now + self.interval(self.advertised));
     }
 
-    /// A MASTER that leaves says so, in those families.
-    fn bow_out(&mut self, active: &[Family]) {
+    /// A MASTER that leaves says so there, in those families.
+    fn bow_out(&mut self, parent: usize, active: &[Family]) {
         if self.state == State::Master {
-            self.owed.extend(active.iter().map(|f| (*f, 255, 255)));
+            let owed = |f: &Family| Owed { parent, family: *f, advbase: 255, advskew: 255 };
+            self.owed.extend(active.iter().map(owed));
         }
     }
 
@@ -417,13 +428,12 @@ impl Vhost {
         own.is_some_and(|own| (ad.from, ad.counter) < (own.from, own.counter))
     }
 
-    fn sent(&mut self, ad: Advert, ok: bool) {
-        let what = (ad.family, ad.advbase, ad.advskew);
-        let Some(at) = self.owed.iter().position(|o| *o == what) else {
+    fn sent(&mut self, parent: usize, ad: Advert, ok: bool) {
+        let Some(at) = self.owed.iter().position(|o| o.is(parent, &ad)) else {
             self.surprise.get_or_insert(ad);
             return;
         };
-        self.owed.remove(at);
+        let what = self.owed.remove(at);
         let bow_out = ad.is_bow_out();
         self.sent.push(ad);
         if self.sent.len() > REMEMBERED {
@@ -435,8 +445,8 @@ impl Vhost {
         }
         self.failed |= !ok && !bow_out;
         // One advertisement goes over IPv4, then over IPv6.
-        let other = (Family::Ip6, what.1, what.2);
-        let goes_on = what.0 == Family::Ip && self.owed.get(at) == Some(&other);
+        let other = Owed { family: Family::Ip6, ..what };
+        let goes_on = what.family == Family::Ip && self.owed.get(at) == Some(&other);
         if bow_out || goes_on || self.state != State::Master {
             return;
         }

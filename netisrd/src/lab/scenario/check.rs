@@ -3,6 +3,7 @@
 
 mod expect;
 mod fault;
+mod power;
 
 use super::place::{Complaint, Place};
 use super::{Deed, Kind, MachineSpec, Name, Scenario};
@@ -31,6 +32,7 @@ impl Scenario {
         for (n, deed) in self.at.iter().enumerate() {
             self.check_deed(&Place::under(&["at", &n.to_string()]), deed)?;
         }
+        power::check(self)?;
         for (n, fault) in self.fault.iter().enumerate() {
             fault::check(self, &Place::under(&["fault", &n.to_string()]), fault)?;
         }

@@ -276,6 +276,27 @@ fn what_would_be_overlooked_is_refused() {
 }
 
 #[test]
+fn what_is_done_to_a_machine_finds_it_as_it_must_be() {
+    const RUN: &str = "run = \"sysctl net.inet.carp.preempt=1\"";
+    let then = |one: &str, other: &str| format!("{one}\n[[at]]\ntime = \"2s\"\nmachine = \"a\"\n{other}");
+    let power = |what: &str| format!("power = \"{what}\"");
+    let clock = "clock = { ppm = 900000 }";
+    refused_all(&[
+        (RUN, &then(&power("boot"), &power("boot")), "18:9: expected a to be off at 2s"),
+        (RUN, &power("resume"), "14:9: expected a to be paused at 1s"),
+        (RUN, &then(&power("pause"), &power("pause")), "18:9: expected a to be running at 2s"),
+        (RUN, &then(&power("pause"), &power("boot")), "18:9: expected a to be off at 2s"),
+        (RUN, &then(&power("halt"), &power("crash")), "18:9: expected a to be on at 2s"),
+        (RUN, &then(&power("crash"), &power("halt")), "18:9: expected a to be on at 2s"),
+        (RUN, &then(&power("crash"), clock), "18:9: expected a to be on at 2s"),
+    ]);
+    for (one, other) in [("pause", "resume"), ("pause", "crash"), ("halt", "boot")] {
+        let text = GOOD.replace(RUN, &then(&power(one), &power(other)));
+        Scenario::parse(Path::new("x.toml"), &text).unwrap();
+    }
+}
+
+#[test]
 fn names_are_letters_and_digits_and_each_is_of_one_thing() {
     let long = "x.toml:5:35: expected an interface's name of at most 15 letters, not \"em45678901234567\"";
     assert_eq!(error("{ em0 =", "{ em45678901234567 ="), long);
