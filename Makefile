@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean
+.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean install uninstall deb
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
@@ -17,6 +17,8 @@ help:
 	@echo 'make coverage  how much of libcarp its tests run, by line: at least 95 per cent'
 	@echo 'make mutants   changes libcarp in every small way, and asks the tests'
 	@echo 'make fuzz SECONDS=60  each fuzz target of fuzz/ for so long'
+	@echo 'make install PREFIX=/usr/local DESTDIR=  programs, pages, unit, completions; make uninstall'
+	@echo 'make deb     target/debian/*.deb'
 	@echo 'make lint    format and clippy, warnings denied'
 	@echo 'make doc     the documentation of the crates'
 
@@ -27,7 +29,7 @@ demo:
 
 test:
 	@scripts/need libpcap-dev iproute2
-	@scripts/need --optional ucarp nftables tcpdump tshark iputils-ping arping python3 chromium
+	@scripts/need --optional ucarp nftables tcpdump tshark iputils-ping arping python3 chromium mandoc zsh fish systemd
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
@@ -110,6 +112,22 @@ doc:
 
 build:
 	$(CARGO) build --release --workspace --bins
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Builds if it must; root need not, after `make build`.
+install: build
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install target/release
+
+uninstall:
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install -u
+
+deb:
+	@scripts/need libpcap-dev dpkg-dev
+	@scripts/need-cargo cargo-deb
+	$(CARGO) build --release -p netisrd -p ifconfig-carp --bins
+	scripts/deb
 
 clean:
 	$(CARGO) clean

@@ -28,6 +28,8 @@ pub mod route;
 mod socket;
 mod syscalls;
 pub mod sysctl;
+pub mod tables;
+pub mod trusted;
 
 pub use cli::{Run, run_program};
 pub use socket::{UnixSocket, events_path, socket_path};

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::kernel::{Kernel, answer};
 use crate::printable::Printable;
 use crate::syscalls::Syscalls;
+use crate::tables::Table;
 use clap::{ArgAction, Parser};
 use libcarp::carpreq::CarpStats;
 use std::ffi::OsString;
@@ -36,6 +37,10 @@ struct Options {
     help: bool,
     #[arg(short = 'V', long = "version")]
     version: bool,
+}
+
+pub(crate) fn table() -> Table {
+    Table::new::<Options>(&PROGRAM, Vec::new())
 }
 
 /// `main.c: main`. `argv` begins with the program's name; the exit status

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::kernel::{Kernel, bad_answer};
 use crate::printable::Printable;
 use crate::syscalls::Syscalls;
+use crate::tables::Table;
 use clap::Parser;
 use compat::sys::ctlsock::{CtlType, Reply, SYSCTL_NAMES};
 use compat::sys::errno::Errno;
@@ -60,6 +61,10 @@ struct Options {
     version: bool,
     #[arg(trailing_var_arg = true)]
     words: Vec<OsString>,
+}
+
+pub(crate) fn table() -> Table {
+    Table::new::<Options>(&PROGRAM, Vec::new())
 }
 
 /// `sysctl.c: main`. `argv` begins with the program's name; the exit status

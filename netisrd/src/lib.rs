@@ -15,6 +15,8 @@
 //! Folders are named as upstream's tree names them. What is Linux's is in
 //! [`dev`] and [`host`].
 
+pub mod completions;
+pub mod conf;
 pub mod dev;
 pub mod host;
 pub mod kern;

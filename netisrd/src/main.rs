@@ -1,26 +1,30 @@
 //! `netisrd`: one emulated DragonFly machine as a daemon.
 #![forbid(unsafe_code)]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ifconfig_carp::events_path;
+use netisrd::conf::{self, Cards, Conf};
 use netisrd::dev::{Device, host, tap};
+use netisrd::host::access::Access;
 use netisrd::host::clock::MonotonicClock;
+use netisrd::host::configuration::{Configuration, Hangup, Shared as SharedConf};
 use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::http::{self, Http};
 use netisrd::host::lent::{Lent, Shared};
 use netisrd::host::links::Links;
-use netisrd::host::mirror::Mirror;
+use netisrd::host::mirror::{self, Mirror};
 use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, Part};
+use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
 use netisrd::machine::Config;
 use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +35,10 @@ use std::time::Duration;
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+
+    /// Configuration: what it says and no option does counts too
+    #[arg(short = 'f', value_name = "FILE")]
+    file: Option<PathBuf>,
 
     /// Network threads [default: one per CPU]
     #[arg(short = 'n', value_name = "NETISRS", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -63,49 +71,56 @@ struct Args {
     /// Use an existing interface, beside the host, which serves the virtual
     /// addresses by interfaces of its own (macvlan, the default), or not at all
     /// (none)
-    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = existing)]
-    interfaces: Vec<Existing>,
+    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = host::Existing::checked)]
+    interfaces: Vec<String>,
 
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
-    #[arg(long = "hz", value_name = "HZ", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
-    hz: u32,
-}
+    #[arg(long = "hz", value_name = "HZ", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    hz: Option<u32>,
 
-/// An interface of the host.
-#[derive(Clone)]
-struct Existing {
-    name: String,
-    /// The host's stack serves the virtual addresses there.
-    mirrored: bool,
-}
+    #[command(flatten)]
+    access: Access,
 
-fn existing(arg: &str) -> Result<Existing, String> {
-    let (name, path) = arg.split_once(':').unwrap_or((arg, "macvlan"));
-    let mirrored = match path {
-        "macvlan" => true,
-        "none" => false,
-        other => return Err(format!("expected macvlan or none, not {other:?}")),
-    };
-    Ok(Existing { name: name.to_owned(), mirrored })
+    #[command(flatten)]
+    sandbox: privilege::Options,
 }
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Say what is wrong with a configuration
+    Check(conf::cli::Check),
+    /// Have the running netisrd read its configuration again
+    Reload(conf::cli::Reload),
     /// Simulate machines on LANs, in virtual time
     Lab(netisrd::lab::cli::Lab),
+    /// For who builds it: write the shells' completions of all programs
+    #[command(hide = true)]
+    Completions {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Lab(lab)) = &args.command {
+    let done = match &args.command {
         // Machines of a laboratory say in its records what they do.
-        return netisrd::lab::cli::main(lab);
-    }
-    log_to_stderr();
-    match run(&args) {
+        Some(Command::Lab(lab)) => return netisrd::lab::cli::main(lab),
+        Some(Command::Completions { folder }) => {
+            netisrd::completions::write(folder, &Args::command()).map_err(Into::into)
+        }
+        Some(Command::Check(check)) => return conf::cli::check(check),
+        Some(Command::Reload(reload)) => return conf::cli::reload(reload),
+        None => {
+            log_to_stderr();
+            run(&args)
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("netisrd: {e}");
+            // Of a configuration, all that is wrong with it.
+            e.to_string().lines().for_each(|line| eprintln!("netisrd: {line}"));
             ExitCode::FAILURE
         }
     }
@@ -125,31 +140,59 @@ fn log_to_stderr() {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let cards = args.cards();
+    let conf = args.file.as_deref().map(|path| read(path, &cards)).transpose()?;
+    let daemon = conf.as_ref().map(|conf| conf.daemon.clone()).unwrap_or_default();
     // Signals first: one that comes while devices are made must not leave them.
     let signals = Signals::new()?;
-    let path = args.socket.clone().unwrap_or_else(control::default_path);
-    let control = ControlSocket::bind(&path)?;
+    let path = args.socket.clone().or(daemon.socket).unwrap_or_else(control::default_path);
+    let devices_of = if conf.is_some() { daemon.cards } else { cards.clone() };
+    let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();
+    let configuration = Configuration::new(conf, cards);
+    let hangup = Hangup::of(&configuration)?;
+    let control = ControlSocket::bind(&path, args.access, configuration.clone())?;
     let events = EventSocket::bind(&args.events.clone().unwrap_or_else(|| events_path(&path)))?;
-    let ncpus = args.ncpus.map_or_else(online_cpus, usize::from);
+    let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
     let notify = Notify::from_env()?;
-    let devices = open_devices(args, ncpus)?;
+    let devices = open_devices(&devices_of, ncpus)?;
     let mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
+    let http = args.http.map(Http::bind).transpose()?;
+    let hooks = hooks::dir(args.hooks.as_deref());
 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
+    // The threads that are started now inherit it. A reload reads the file again.
+    let later = Later {
+        cleans: vec![control.folder(), events.folder()],
+        reads,
+        writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
+        programs: hooks.is_dir(),
+        ..Later::default()
+    };
+    privilege::lower(args.sandbox, &later)?;
     let clock = Arc::new(MonotonicClock::start());
     let hook_time = Duration::from_secs(args.hook_time);
-    let hooks = Hooks::start(&hooks::dir(args.hooks.as_deref()), hook_time, clock.clone())?;
-    let http = args.http.map(|addr| Http::bind(addr, hooks.counts())).transpose()?;
-    let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
-    let mut parts: Vec<Box<dyn Part>> =
-        vec![Box::new(signals), Box::new(control), Box::new(events), Box::new(hooks)];
+    let hooks = Hooks::start(&hooks, hook_time, clock.clone())?;
+    let http = http.map(|http| http.telling(hooks.counts()));
+    let hz = args.hz.or(daemon.hz).unwrap_or(0);
+    let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
+    parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
+    parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events), Box::new(hooks)]);
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
-    let served = serve(devices, parts, notify, &machine);
+    let served = serve(devices, parts, notify, &configuration, &machine);
     tracing::info!("netisrd: halting");
     machine.halt();
     served
+}
+
+fn read(path: &Path, cards: &Cards) -> Result<Conf, Box<dyn Error>> {
+    // Where the daemon is when it reads the file again may be another place.
+    let path = std::path::absolute(path)?;
+    let conf = Conf::read(&path, cards, &conf::lent_by_host)?;
+    conf.warnings().lines().for_each(|line| tracing::warn!("netisrd: {line}"));
+    Ok(conf)
 }
 
 /// Until a signal ends it. Whatever does: a MASTER bows out.
@@ -157,6 +200,7 @@ fn serve(
     devices: Vec<Device>,
     mut parts: Vec<Box<dyn Part>>,
     notify: Option<Notify>,
+    configuration: &SharedConf,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
     let (mut cards, mut shared) = (Vec::new(), Vec::new());
@@ -170,6 +214,7 @@ fn serve(
     }
     parts.push(Box::new(Links::new(cards, machine)?));
     parts.push(Box::new(Lent::new(shared)?));
+    configuration.borrow_mut().start(machine)?;
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
@@ -180,18 +225,26 @@ fn online_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn open_devices(args: &Args, ncpus: usize) -> io::Result<Vec<Device>> {
+impl Args {
+    /// What the command line does not say is for the file to say.
+    fn cards(&self) -> Cards {
+        let any = |names: &Vec<String>| Some(names.clone()).filter(|names| !names.is_empty());
+        Cards { interfaces: any(&self.interfaces), taps: any(&self.taps) }
+    }
+}
+
+fn open_devices(cards: &Cards, ncpus: usize) -> io::Result<Vec<Device>> {
     let mut devices = Vec::new();
-    for spec in &args.taps {
+    for spec in cards.taps.iter().flatten() {
         let (name, bridge) = match spec.split_once('@') {
             Some((name, bridge)) => (name, Some(bridge)),
             None => (spec.as_str(), None),
         };
         devices.push(tap::open(name, bridge, ncpus)?);
     }
-    for existing in &args.interfaces {
-        let open = if existing.mirrored { host::open_served } else { host::open };
-        devices.push(open(&existing.name)?);
+    for spec in cards.interfaces.iter().flatten() {
+        let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
+        devices.push(host::open(&existing)?);
     }
     Ok(devices)
 }

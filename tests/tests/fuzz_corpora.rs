@@ -58,6 +58,11 @@ fn no_bytes_of_the_corpus_are_read_in_two_ways() {
 }
 
 #[test]
+fn no_configuration_of_the_corpus_breaks_a_rule() {
+    replay("conf");
+}
+
+#[test]
 fn every_target_has_its_program_and_its_corpus_and_all_are_small() {
     let names = |dir: &str| -> Vec<String> {
         let stem = |p: &PathBuf| p.file_stem().map(|s| s.to_string_lossy().into_owned());

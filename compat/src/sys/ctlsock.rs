@@ -40,6 +40,10 @@ pub enum Op {
     /// or its `arg` a `u32`, how many were lost here. Whatever the listener
     /// sends ends the connection.
     Route = 3,
+    /// To the process around the machine: its configuration is read again. The
+    /// reply's `arg` is a `u32`, 0 if all went well, its `data` lines of text
+    /// about it.
+    Reload = 4,
 }
 
 /// `CTLTYPE_*`: what a sysctl's value is, the `u32` in a reply's `arg`.
@@ -177,6 +181,11 @@ impl Request {
         Request { op: Op::Route, cmd: 0, arg: Vec::new(), data: Vec::new() }
     }
 
+    /// Reads the configuration again.
+    pub fn reload() -> Request {
+        Request { op: Op::Reload, cmd: 0, arg: Vec::new(), data: Vec::new() }
+    }
+
     /// The packet.
     pub fn to_bytes(&self) -> Vec<u8> {
         encode(self.op as u16, self.cmd, &self.arg, &self.data)
@@ -189,6 +198,7 @@ impl Request {
             1 => Op::Ioctl,
             2 => Op::Sysctl,
             3 => Op::Route,
+            4 => Op::Reload,
             _ => return Err(Errno::EINVAL),
         };
         Ok(Request { op, cmd: head.word, arg: arg.to_vec(), data: data.to_vec() })
@@ -220,8 +230,9 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_wire() {
-        let r = Request::ioctl_with(7, &[1u8, 2, 3], b"data");
-        assert_eq!(Request::from_bytes(&r.to_bytes()), Ok(r));
+        for r in [Request::ioctl_with(7, &[1u8, 2, 3], b"data"), Request::route(), Request::reload()] {
+            assert_eq!(Request::from_bytes(&r.to_bytes()), Ok(r));
+        }
         let r = Reply { error: Some(Errno::EEXIST), arg: vec![1], data: vec![2, 3] };
         assert_eq!(Reply::from_bytes(&r.to_bytes()), Ok(r));
     }

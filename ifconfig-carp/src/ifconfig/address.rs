@@ -1,6 +1,7 @@
 //! The address of a line, of whichever family: the deferred part of
 //! `ifconfig.c: ifconfig`.
 
+use super::asked::Address;
 use super::inet::InetChange;
 use super::inet6::Inet6Change;
 use super::target::Target;
@@ -97,6 +98,11 @@ impl AddressChange {
     /// A family alone asks for nothing.
     pub(crate) fn is_empty(&self) -> bool {
         *self == AddressChange { family: self.family, ..AddressChange::default() }
+    }
+
+    /// The address that a line names.
+    pub(crate) fn wanted(&self) -> Option<Address> {
+        self.inet.wanted().or_else(|| self.inet6.wanted())
     }
 
     pub(crate) fn deletes(&self) -> bool {

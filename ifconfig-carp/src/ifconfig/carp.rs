@@ -33,6 +33,14 @@ impl State {
             }
         }
     }
+
+    /// As it is typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            State::Backup => "backup",
+            State::Master => "master",
+        }
+    }
 }
 
 /// All of a line's CARP keywords: they take effect together or not at all.

@@ -114,45 +114,75 @@ const CMDS: &[Cmd] = &[
     cmd("-carpdev", Bare(|line| line.carp("-carpdev").carpdev = Some(IfName::EMPTY))),
 ];
 
+/// The keywords.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    ["create", "plumb"].into_iter().chain(CMDS.iter().map(|c| c.name))
+}
+
+/// Where in a line a mistake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// That keyword.
+    Word(usize),
+    /// That word, which is none and was taken for an address.
+    Unknown(usize),
+    /// That word, which is a keyword's.
+    Argument(usize),
+    /// Words that do not go together.
+    Line,
+}
+
 impl Line {
     /// The words behind the interface: `ifconfig.c: ifconfig`.
     pub(crate) fn parse(words: &[OsString]) -> Result<Line, Failure> {
+        Line::parse_allowing(words, |_| Ok(())).map_err(|(_, failure)| failure)
+    }
+
+    /// The same, and of a mistake where it is. `allow` is asked before each
+    /// keyword and address.
+    pub(crate) fn parse_allowing(
+        words: &[OsString],
+        allow: impl Fn(&OsStr) -> Result<(), Failure>,
+    ) -> Result<Line, (At, Failure)> {
         let mut line = Line::default();
-        let mut rest = match words {
-            [first, rest @ ..] if first == "create" || first == "plumb" => {
-                line.create = true;
-                rest
-            }
-            all => all,
-        };
-        while let [word, after @ ..] = rest {
-            rest = line.word(word, after)?;
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            allow(word).map_err(|e| (At::Word(at), e))?;
+            at = match at {
+                0 if word == "create" || word == "plumb" => {
+                    line.create = true;
+                    1
+                }
+                _ => line.word(at, word, words.get(at + 1))?,
+            };
         }
-        line.carp.check()?;
-        line.address.check()?;
+        let whole = |e| (At::Line, e);
+        line.carp.check().map_err(whole)?;
+        line.address.check().map_err(whole)?;
         if line.destroy && (line.create || words.len() > 1) {
-            return Err(Failure::message("'destroy' goes with no other keyword"));
+            return Err((At::Line, Failure::message("'destroy' goes with no other keyword")));
         }
         Ok(line)
     }
 
-    /// Takes a word and maybe its argument; the rest comes back.
-    fn word<'a>(&mut self, word: &OsStr, after: &'a [OsString]) -> Result<&'a [OsString], Failure> {
+    /// Takes a word and maybe its argument; the number of the next one comes
+    /// back.
+    fn word(&mut self, at: usize, word: &OsStr, next: Option<&OsString>) -> Result<usize, (At, Failure)> {
         match CMDS.iter().find(|c| word == c.name).map(|c| &c.act) {
             Some(Flag(flag, on)) => self.steps.push(Step::Flag { flag: *flag, on: *on }),
             Some(Alias(mode)) => self.address.mode = *mode,
             Some(Bare(act)) => act(self),
             Some(NextArg(act)) => {
-                let [argument, after @ ..] = after else {
+                let Some(argument) = next else {
                     let word = word.to_string_lossy();
-                    return Err(Failure::Message(format!("'{word}' requires argument")));
+                    return Err((At::Word(at), Failure::Message(format!("'{word}' requires argument"))));
                 };
-                act(self, argument)?;
-                return Ok(after);
+                act(self, argument).map_err(|e| (At::Argument(at + 1), e))?;
+                return Ok(at + 2);
             }
-            None => self.no_keyword(word)?,
+            None => self.no_keyword(word).map_err(|e| (At::Unknown(at), e))?,
         }
-        Ok(after)
+        Ok(at + 1)
     }
 
     fn no_keyword(&mut self, word: &OsStr) -> Result<(), Failure> {
@@ -175,6 +205,12 @@ impl Line {
     pub(crate) fn check_scope(&self, name: IfName) -> Result<(), Failure> {
         self.address.check_scope(name)?;
         self.carp.peers.check_scope(name)
+    }
+
+    /// The keyword that sets a flag so.
+    pub(crate) fn flag_word(wanted: Iff, wanted_on: bool) -> Option<&'static str> {
+        let is = |act: &Act| matches!(act, Flag(flag, on) if (*flag, *on) == (wanted, wanted_on));
+        CMDS.iter().find(|c| is(&c.act)).map(|c| c.name)
     }
 
     fn carp(&mut self, word: &'static str) -> &mut CarpChange {

@@ -1,13 +1,14 @@
 //! `af_inet.c`: an IPv4 address of a line, as typed and as ioctls.
 
 use super::address::{Mode, bad_value, not_an_address, requires_an_address};
+use super::asked::Address;
 use super::inet6::is_an_address_of_inet6;
 use super::number::digits;
 use super::target::Target;
 use crate::failure::Failure;
 use crate::kernel::{Kernel, answer};
 use compat::net::if_::{IfAliasReq, IfAliasReqVhid, IfName, IfReq};
-use compat::netinet::in_::{SockAddrIn, mask_of_len};
+use compat::netinet::in_::{SockAddrIn, class_mask, len_of_mask, mask_of_len};
 use compat::sys::errno::Errno;
 use compat::sys::sockio::{SIOCAIFADDR, SIOCAIFADDR_VHID, SIOCDIFADDR, SIOCGIFADDR};
 use std::ffi::OsStr;
@@ -68,6 +69,13 @@ impl InetChange {
 
     pub(crate) fn has_mask(&self) -> bool {
         self.mask.is_some()
+    }
+
+    /// What the machine makes of it.
+    pub(crate) fn wanted(&self) -> Option<Address> {
+        let addr = self.addr?;
+        let prefixlen = len_of_mask(self.mask.unwrap_or_else(|| class_mask(addr)))?;
+        Some(Address { addr: addr.into(), prefixlen, broadcast: self.broadcast })
     }
 
     /// On a line about the other family.

@@ -1,6 +1,7 @@
 //! `af_inet6.c`: an IPv6 address of a line, as typed and as ioctls.
 
 use super::address::{Mode, not_an_address, requires_an_address};
+use super::asked::Address;
 use super::number::{digits, prefixlen};
 use super::target::Target;
 use crate::failure::Failure;
@@ -107,6 +108,12 @@ impl Inet6Change {
 
     pub(crate) fn has_addr(&self) -> bool {
         self.addr.is_some()
+    }
+
+    /// What the machine makes of it.
+    pub(crate) fn wanted(&self) -> Option<Address> {
+        let addr = self.addr.as_ref()?.addr.into();
+        Some(Address { addr, prefixlen: self.prefixlen.unwrap_or(PREFIXLEN), broadcast: None })
     }
 
     pub(crate) fn has_prefixlen(&self) -> bool {

@@ -6,6 +6,7 @@
 
 mod address;
 mod apply;
+mod asked;
 mod carp;
 mod carp_status;
 mod cmds;
@@ -21,11 +22,15 @@ mod target;
 mod undo;
 mod vhaddr;
 
+pub use asked::{Address, Asked, Has, Mistake, addresses, flag_word, read};
+pub use password::Password;
+
 use crate::cli::Program;
 use crate::failure::Failure;
 use crate::kernel::Kernel;
 use crate::printable::Printable;
 use crate::syscalls::Syscalls;
+use crate::tables::Table;
 use clap::Parser;
 use cmds::Line;
 use group::GroupTask;
@@ -85,6 +90,11 @@ struct Options {
     /// Not options any more from the first one on: `-alias` is a keyword.
     #[arg(trailing_var_arg = true)]
     words: Vec<OsString>,
+}
+
+pub(crate) fn table() -> Table {
+    let words = cmds::words().chain(["inet", "inet6", "link", "ether", "lladdr"]);
+    Table::new::<Options>(&PROGRAM, words.chain(["carpdemote", "-carpdemote"]).collect())
 }
 
 /// `ifconfig.c: main`. `argv` begins with the program's name; the exit status

@@ -64,6 +64,12 @@ pub(crate) fn prefixlen(text: &OsStr) -> Result<u8, Failure> {
 
 macro_rules! into_c_int {
     ($($t:ty),*) => {$(
+        impl From<$t> for u8 {
+            fn from(v: $t) -> u8 {
+                v.0
+            }
+        }
+
         impl From<$t> for i32 {
             fn from(v: $t) -> i32 {
                 v.0.into()

@@ -2,12 +2,12 @@
 //! them.
 
 use crate::failure::Failure;
+use crate::trusted;
 use libcarp::carpreq::CARP_KEY_LEN;
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -16,7 +16,8 @@ const FILE_MAX: u64 = 64 * 1024;
 
 /// A key as SIOCSVH takes it: the password's bytes, then NULs, at least one.
 /// Wiped when dropped, never printed.
-pub(crate) struct Password([u8; CARP_KEY_LEN]);
+#[derive(PartialEq, Eq)]
+pub struct Password([u8; CARP_KEY_LEN]);
 
 impl Password {
     /// `pass`: `ifcarp.c: setcarp_passwd`, which cuts off what is too long.
@@ -24,23 +25,19 @@ impl Password {
         Password::new("pass", word.as_bytes())
     }
 
-    /// `passfile`: the first line of a file that is its owner's alone.
+    /// `passfile`: the first line of a file that is its owner's alone, and the
+    /// owner root or the user who reads it.
     pub(crate) fn from_file(path: &Path) -> Result<Password, Failure> {
-        let failed = |e: io::Error| Failure::Message(format!("passfile: {}: {}", path.display(), reason(&e)));
-        let file = File::open(path).map_err(failed)?;
-        // Of the file that is open: the path may name another by now.
-        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+        let failed = |e: &str| Failure::Message(format!("passfile: {}: {e}", path.display()));
+        let trusted::Opened { file, mode } = trusted::open(path).map_err(|e| failed(&e))?;
         if mode & 0o077 != 0 {
-            return Err(Failure::Message(format!(
-                "passfile: {}: mode {mode:04o} is open to others: chmod 600 it first",
-                path.display()
-            )));
+            return Err(failed(&format!("mode {mode:04o} is open to others: chmod 600 it first")));
         }
         // All the room at once: a vector that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_MAX as usize));
-        file.take(FILE_MAX).read_to_end(&mut text).map_err(failed)?;
+        file.take(FILE_MAX).read_to_end(&mut text).map_err(|e| failed(&trusted::reason(&e)))?;
         if text.is_empty() {
-            return Err(Failure::Message(format!("passfile: {}: the file is empty", path.display())));
+            return Err(failed("the file is empty"));
         }
         Password::new("passfile", text.split(|b| *b == b'\n').next().unwrap_or_default())
     }
@@ -66,18 +63,21 @@ impl Password {
     pub(crate) fn key(&self) -> &[u8; CARP_KEY_LEN] {
         &self.0
     }
+
+    /// As the word behind `pass`. Whoever has it wipes it.
+    pub fn word(&self) -> OsString {
+        OsString::from_vec(self.0.iter().copied().take_while(|b| *b != 0).collect())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("*")
+    }
 }
 
 impl Drop for Password {
     fn drop(&mut self) {
         self.0.zeroize();
-    }
-}
-
-/// `strerror`, without the number that Rust appends.
-fn reason(e: &io::Error) -> String {
-    match e.raw_os_error() {
-        Some(n) => nix::errno::Errno::from_raw(n).desc().to_owned(),
-        None => e.to_string(),
     }
 }

@@ -13,7 +13,7 @@ use compat::netinet6::in6::{IN6ADDR_CARP_GROUP, SockAddrIn6};
 use libcarp::carpreq::{CARPPEERS, CarpPeers};
 use std::ffi::OsStr;
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use zerocopy::IntoBytes;
 
 /// What a line says of where advertisements go.
@@ -46,6 +46,11 @@ impl PeersChange {
     /// `carp.c: setcarp_mcast6`
     pub(crate) fn mcast6(&mut self) {
         self.addr6 = Some(Scoped::from(IN6ADDR_CARP_GROUP));
+    }
+
+    /// Of each family, if the line says one.
+    pub(crate) fn values(&self) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+        (self.addr, self.addr6.as_ref().map(|scoped| scoped.addr))
     }
 
     pub(crate) fn check_scope(&self, name: IfName) -> Result<(), Failure> {

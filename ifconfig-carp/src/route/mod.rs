@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::kernel::{Kernel, bad_answer};
 use crate::printable::Printable;
 use crate::syscalls::Syscalls;
+use crate::tables::Table;
 use clap::Parser;
 use compat::sys::ctlsock::{Request, SYSCTL_RTTABLE};
 use message::{Message, Route};
@@ -35,6 +36,10 @@ struct Options {
     version: bool,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
+}
+
+pub(crate) fn table() -> Table {
+    Table::new::<Options>(&PROGRAM, vec!["show", "monitor", "-inet", "-inet6"])
 }
 
 /// `route.c: main`. `argv` begins with the program's name; the exit status

@@ -49,26 +49,47 @@ pub fn filter(lladdr: [u8; 6], served_by_host: bool) -> String {
     }
 }
 
-/// Opens the interface `ifname`, which must be up, for a machine that serves its
-/// virtual addresses itself.
+/// An interface of the host, and what the machine leaves to it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Its name.
+    pub name: String,
+    /// The host's stack serves the virtual addresses, and takes what is sent to them.
+    pub served_by_host: bool,
+}
+
+impl Existing {
+    /// `IFACE`, `IFACE:macvlan` (the same), `IFACE:none`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(spec: &str) -> Result<Existing, String> {
+        let (name, path) = spec.split_once(':').unwrap_or((spec, "macvlan"));
+        let served_by_host = match path {
+            "macvlan" => true,
+            "none" => false,
+            other => return Err(format!("expected {name}:macvlan or {name}:none, not :{other}")),
+        };
+        Ok(Existing { name: name.to_owned(), served_by_host })
+    }
+
+    /// The same, as it was.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn checked(spec: &str) -> Result<String, String> {
+        Existing::parse(spec).map(|_| spec.to_owned())
+    }
+}
+
+/// Opens an interface, which must be up.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
-pub fn open(ifname: &str) -> io::Result<Device> {
-    open_for(ifname, false)
-}
-
-/// The same where the host serves them: the machine takes nothing that is sent to
-/// them.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_served(ifname: &str) -> io::Result<Device> {
-    open_for(ifname, true)
-}
-
-fn open_for(ifname: &str, served_by_host: bool) -> io::Result<Device> {
+pub fn open(existing: &Existing) -> io::Result<Device> {
+    let Existing { name: ifname, served_by_host } = existing;
+    let (ifname, served_by_host) = (ifname.as_str(), *served_by_host);
     let fail = |errno| sys::failed(ifname, errno);
     let name = IfName::new(ifname).ok_or_else(|| {
         sys::failure(Linux::EINVAL, format!("{ifname}: not a name of an interface (1 to 15 printable bytes)"))
@@ -152,8 +173,9 @@ fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
     }
 }
 
-/// The host's addresses on the interface, with their prefixes.
-fn addresses(ifname: &str) -> nix::Result<Vec<IpNet>> {
+/// The host's addresses on the interface, with their prefixes; none of one that
+/// there is not.
+pub fn addresses(ifname: &str) -> nix::Result<Vec<IpNet>> {
     // An address with a label, `em0:1`, is listed under that label.
     let on_it = |name: &str| name.split(':').next() == Some(ifname);
     let addrs = nix::ifaddrs::getifaddrs()?.filter(|ifa| on_it(&ifa.interface_name)).filter_map(|ifa| {

@@ -46,6 +46,10 @@ fn wanted(us: [u8; 6]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (yes, no)
 }
 
+fn open_none(name: &str) -> io::Result<Device> {
+    open(&Existing { name: name.to_owned(), served_by_host: false })
+}
+
 #[test]
 fn the_filter_passes_what_carp_needs_and_nothing_else() {
     let program = Capture::dead(Linktype::ETHERNET).unwrap().compile(&filter(US, false), true).unwrap();
@@ -76,7 +80,7 @@ fn an_interface_is_described_as_the_host_has_it() {
         std::fs::write("/proc/sys/net/ipv6/conf/v0/disable_ipv6", "0").unwrap();
         ip("addr flush dev v0 scope link");
         ip("addr add 2001:db8::1/64 dev v0 nodad");
-        let d = open("v0").unwrap();
+        let d = open_none("v0").unwrap();
         assert_eq!((d.name.as_str(), d.lladdr, d.mtu, d.rx.len()), ("v0", US, 1400, 1));
         assert!(d.shared_with_host);
         let addrs = ["192.0.2.1/24", "198.51.100.1/32", "192.0.2.2/24", "2001:db8::1/64"];
@@ -96,7 +100,7 @@ fn an_interface_that_cannot_be_used_is_refused_in_a_sentence() {
             ("lo", Errno::EAFNOSUPPORT, "lo: not an Ethernet link (ARPHRD 772)"),
             ("a b", Errno::EINVAL, "a b: not a name of an interface (1 to 15 printable bytes)"),
         ] {
-            let err = open(name).unwrap_err();
+            let err = open_none(name).unwrap_err();
             assert_eq!((err.to_string().as_str(), sys::bsd_errno(&err)), (want, errno));
         }
     });
@@ -106,7 +110,7 @@ fn an_interface_that_cannot_be_used_is_refused_in_a_sentence() {
 fn without_privilege_the_error_says_what_is_needed() {
     let prepare = "ip link add v0 type veth peer v1; ip link set v0 up";
     without_rights(prepare, module_path!(), "without_privilege_the_error_says_what_is_needed", || {
-        let err = open("v0").unwrap_err();
+        let err = open_none("v0").unwrap_err();
         let want = "v0: Operation not permitted (needs CAP_NET_RAW)";
         assert_eq!((err.to_string().as_str(), sys::bsd_errno(&err)), (want, Errno::EPERM));
     });
@@ -116,8 +120,8 @@ fn without_privilege_the_error_says_what_is_needed() {
 fn what_carp_needs_is_heard_and_nothing_else() {
     in_namespace(module_path!(), "what_carp_needs_is_heard_and_nothing_else", || {
         veth();
-        let mut us = open("v0").unwrap();
-        let peer = open("v1").unwrap();
+        let mut us = open_none("v0").unwrap();
+        let peer = open_none("v1").unwrap();
         let (yes, no) = wanted(US);
         let last = arp(BROADCAST, PEER, 99);
         for frame in no.iter().chain(&yes).chain(&no).chain([&last]) {
@@ -134,8 +138,8 @@ fn a_burst_of_all_virtual_hosts_is_held_and_a_giant_is_not() {
     in_namespace(module_path!(), "a_burst_of_all_virtual_hosts_is_held_and_a_giant_is_not", || {
         veth();
         ip("link set v1 mtu 2000");
-        let mut us = open("v0").unwrap();
-        let peer = open("v1").unwrap();
+        let mut us = open_none("v0").unwrap();
+        let peer = open_none("v1").unwrap();
         let mut sent: Vec<_> = (0..=254).map(|n| ipv4(CARP_GROUP, VIRTUAL_MAC, 112, n)).collect();
         let mut giant = ipv4(VIRTUAL_MAC, PEER, 6, 1);
         giant.resize(1515, 0);
@@ -151,8 +155,8 @@ fn a_burst_of_all_virtual_hosts_is_held_and_a_giant_is_not() {
 fn neither_the_machines_frames_nor_the_hosts_come_back() {
     in_namespace(module_path!(), "neither_the_machines_frames_nor_the_hosts_come_back", || {
         veth();
-        let mut us = open("v0").unwrap();
-        let mut peer = open("v1").unwrap();
+        let mut us = open_none("v0").unwrap();
+        let mut peer = open_none("v1").unwrap();
         let host = packet_socket(link::by_name("v0").unwrap().index).unwrap();
         let (ours, hosts) = (ipv4(CARP_GROUP, VIRTUAL_MAC, 112, 1), arp(BROADCAST, US, 2));
         us.tx.transmit(0, &ours).unwrap();
@@ -171,8 +175,8 @@ fn neither_the_machines_frames_nor_the_hosts_come_back() {
 fn an_interface_that_goes_down_is_heard_again_when_it_is_up() {
     in_namespace(module_path!(), "an_interface_that_goes_down_is_heard_again_when_it_is_up", || {
         veth();
-        let mut us = open("v0").unwrap();
-        let peer = open("v1").unwrap();
+        let mut us = open_none("v0").unwrap();
+        let peer = open_none("v1").unwrap();
         ip("link set v0 down");
         testns::wait_readable(us.rx[0].as_ref(), Instant::now() + PATIENCE);
         assert_eq!(rx(&mut us).receive(8, &mut |_| {}).unwrap(), 0);
@@ -195,8 +199,8 @@ fn a_removed_interface_is_noticed_by_its_event_every_time() {
     in_namespace(module_path!(), "a_removed_interface_is_noticed_by_its_event_every_time", || {
         for round in 0..30 {
             veth();
-            let mut us = open("v0").unwrap();
-            let peer = open("v1").unwrap();
+            let mut us = open_none("v0").unwrap();
+            let peer = open_none("v1").unwrap();
             // A frame and the removal may make one event.
             peer.tx.transmit(0, &arp(BROADCAST, PEER, 1)).unwrap();
             let reader = std::thread::spawn(move || {
@@ -216,14 +220,14 @@ fn a_removed_interface_is_noticed_by_its_event_every_time() {
 fn a_removal_is_noticed_behind_a_frame_and_while_down() {
     in_namespace(module_path!(), "a_removal_is_noticed_behind_a_frame_and_while_down", || {
         veth();
-        let mut us = open("v0").unwrap();
-        let peer = open("v1").unwrap();
+        let mut us = open_none("v0").unwrap();
+        let peer = open_none("v1").unwrap();
         peer.tx.transmit(0, &arp(BROADCAST, PEER, 1)).unwrap();
         ip("link del v0");
         assert_eq!(error_of(rx(&mut us)).to_string(), "v0: the interface was removed");
 
         veth();
-        let mut us = open("v0").unwrap();
+        let mut us = open_none("v0").unwrap();
         ip("link set v0 down");
         assert_eq!(rx(&mut us).receive(8, &mut |_| {}).unwrap(), 0);
         ip("link del v0");

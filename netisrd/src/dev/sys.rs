@@ -56,6 +56,27 @@ pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> nix::Result<()> {
     Ok(())
 }
 
+/// `SO_PEERGROUPS`: the groups, beside the first one, of who has connected to a
+/// Unix socket.
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> nix::Result<Vec<libc::gid_t>> {
+    let mut groups: Vec<libc::gid_t> = Vec::new();
+    loop {
+        let mut len = size_of_val(groups.as_slice()) as libc::socklen_t;
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERGROUPS);
+        // SAFETY: `socket` is open; the value is a live vector of `len` bytes,
+        // and any bytes are group ids.
+        let done = Linux::result(unsafe {
+            libc::getsockopt(socket.as_raw_fd(), level, option, groups.as_mut_ptr().cast(), &raw mut len)
+        });
+        // Groups that do not fit are none at all, and how many there are.
+        groups.resize(len as usize / size_of::<libc::gid_t>(), 0);
+        match done {
+            Err(Linux::ERANGE) => {}
+            other => return other.map(|_| groups),
+        }
+    }
+}
+
 /// A Linux error number with the sentence that says what failed.
 #[derive(Debug)]
 struct Failure {

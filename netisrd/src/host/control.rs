@@ -1,5 +1,7 @@
 //! The control socket: system calls of other processes.
 
+use super::access::Access;
+use super::configuration::Shared;
 use super::parts::{Desk, Flow, Part, Turn as PartTurn};
 use super::runtime::Runtime;
 use crate::net::netisr::Cred;
@@ -16,10 +18,10 @@ use nix::sys::socket::{
 };
 use nix::unistd::geteuid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +47,9 @@ pub fn default_path() -> PathBuf {
 /// A listening socket, and whoever is connected.
 pub struct ControlSocket {
     path: PathBuf,
+    access: Access,
+    /// For whoever wants it read again.
+    configuration: Shared,
     _lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
     listener: UnixListener,
@@ -80,7 +85,7 @@ struct RouteSocket {
 impl ControlSocket {
     /// Listens. A socket that a dead netisrd left is replaced; a live one is
     /// an error.
-    pub fn bind(path: &Path) -> io::Result<ControlSocket> {
+    pub fn bind(path: &Path, access: Access, configuration: Shared) -> io::Result<ControlSocket> {
         let lock = Lock::take(path)?;
         if answers(path) {
             return Err(in_use(path));
@@ -89,12 +94,13 @@ impl ControlSocket {
         let listener = seqpacket()?;
         let named = |e: LinuxErrno| io::Error::other(format!("{}: {}", path.display(), e.desc()));
         bind(listener.as_raw_fd(), &UnixAddr::new(path)?).map_err(named)?;
-        // Reading is for all; what may be changed is decided by uid.
-        fs::set_permissions(path, Permissions::from_mode(0o666))?;
+        access.apply(path)?;
         listen(&listener, Backlog::new(128)?)?;
         let path = path.to_path_buf();
         Ok(ControlSocket {
             path,
+            access,
+            configuration,
             _lock: lock,
             listener: UnixListener::from(listener),
             clients: BTreeMap::new(),
@@ -105,6 +111,11 @@ impl ControlSocket {
             packet: vec![0; ctlsock::MAX_PACKET + 1],
             waker: None,
         })
+    }
+
+    /// Where it is, and its lock.
+    pub fn folder(&self) -> PathBuf {
+        folder_of(&self.path)
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {
@@ -131,7 +142,7 @@ impl ControlSocket {
     /// turned away: the idlest of the others makes room.
     fn welcome(&mut self, desk: &Desk<'_>, fd: OwnedFd) -> io::Result<()> {
         let peer = getsockopt(&fd, PeerCredentials)?;
-        let privileged = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
+        let privileged = self.access.is_privileged(&fd, &peer)?;
         let of_user = self.clients.values().filter(|c| c.uid == peer.uid()).count();
         if !privileged && (of_user >= MAX_PER_USER || self.clients.len() >= MAX_CLIENTS) {
             return Err(io::Error::other(format!("uid {} has too many connections", peer.uid())));
@@ -199,6 +210,10 @@ impl ControlSocket {
         let cred = client.cred;
         let mut reply = match Request::from_bytes(&self.packet[..n]) {
             Ok(Request { op: Op::Route, .. }) => self.listen(t, desk, machine),
+            Ok(Request { op: Op::Reload, .. }) if cred.privileged => {
+                self.configuration.borrow_mut().reload(machine).to_reply()
+            }
+            Ok(Request { op: Op::Reload, .. }) => Reply::error(Errno::EPERM),
             Ok(req) => machine.syscall(cred, req),
             Err(e) => Reply::error(e),
         };
@@ -216,6 +231,14 @@ impl ControlSocket {
     fn drop_client(&mut self, t: usize) {
         self.clients.remove(&t);
         self.ready.remove(&t);
+    }
+}
+
+/// The folder of a file that has one, if only the present one.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 

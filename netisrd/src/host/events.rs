@@ -4,7 +4,7 @@
 //! Lines wait for a slow reader up to a bound. What comes then is counted, and
 //! told as soon as the rest is read, with how things are by then.
 
-use super::control::{Lock, remove_stale};
+use super::control::{Lock, folder_of, remove_stale};
 use super::json::{self, Wall};
 use super::parts::{Desk, Flow, Part, Turn};
 use compat::sys::time::Time;
@@ -104,6 +104,11 @@ impl EventSocket {
         fs::set_permissions(&socket.path, Permissions::from_mode(0o666))?;
         socket.listener.set_nonblocking(true)?;
         Ok(socket)
+    }
+
+    /// Where it is, and its lock.
+    pub fn folder(&self) -> PathBuf {
+        folder_of(&self.path)
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {

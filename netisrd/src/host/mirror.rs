@@ -31,6 +31,8 @@ use std::time::Duration;
 /// What an interface of ours is called beside its name, so that the next netisrd
 /// knows what a dead one has left.
 const ALIAS: &str = "netisrd";
+/// Where the settings of interfaces are that come and go.
+pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
 /// Something has changed in the host.
 const HOST: usize = 0;
 

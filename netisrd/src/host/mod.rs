@@ -1,7 +1,9 @@
 //! The Linux process around the machine: threads, the control socket, signals,
 //! and who is told of what the machine does.
 
+pub mod access;
 pub mod clock;
+pub mod configuration;
 pub mod control;
 pub mod events;
 pub mod hooks;
@@ -13,6 +15,7 @@ pub mod mirror;
 pub mod netconf;
 pub mod notify;
 pub mod parts;
+pub mod privilege;
 pub mod runtime;
 pub mod signals;
 pub mod thread;

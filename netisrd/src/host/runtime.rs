@@ -11,6 +11,7 @@ use compat::net::netisr::{Proc, domsg};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
 use compat::sys::time::Time;
+use ifconfig_carp::{CallError, Syscalls};
 use ipnet::IpNet;
 use std::io;
 use std::sync::Arc;
@@ -75,6 +76,11 @@ impl Runtime {
             .unwrap_or_else(|| Reply::error(Errno::ENXIO))
     }
 
+    /// System calls of the process itself, which is as good as root.
+    pub fn calls(&self) -> impl Syscalls + '_ {
+        Calls(self)
+    }
+
     /// Listens to the machine's routing messages.
     pub fn listen(&self, wake: Wake) -> Listener {
         self.machine.listeners.listen(wake)
@@ -105,5 +111,13 @@ impl Runtime {
             // A thread that panicked has ended the process.
             let _ = t.join();
         }
+    }
+}
+
+struct Calls<'r>(&'r Runtime);
+
+impl Syscalls for Calls<'_> {
+    fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
+        Ok(self.0.syscall(Cred { privileged: true }, request.clone()))
     }
 }

@@ -32,8 +32,8 @@ pub fn syscall(cx: &mut Ctx0<'_>, cred: Cred, req: &Request) -> Reply {
     let done = match req.op {
         Op::Ioctl => ioctl(cx, cred, req),
         Op::Sysctl => sysctl_call(cx, cred, req),
-        // Whoever holds the connection makes the listener.
-        Op::Route => Err(Errno::EOPNOTSUPP),
+        // Whoever holds the connection makes the listener, and has the file.
+        Op::Route | Op::Reload => Err(Errno::EOPNOTSUPP),
     };
     match done {
         Ok((arg, data)) => Reply { error: None, arg, data },
@@ -69,7 +69,7 @@ pub(crate) fn changes(req: &Request) -> bool {
                 | SIOCSVH
         ),
         Op::Sysctl => !req.data.is_empty(),
-        Op::Route => false,
+        Op::Route | Op::Reload => false,
     }
 }
 

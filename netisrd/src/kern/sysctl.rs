@@ -79,9 +79,14 @@ pub fn sysctl(cx: &mut Ctx0<'_>, name: &str, new: &[u8], privileged: bool) -> Re
     sysctl::sysctl(OIDS, &cx.any(), name, new, privileged).unwrap_or(Err(Errno::ENOENT))
 }
 
-fn names() -> Vec<u8> {
+/// The names of all leaves, in order.
+pub fn oids() -> Vec<&'static str> {
     let mut all: Vec<&str> = OIDS.iter().map(|o| o.name).collect();
     all.extend(libcarp::sysctl::OIDS.iter().map(|o| o.name));
     all.sort_unstable();
-    all.iter().flat_map(|n| n.bytes().chain([0])).collect()
+    all
+}
+
+fn names() -> Vec<u8> {
+    oids().iter().flat_map(|n| n.bytes().chain([0])).collect()
 }

@@ -7,6 +7,7 @@
 //!   tests/fuzz_corpora.rs  --+
 //! ```
 
+pub mod conf;
 pub mod control;
 pub mod frame;
 pub mod ifconfig;
@@ -19,12 +20,13 @@ mod stage;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("frame", frame::run),
     ("control", control::run),
     ("ifconfig", ifconfig::run),
     ("scenario", scenario::run),
     ("parsers", parsers::run),
+    ("conf", conf::run),
 ];
 
 /// An input, read from its beginning. Where it ends all is 0, so that a shorter

@@ -55,7 +55,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 impl Http {
     /// Listens. An address that others can reach is the administrator's choice,
     /// and is warned of.
-    pub fn bind(addr: SocketAddr, hooks: Arc<HookCounts>) -> io::Result<Http> {
+    pub fn bind(addr: SocketAddr) -> io::Result<Http> {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("http {addr}: {e}"));
         let listener = TcpListener::bind(addr).map_err(named)?;
         let addr = listener.local_addr()?;
@@ -69,9 +69,14 @@ impl Http {
             conns: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
-            hooks,
+            hooks: Arc::default(),
             timeline,
         })
+    }
+
+    /// What the programs of the administrator have done is told too.
+    pub fn telling(self, hooks: Arc<HookCounts>) -> Http {
+        Http { hooks, ..self }
     }
 
     fn accept(&mut self, desk: &Desk<'_>, now: Time) -> io::Result<()> {

@@ -1,0 +1,225 @@
+//! A configuration on the machine that runs: at the start, and again whenever
+//! it changes.
+
+use super::act::{self, Act};
+use super::place::Complaint;
+use super::plan::{self, Applied};
+use super::trial;
+use super::wanted::Step;
+use super::{Cards, Conf, Errors};
+use compat::net::if_::IfName;
+use ifconfig_carp::{Syscalls, ifconfig};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The configuration of a running machine.
+pub struct Service {
+    path: PathBuf,
+    /// Those of the command line.
+    cards: Cards,
+    applied: Applied,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the machine is as the file says.
+    pub ok: bool,
+    /// What was done, or why it was not.
+    pub lines: Vec<String>,
+}
+
+impl Report {
+    /// Nothing was done.
+    pub fn refused(lines: impl IntoIterator<Item = String>) -> Report {
+        Report { ok: false, lines: lines.into_iter().collect() }
+    }
+}
+
+impl Service {
+    /// Configures a machine that has its cards and nothing else.
+    ///
+    /// # Errors
+    /// Which line failed. The machine, which is half configured, is to be halted.
+    pub fn start(conf: Conf, cards: Cards, calls: &mut dyn Syscalls) -> Result<Service, Errors> {
+        let mut applied = Applied::default();
+        let names = names(calls).map_err(|what| conf.errors(vec![(None, what)]))?;
+        let missing = missing(&conf, &names);
+        if !missing.is_empty() {
+            return Err(conf.errors(missing));
+        }
+        let mut done = Done::default();
+        for step in plan::from_nothing(&conf) {
+            let at = step.at;
+            one(step, calls, &mut done).map_err(|what| conf.errors(vec![(Some(at), what)]))?;
+        }
+        let path = conf.path.clone();
+        applied.becomes(conf, done.sysctls);
+        Ok(Service { path, cards, applied })
+    }
+
+    /// Reads the file again, and changes what has changed in it. On an error
+    /// nothing has.
+    pub fn reload(&mut self, calls: &mut dyn Syscalls) -> Report {
+        match self.try_reload(calls) {
+            Ok(lines) => Report { ok: true, lines },
+            Err(errors) => Report::refused(errors.lines()),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The addresses of cards that are theirs and not from the file.
+    fn lent(&self, calls: &mut dyn Syscalls) -> Result<Lent, String> {
+        let mut lent = Lent::new();
+        for has in ifconfig::addresses(calls)?.into_iter().filter(|has| has.vhid == 0) {
+            let Some(name) = IfName::new(&has.ifname) else { continue };
+            let of_file =
+                self.applied.conf().interface(name).is_some_and(|i| i.wanted.place_of(has.addr).is_some());
+            if let (false, Ok(net)) = (of_file, IpNet::new(has.addr, has.prefixlen)) {
+                lent.entry(name).or_default().push(net);
+            }
+        }
+        Ok(lent)
+    }
+
+    fn try_reload(&mut self, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
+        let lent = self.lent(calls);
+        let lent =
+            |name| lent.as_ref().map(|all| all.get(&name).cloned().unwrap_or_default()).map_err(Clone::clone);
+        let conf = Conf::read(&self.path, &self.cards, &lent)?;
+        let refused = |complaints| Err(conf.errors(complaints));
+        let names = match names(calls) {
+            Ok(names) => names,
+            Err(what) => return refused(vec![(None, what)]),
+        };
+        let mut complaints = missing(&conf, &names);
+        if complaints.is_empty() {
+            trial::change(&self.applied, &conf, &lent, &mut complaints);
+        }
+        if !complaints.is_empty() {
+            return refused(complaints);
+        }
+        let done = match perform(plan::steps(&self.applied, &conf, &names), calls) {
+            Ok(done) => done,
+            Err(complaints) => return refused(complaints),
+        };
+        let mut lines: Vec<String> = conf.warnings().lines().collect();
+        lines.extend(at_the_next_start(self.applied.conf(), &conf));
+        match done.lines.is_empty() {
+            true => lines.push("nothing has changed".into()),
+            false => lines.extend(done.lines),
+        }
+        self.applied.becomes(conf, done.sysctls);
+        Ok(lines)
+    }
+}
+
+/// What each card has.
+type Lent = BTreeMap<IfName, Vec<IpNet>>;
+
+/// The interfaces that the machine has.
+pub(super) fn names(calls: &mut dyn Syscalls) -> Result<BTreeSet<String>, String> {
+    Ok(act::interfaces(calls)?.into_iter().collect())
+}
+
+/// Cards that the file configures and the machine does not have.
+fn missing(conf: &Conf, names: &BTreeSet<String>) -> Vec<Complaint> {
+    let cards = conf.interfaces.iter().filter(|i| !i.is_clone && !names.contains(i.name.as_str()));
+    let complaint = |name| {
+        format!("expected an interface of this machine: {name} is none; what it starts with makes its cards")
+    };
+    cards.map(|i| (Some(i.at), complaint(i.name))).collect()
+}
+
+/// What has changed and is not for a reload.
+fn at_the_next_start(before: &Conf, now: &Conf) -> Vec<String> {
+    let (b, n) = (&before.daemon, &now.daemon);
+    let keys = [
+        ("netisrd_interfaces", b.cards.interfaces != n.cards.interfaces),
+        ("netisrd_taps", b.cards.taps != n.cards.taps),
+        ("netisrd_netisrs", b.netisrs != n.netisrs),
+        ("netisrd_socket", b.socket != n.socket),
+        ("netisrd_hz", b.hz != n.hz),
+    ];
+    let changed = keys.iter().filter(|(_, changed)| *changed);
+    changed
+        .map(|(key, _)| format!("warning: {key} has changed, and counts when netisrd starts again"))
+        .collect()
+}
+
+/// Steps that were done.
+#[derive(Default)]
+struct Done {
+    lines: Vec<String>,
+    /// What the sysctls were.
+    sysctls: BTreeMap<String, String>,
+}
+
+/// How a step is taken back.
+enum Back {
+    By(Vec<Act>),
+    /// Not at all.
+    Stays(String),
+}
+
+/// All steps or none. What cannot be taken back is told.
+fn perform(steps: Vec<Step>, calls: &mut dyn Syscalls) -> Result<Done, Vec<Complaint>> {
+    let mut done = Done::default();
+    let mut undo: Vec<Back> = Vec::new();
+    for step in steps {
+        let (shown, at, lasting) = (step.act.to_string(), step.at, step.lasting);
+        match one(step, calls, &mut done) {
+            Ok(_) if lasting => undo.push(Back::Stays(shown.clone())),
+            Ok(acts) => undo.push(Back::By(acts)),
+            Err(what) => {
+                let mut complaints = vec![(Some(at), what)];
+                take_back(undo, calls, &mut complaints);
+                return Err(complaints);
+            }
+        }
+        done.lines.push(shown);
+    }
+    Ok(done)
+}
+
+/// What takes it back comes back.
+fn one(step: Step, calls: &mut dyn Syscalls, done: &mut Done) -> Result<Vec<Act>, String> {
+    let mut undo = step.undo;
+    if let Act::Sysctl(name, value) = &step.act {
+        let before = act::read_sysctl(calls, name)?;
+        undo = vec![match name.as_str() {
+            super::keys::DEMOTION => {
+                let less = value.parse::<i32>().unwrap_or(0).saturating_neg();
+                Act::Sysctl(name.clone(), less.to_string())
+            }
+            _ => Act::Sysctl(name.clone(), before.clone()),
+        }];
+        done.sysctls.insert(name.clone(), before);
+    }
+    step.act.run(calls).map_err(|what| trial::told(&step.act, &what))?;
+    Ok(undo)
+}
+
+fn take_back(done: Vec<Back>, calls: &mut dyn Syscalls, complaints: &mut Vec<Complaint>) {
+    let (before, any) = (complaints.len(), !done.is_empty());
+    for back in done.into_iter().rev() {
+        match back {
+            Back::Stays(what) => complaints.push((None, format!("not taken back: {what}"))),
+            Back::By(acts) => {
+                for act in acts {
+                    if let Err(what) = act.run(calls) {
+                        complaints.push((None, format!("not taken back: {act}: {what}")));
+                    }
+                }
+            }
+        }
+    }
+    if any && complaints.len() == before {
+        complaints.push((None, "what came before that line is taken back".into()));
+    }
+}

@@ -1,0 +1,237 @@
+//! `/etc/netisrd.conf`: rc.conf's own syntax, parsed and never run.
+//!
+//! ```text
+//!   file.rs    whose the file is, who may write it
+//!   parse.rs   sh's assignments, with the place of each character
+//!   keys.rs    what each key says                          --> Conf
+//!   trial.rs   whether a machine takes it: on one in virtual time
+//!   wanted.rs  what an interface is to be; from one wish to another
+//!   plan.rs    from one Conf to another, in steps that can be taken back
+//!   apply.rs   the steps, on the machine                   --> Service
+//! ```
+//!
+//! # Keys
+//!
+//! | key | value |
+//! |---|---|
+//! | `cloned_interfaces` | `"carp0 carp1"`: made in this order, destroyed when they are named no more |
+//! | `ifconfig_IF` | what follows `ifconfig IF` on a command line: `"vhid 1 pass x 192.168.1.1/24"`; on an interface that is no carp interface FreeBSD's model, `"vhid 1 pass x 192.168.1.1/32"` |
+//! | `ifconfig_IF_aliasN` | the same, with `alias` at its end; N counts from 0 without gaps; `"inet6 ..."` too |
+//! | `ifconfig_IF_ipv6` | the same, and begins with `inet6` |
+//! | `net.inet.carp.preempt` and so on | a line of sysctl.conf(5): set before any interface is touched |
+//! | `netisrd_interfaces` | `"eth0 eth1:none"`: as `-i` |
+//! | `netisrd_taps` | `"em0@br0"`: as `--tap` |
+//! | `netisrd_netisrs` | as `-n` |
+//! | `netisrd_socket` | as `-S` |
+//! | `netisrd_hz` | as `--hz` |
+//!
+//! In a key, what is no letter and no digit of an interface's name is `_`, as rc
+//! has it: `ifconfig_eth0_10` is for `eth0.10`. A line says what is to be: it
+//! has no `create`, `destroy`, `-alias`. A card keeps the addresses that it has:
+//! those of the file come on top. A sysctl is a line of this file and not
+//! of another, so that one file is checked and applied as a whole; a name with
+//! dots is no variable of sh, so that nothing is ambiguous.
+//! `net.inet.carp.demotion` is what this file adds to it.
+//!
+//! The order: sysctls, cards, cloned interfaces; of each interface its own line,
+//! `_ipv6`, then its aliases.
+//!
+//! # A reload
+//!
+//! Its steps are first taken on a machine in virtual time; what fails there is told
+//! and not begun. Only what differs from the file as it was last applied is done: what somebody
+//! has changed by hand and the file has not, stays. A carp interface that is
+//! missing is made again; an address that is gone already need not go. A sysctl
+//! that leaves the file gets the value back that it had before. The keys that
+//! begin with `netisrd_` count when netisrd starts.
+
+mod act;
+mod apply;
+pub mod cli;
+mod file;
+mod keys;
+mod parse;
+mod place;
+mod plan;
+mod trial;
+mod wanted;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Report, Service};
+pub use place::{Errors, Place};
+
+use act::Words;
+use compat::net::if_::IfName;
+use ipnet::IpNet;
+use keys::Reader;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use wanted::Wanted;
+
+/// Where the configuration is, unless told.
+pub const DEFAULT: &str = "/etc/netisrd.conf";
+
+/// A file that makes sense.
+#[derive(Default)]
+pub struct Conf {
+    path: PathBuf,
+    /// What the daemon starts with.
+    pub daemon: Daemon,
+    sysctls: Vec<Sysctl>,
+    /// In the order in which they are configured.
+    interfaces: Vec<Interface>,
+    warnings: Vec<place::Complaint>,
+}
+
+/// What netisrd starts with, as far as the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its cards.
+    pub cards: Cards,
+    /// `-n`
+    pub netisrs: Option<u16>,
+    /// `-S`
+    pub socket: Option<PathBuf>,
+    /// `--hz`
+    pub hz: Option<u32>,
+}
+
+/// Network cards, each kind if somebody says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cards {
+    /// `-i`
+    pub interfaces: Option<Vec<String>>,
+    /// `--tap`
+    pub taps: Option<Vec<String>>,
+}
+
+impl Cards {
+    /// Their names, and whether anybody says which there are.
+    fn names(&self) -> (Vec<IfName>, bool) {
+        let taps = self.taps.iter().flatten().map(|t| t.split_once('@').map_or(t.as_str(), |(tap, _)| tap));
+        let name = |spec: &'_ String| spec.split(':').next().unwrap_or_default().to_owned();
+        let interfaces: Vec<String> = self.interfaces.iter().flatten().map(name).collect();
+        let all = taps.chain(interfaces.iter().map(String::as_str));
+        (all.filter_map(IfName::new).collect(), self.interfaces.is_some() || self.taps.is_some())
+    }
+}
+
+struct Sysctl {
+    name: String,
+    value: String,
+    at: Place,
+}
+
+struct Interface {
+    name: IfName,
+    at: Place,
+    is_clone: bool,
+    /// As they are typed.
+    lines: Vec<Line>,
+    /// What they come to.
+    wanted: Wanted,
+    has_pass: bool,
+}
+
+struct Line {
+    at: Place,
+    words: Words,
+}
+
+impl Interface {
+    fn new(name: IfName, at: Place, is_clone: bool) -> Interface {
+        let wanted = Wanted::new(is_clone);
+        Interface { name, at, is_clone, lines: Vec::new(), wanted, has_pass: false }
+    }
+}
+
+/// The addresses that a card has, though the file does not give it any.
+pub type Lent<'a> = &'a dyn Fn(IfName) -> Result<Vec<IpNet>, String>;
+
+/// Those that a card has on this host.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn lent_by_host(name: IfName) -> Result<Vec<IpNet>, String> {
+    crate::dev::host::addresses(name.as_str()).map_err(|e| format!("{name}: {}", e.desc()))
+}
+
+/// Whether a machine that is as `before` says takes all that leads to `after`:
+/// what a reload finds out before it begins.
+///
+/// # Errors
+/// The step that it does not take.
+pub fn rehearse(before: Conf, after: &Conf) -> Result<(), Errors> {
+    let mut applied = plan::Applied::default();
+    applied.becomes(before, std::collections::BTreeMap::new());
+    let mut complaints = Vec::new();
+    trial::change(&applied, after, &|_| Ok(Vec::new()), &mut complaints);
+    if complaints.is_empty() { Ok(()) } else { Err(after.errors(complaints)) }
+}
+
+impl Conf {
+    /// Reads a file, makes sense of it, and tries it on a machine in virtual time.
+    /// `cards` are those that the command line names.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn read(path: &Path, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
+        let file::Text { text, open_to_all } =
+            file::read(path).map_err(|what| Errors::new(path, vec![(None, what)]))?;
+        let mut conf = Conf::parse(path, &text, cards, lent)?;
+        if open_to_all && let Some(i) = conf.interfaces.iter().find(|i| i.has_pass) {
+            let what = "warning: everybody can read this password: chmod 600 the file, or use a passfile";
+            conf.warnings.push((Some(i.at), what.into()));
+        }
+        Ok(conf)
+    }
+
+    /// The same of what is in a file.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(path: &Path, text: &str, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
+        let mut complaints = Vec::new();
+        let assignments = parse::parse(text, &mut complaints);
+        let patchy = !complaints.is_empty();
+        let mut conf = Reader { complaints: &mut complaints, patchy }.read(assignments, cards);
+        conf.path = path.to_path_buf();
+        if !patchy {
+            trial::whole(&conf, lent, &mut complaints);
+        }
+        match complaints.is_empty() {
+            true => Ok(conf),
+            false => Err(Errors::new(path, complaints)),
+        }
+    }
+
+    /// What is worth a word, though nothing is wrong.
+    pub fn warnings(&self) -> Errors {
+        Errors::new(&self.path, self.warnings.clone())
+    }
+
+    /// The folders of the file and of its passfiles, once each: what is read
+    /// again at a reload.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let lines = self.interfaces.iter().flat_map(|i| &i.lines);
+        let passfiles = lines.flat_map(|line| line.words.as_slice().windows(2));
+        let passfiles = passfiles.filter(|w| w[0] == "passfile").map(|w| Path::new(&w[1]));
+        let files = [self.path.as_path()].into_iter().chain(passfiles);
+        let folders: BTreeSet<PathBuf> = files.filter_map(|f| f.parent()).map(Path::to_path_buf).collect();
+        folders.into_iter().collect()
+    }
+
+    fn errors(&self, complaints: Vec<place::Complaint>) -> Errors {
+        Errors::new(&self.path, complaints)
+    }
+
+    fn interface(&self, name: IfName) -> Option<&Interface> {
+        self.interfaces.iter().find(|i| i.name == name)
+    }
+
+    fn sysctl(&self, name: &str) -> Option<&Sysctl> {
+        self.sysctls.iter().find(|s| s.name == name)
+    }
+}

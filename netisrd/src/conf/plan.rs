@@ -1,0 +1,169 @@
+//! From one configuration to another, in steps.
+
+use super::act::{Act, Words};
+use super::keys::DEMOTION;
+use super::wanted::{Step, Wanted};
+use super::{Conf, Interface};
+use compat::net::if_::IfName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// What was applied last.
+#[derive(Default)]
+pub(super) struct Applied {
+    conf: Conf,
+    /// What the sysctls of the file were before it set them first.
+    sysctls: BTreeMap<String, String>,
+}
+
+impl Applied {
+    pub(super) fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    /// What `conf` sets counts from now on; `before` has what its new sysctls
+    /// were.
+    pub(super) fn becomes(&mut self, conf: Conf, before: BTreeMap<String, String>) {
+        for (name, value) in before {
+            self.sysctls.entry(name).or_insert(value);
+        }
+        self.sysctls.retain(|name, _| conf.sysctl(name).is_some());
+        self.conf = conf;
+    }
+}
+
+/// All lines, as they are typed, on a machine that has just booted.
+pub(super) fn from_nothing(conf: &Conf) -> Vec<Step> {
+    let mut steps = sysctl_steps(&Applied::default(), conf);
+    conf.interfaces.iter().for_each(|interface| as_typed(interface, &mut steps));
+    steps
+}
+
+/// What leads from what was applied to `conf` on a machine with interfaces of
+/// these names.
+pub(super) fn steps(before: &Applied, conf: &Conf, names: &BTreeSet<String>) -> Vec<Step> {
+    let there = |name: IfName| names.contains(name.as_str());
+    let mut steps = sysctl_steps(before, conf);
+    for old in before.conf.interfaces.iter().filter(|i| i.is_clone) {
+        if conf.interface(old.name).is_none() && there(old.name) {
+            steps.push(destroy(old));
+        }
+    }
+    let mut of_interfaces: Vec<Vec<Step>> = Vec::new();
+    let nothing = Wanted::default();
+    for old in before.conf.interfaces.iter().filter(|i| !i.is_clone && there(i.name)) {
+        if conf.interface(old.name).is_none() {
+            of_interfaces.push(nothing.steps_from(&old.wanted, old.name));
+        }
+    }
+    for new in &conf.interfaces {
+        let old = before.conf.interface(new.name);
+        let mut mine = Vec::new();
+        match (old, there(new.name)) {
+            (Some(old), true) => mine = new.wanted.steps_from(&old.wanted, new.name),
+            (_, false) => as_typed(new, &mut mine),
+            (None, true) => {
+                mine = new.wanted.steps_from(&Wanted::new(new.is_clone), new.name);
+                if new.is_clone {
+                    // Somebody has made it by hand: what it had is not known.
+                    mine.iter_mut().for_each(|step| step.lasting = true);
+                }
+            }
+        }
+        of_interfaces.push(mine);
+    }
+    let vhids = vhids_that_move(before, conf, &there);
+    order(&mut steps, vhids, of_interfaces);
+    steps
+}
+
+/// Sysctls come first: elections go by them.
+fn sysctl_steps(before: &Applied, conf: &Conf) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for old in &before.conf.sysctls {
+        if conf.sysctl(&old.name).is_none() {
+            let act = match (old.name.as_str(), before.sysctls.get(&old.name)) {
+                (DEMOTION, _) => added(&old.value, "0"),
+                (_, Some(value)) => Some(Act::Sysctl(old.name.clone(), value.clone())),
+                (_, None) => None,
+            };
+            steps.extend(act.map(|act| Step::new(old.at, act, Vec::new())));
+        }
+    }
+    for new in &conf.sysctls {
+        let old = before.conf.sysctl(&new.name).map(|s| s.value.as_str());
+        let act = match (new.name.as_str(), old) {
+            (_, Some(old)) if old == new.value => None,
+            (DEMOTION, old) => added(old.unwrap_or("0"), &new.value),
+            _ => Some(Act::Sysctl(new.name.clone(), new.value.clone())),
+        };
+        steps.extend(act.map(|act| Step::new(new.at, act, Vec::new())));
+    }
+    steps
+}
+
+/// A write adds, so it is the difference that is written.
+fn added(before: &str, now: &str) -> Option<Act> {
+    let number = |text: &str| text.parse::<i32>().unwrap_or(0);
+    match number(now).saturating_sub(number(before)) {
+        0 => None,
+        more => Some(Act::Sysctl(DEMOTION.into(), more.to_string())),
+    }
+}
+
+/// An interface that is not there, or has only just come.
+fn as_typed(interface: &Interface, steps: &mut Vec<Step>) {
+    let name = interface.name;
+    if interface.is_clone {
+        let create = Act::Ifconfig(name, Words::of("create"));
+        steps.push(Step::new(interface.at, create, vec![Act::Ifconfig(name, Words::of("destroy"))]));
+    }
+    for line in &interface.lines {
+        // What takes the interface away takes this along.
+        steps.push(Step::new(line.at, Act::Ifconfig(name, line.words.again()), Vec::new()));
+    }
+}
+
+fn destroy(old: &Interface) -> Step {
+    let mut back = Vec::new();
+    as_typed(old, &mut back);
+    let undo = back.into_iter().map(|step| step.act).collect();
+    Step::new(old.at, Act::Ifconfig(old.name, Words::of("destroy")), undo)
+}
+
+/// A vhid that one carp interface gives up and another gets must be free by then.
+fn vhids_that_move(before: &Applied, conf: &Conf, there: &dyn Fn(IfName) -> bool) -> Vec<Step> {
+    let carps = || conf.interfaces.iter().filter(|i| i.is_clone && there(i.name));
+    let old_vhid = |i: &Interface| before.conf.interface(i.name).and_then(|old| old.wanted.own_vhid());
+    let gets = |vhid| {
+        let had = |i: &Interface| before.conf.interface(i.name).is_some_and(|old| old.wanted.has_vhid(vhid));
+        conf.interfaces.iter().any(|i| i.wanted.has_vhid(vhid) && !had(i))
+    };
+    let moved = carps().filter_map(|i| {
+        let vhid = old_vhid(i).filter(|vhid| gets(*vhid))?;
+        i.wanted.own_vhid().filter(|now| *now != vhid)?;
+        let mut back = Words::default();
+        back.pair("vhid", vhid);
+        Some(Step::new(i.at, Act::Clear(i.name, None), vec![Act::Ifconfig(i.name, back)]))
+    });
+    moved.collect()
+}
+
+/// What leaves one interface for another leaves first.
+fn order(steps: &mut Vec<Step>, vhids: Vec<Step>, of_interfaces: Vec<Vec<Step>>) {
+    steps.extend(vhids);
+    let coming = |n: usize| -> BTreeSet<IpAddr> {
+        let others = of_interfaces.iter().enumerate().filter(|(m, _)| *m != n);
+        others.flat_map(|(_, steps)| steps).filter_map(|s| s.comes).collect()
+    };
+    let coming: Vec<BTreeSet<IpAddr>> = (0..of_interfaces.len()).map(coming).collect();
+    let mut later = Vec::new();
+    for (mine, coming) in of_interfaces.into_iter().zip(coming) {
+        for step in mine {
+            let vhid_goes = matches!(step.act, Act::Clear(..));
+            let moves = step.goes.is_some_and(|addr| coming.contains(&addr));
+            if vhid_goes || moves { steps.push(step) } else { later.push(step) }
+        }
+    }
+    steps.append(&mut later);
+}

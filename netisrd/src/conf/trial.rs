@@ -1,0 +1,91 @@
+//! Whether a machine takes a configuration: tried on one in virtual time that
+//! has cards of the same names, before the real one is touched.
+
+use super::act::Act;
+use super::place::Complaint;
+use super::plan::{self, Applied};
+use super::{Conf, Lent, apply};
+use crate::dev::lan::Lan;
+use crate::sim::{MachineId, World};
+use compat::net::if_::IfName;
+use compat::sys::ctlsock::{Reply, Request};
+use ifconfig_carp::{CallError, Syscalls};
+use std::collections::BTreeSet;
+
+/// A machine whose whole world is one LAN for each of its cards.
+struct Trial {
+    world: World,
+    id: MachineId,
+}
+
+impl Trial {
+    fn new(cards: &BTreeSet<IfName>, lent: Lent<'_>) -> Result<Trial, String> {
+        let mut world = World::new(0);
+        let id = world.boot_logging(1, 0, Box::new(|_, _| ()));
+        for (n, name) in (1u16..).zip(cards) {
+            let [hi, lo] = n.to_be_bytes();
+            let mut card = Lan::new().attach(*name, [2, 0, 0, 0, hi, lo], 1);
+            card.addrs = lent(*name)?;
+            world.attach(id, card).map_err(|e| format!("{name}: {e}"))?;
+        }
+        Ok(Trial { world, id })
+    }
+}
+
+impl Syscalls for Trial {
+    fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
+        Ok(self.world.syscall(self.id, request.clone()))
+    }
+}
+
+/// The cards that a machine has, and that a file configures.
+fn cards(of: &[&Conf]) -> BTreeSet<IfName> {
+    let all = of.iter().flat_map(|conf| {
+        let configured = conf.interfaces.iter().filter(|i| !i.is_clone).map(|i| i.name);
+        configured.chain(conf.daemon.cards.names().0)
+    });
+    all.collect()
+}
+
+/// From nothing to `conf`. Each line that fails is told, and the next one is
+/// tried all the same.
+pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>) {
+    let mut trial = match Trial::new(&cards(&[conf]), lent) {
+        Ok(trial) => trial,
+        Err(what) => return complaints.push((None, what)),
+    };
+    for step in plan::from_nothing(conf) {
+        if let Err(what) = step.act.run(&mut trial) {
+            complaints.push((Some(step.at), told(&step.act, &what)));
+        }
+    }
+}
+
+/// From what was applied to `conf`, with the steps that the machine will take.
+pub(super) fn change(before: &Applied, conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>) {
+    let mut trial = match Trial::new(&cards(&[before.conf(), conf]), lent) {
+        Ok(trial) => trial,
+        Err(what) => return complaints.push((None, what)),
+    };
+    let all = plan::from_nothing(before.conf());
+    // All of it was taken once.
+    all.iter().for_each(|step| drop(step.act.run(&mut trial)));
+    let names = match apply::names(&mut trial) {
+        Ok(names) => names,
+        Err(what) => return complaints.push((None, what)),
+    };
+    let steps = plan::steps(before, conf, &names);
+    let failed = steps.iter().find_map(|step| Some((step, step.act.run(&mut trial).err()?)));
+    if let Some((step, what)) = failed {
+        complaints.push((Some(step.at), told(&step.act, &what)));
+        complaints.push((None, "a machine that starts takes this file, one that runs does not".into()));
+    }
+}
+
+/// What a deed's failure is told as.
+pub(super) fn told(act: &Act, what: &str) -> String {
+    match act {
+        Act::Sysctl(..) => what.to_owned(),
+        _ => format!("{act}: {what}"),
+    }
+}

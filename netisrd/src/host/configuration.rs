@@ -1,0 +1,96 @@
+//! What the machine is to be, as a file says: at the start, and again on HUP and
+//! `netisrd reload`.
+
+use super::parts::{Desk, Flow, Part, Turn};
+use super::runtime::Runtime;
+use super::signals::Pipe;
+use crate::conf::{Cards, Conf, Errors, Report, Service};
+use mio::Interest;
+use signal_hook::consts::SIGHUP;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+const HANGUP: usize = 0;
+
+/// A configuration, for all on the main thread who may read it again.
+pub type Shared = Rc<RefCell<Configuration>>;
+
+/// The file, and what of it was applied.
+pub struct Configuration {
+    /// Until it is applied.
+    conf: Option<Conf>,
+    /// Those of the command line.
+    cards: Cards,
+    service: Option<Service>,
+}
+
+impl Configuration {
+    /// To be applied; `cards` are those of the command line.
+    pub fn new(conf: Option<Conf>, cards: Cards) -> Shared {
+        Rc::new(RefCell::new(Configuration { conf, cards, service: None }))
+    }
+
+    /// Configures the machine, which has its cards and nothing else.
+    ///
+    /// # Errors
+    /// Which line failed.
+    pub fn start(&mut self, machine: &Runtime) -> Result<(), Errors> {
+        if let Some(conf) = self.conf.take() {
+            self.service = Some(Service::start(conf, self.cards.clone(), &mut machine.calls())?);
+        }
+        Ok(())
+    }
+
+    /// Reads the file again, does what has changed in it, and says so in the log.
+    pub fn reload(&mut self, machine: &Runtime) -> Report {
+        let Some(service) = &mut self.service else {
+            return Report::refused(["netisrd was started without a configuration (-f)".into()]);
+        };
+        let report = service.reload(&mut machine.calls());
+        let path = service.path().display().to_string();
+        for line in &report.lines {
+            match report.ok {
+                true => tracing::info!("netisrd: {path}: {line}"),
+                false => tracing::error!("netisrd: {line}"),
+            }
+        }
+        if !report.ok {
+            tracing::error!("netisrd: {path} is not applied");
+        }
+        report
+    }
+}
+
+/// HUP, as a part.
+pub struct Hangup {
+    pipe: Pipe,
+    configuration: Shared,
+}
+
+impl Hangup {
+    /// Nothing without a configuration: who has none to read again ends with his
+    /// terminal.
+    ///
+    /// # Errors
+    /// No more signals or descriptors.
+    pub fn of(configuration: &Shared) -> io::Result<Option<Hangup>> {
+        if configuration.borrow().conf.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Hangup { pipe: Pipe::new(&[SIGHUP])?, configuration: configuration.clone() }))
+    }
+}
+
+impl Part for Hangup {
+    fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        desk.watch(self.pipe.fd(), HANGUP, Interest::READABLE)
+    }
+
+    fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
+        if self.pipe.arrived()? {
+            self.configuration.borrow_mut().reload(turn.machine);
+        }
+        Ok(Flow::Continue)
+    }
+}

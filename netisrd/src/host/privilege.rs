@@ -1,0 +1,140 @@
+//! Least privilege: what the process gives up once its devices and its control
+//! socket are open.
+//!
+//! ```text
+//! capabilities   CAP_NET_ADMIN and CAP_NET_RAW, as far as they were there; the
+//!                bounding set is empty, so that no program gets more
+//! no_new_privs   with either of the next two, which need it
+//! seccomp        the system calls of `seccomp.rs`; any other fails with EPERM
+//! landlock       the control socket's folder, to clean up; no TCP
+//! ```
+//! It happens before the netisrs' threads start, which inherit it. What is
+//! switched on widens it: [`Later`].
+
+mod landlock;
+mod seccomp;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// What a machine needs once its devices are open.
+const KEPT: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
+
+/// What of it is not wanted.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep all capabilities
+    #[arg(long)]
+    keep_caps: bool,
+
+    /// Do without the filter of system calls
+    #[arg(long)]
+    no_seccomp: bool,
+
+    /// Do without landlock
+    #[arg(long)]
+    no_landlock: bool,
+}
+
+/// What the process does after its start, beside what every machine does.
+#[derive(Clone, Debug, Default)]
+pub struct Later {
+    /// Folders in which files are removed: the control socket's.
+    pub cleans: Vec<PathBuf>,
+    /// Folders in which files are read. A file alone would be another one once
+    /// somebody has replaced it.
+    pub reads: Vec<PathBuf>,
+    /// Folders in which files are written that are there: settings of the kernel.
+    pub writes: Vec<PathBuf>,
+    /// Devices are opened, made and set up.
+    pub devices: bool,
+    /// Programs are run. They inherit everything, and nobody knows what they
+    /// do: of system calls only the worst are refused, all files can be read
+    /// and run, and the capabilities that the process keeps are theirs too.
+    pub programs: bool,
+}
+
+/// Gives up what is not needed any more, of this thread and all that it will
+/// start, and says so.
+///
+/// # Errors
+/// A sentence, with the option that does without. A kernel without landlock is
+/// none.
+pub fn lower(options: Options, later: &Later) -> io::Result<()> {
+    let caps = match options.keep_caps {
+        true => Outcome::Off("--keep-caps"),
+        false => lower_caps(later.programs).map_err(|e| failed("capabilities", "--keep-caps", &e))?,
+    };
+    tell("capabilities", &caps);
+    if options.no_seccomp && options.no_landlock {
+        tell("no_new_privs", &Outcome::Off("nothing needs it"));
+    } else {
+        nix::sys::prctl::set_no_new_privs()?;
+        tell("no_new_privs", &Outcome::On("for good".into()));
+    }
+    // Before the filter, which does not let it.
+    let files = match options.no_landlock {
+        true => Outcome::Off("--no-landlock"),
+        false => landlock::restrict(later).map_err(|e| failed("landlock", "--no-landlock", &e))?,
+    };
+    tell("landlock", &files);
+    let calls = match options.no_seccomp {
+        true => Outcome::Off("--no-seccomp"),
+        false => seccomp::restrict(later).map_err(|e| failed("seccomp", "--no-seccomp", &e))?,
+    };
+    tell("seccomp", &calls);
+    Ok(())
+}
+
+/// What became of one of the parts.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// And how far it goes.
+    On(String),
+    /// And why.
+    Off(&'static str),
+}
+
+fn tell(part: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::On(how) => tracing::info!("sandbox: {part} on: {how}"),
+        Outcome::Off(why) => tracing::info!("sandbox: {part} off: {why}"),
+    }
+}
+
+fn failed(part: &str, option: &str, why: &dyn fmt::Display) -> io::Error {
+    io::Error::other(format!("{part}: {why} ({option} starts without)"))
+}
+
+/// Keeps [`KEPT`], as far as there. Programs that are run get no more, and
+/// none at all if there are no such programs.
+fn lower_caps(programs: bool) -> Result<Outcome, caps::errors::CapsError> {
+    let kept: CapsHashSet =
+        caps::read(None, CapSet::Permitted)?.into_iter().filter(|c| KEPT.contains(c)).collect();
+    let bound = if programs { kept.clone() } else { CapsHashSet::new() };
+    // First what needs a capability that is about to go.
+    let bounding = match caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
+        true => {
+            for cap in caps::read(None, CapSet::Bounding)?.difference(&bound) {
+                caps::drop(None, CapSet::Bounding, *cap)?;
+            }
+            named(&bound)
+        }
+        false => "left as it was (no CAP_SETPCAP)".to_owned(),
+    };
+    caps::clear(None, CapSet::Ambient)?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    Ok(Outcome::On(format!("{}; bounding set: {bounding}", named(&kept))))
+}
+
+fn named(set: &CapsHashSet) -> String {
+    let names: Vec<String> = KEPT.iter().filter(|c| set.contains(c)).map(ToString::to_string).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+}
+
+#[cfg(test)]
+mod tests;
