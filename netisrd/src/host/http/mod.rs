@@ -74,12 +74,16 @@ impl Http {
         })
     }
 
-    fn accept(&mut self, desk: &Desk<'_>, now: Time) -> io::Result<()> {
+    fn accept(&mut self, desk: &Desk<'_>, now: Time) {
         // Others have a turn too, however many there are.
         for _ in 0..MAX_CONNS {
             match self.listener.accept() {
-                Ok((stream, _)) => self.welcome(desk, stream, now)?,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Ok((stream, _)) => {
+                    if let Err(e) = self.welcome(desk, stream, now) {
+                        tracing::debug!("http: {e}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     // Out of descriptors or memory. What waits makes no event.
@@ -89,7 +93,6 @@ impl Http {
             }
         }
         self.accept_again = true;
-        Ok(())
     }
 
     /// Where all places are taken, whoever has waited longest with its request
@@ -162,7 +165,7 @@ impl Part for Http {
         let mut due: BTreeSet<usize> = turn.ready.iter().copied().collect();
         if core::mem::take(&mut self.accept_again) || due.contains(&LISTENER) {
             let first = self.next;
-            self.accept(&turn.desk, turn.now)?;
+            self.accept(&turn.desk, turn.now);
             due.extend(self.conns.range(first..).map(|(t, _)| *t));
         }
         due.extend(self.conns.iter().filter(|(_, c)| c.until() <= turn.now).map(|(t, _)| *t));
