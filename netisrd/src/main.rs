@@ -16,9 +16,10 @@ use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
 use netisrd::machine::Config;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +43,10 @@ struct Args {
     #[arg(long = "events", value_name = "PATH")]
     events: Option<PathBuf>,
 
-    /// Programs to run on a transition of a carp interface [default: /etc/netisrd/carp.d]
+    /// Programs to run on a transition of a carp interface; an empty name for
+    /// none [default: /etc/netisrd/carp.d]
     #[arg(long = "hooks", value_name = "DIR")]
-    hooks: Option<PathBuf>,
+    hooks: Option<OsString>,
 
     /// How long each of them may take, in seconds
     #[arg(long = "hook-time", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -116,7 +118,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
     let hook_time = Duration::from_secs(args.hook_time);
-    let hooks = Hooks::start(&hooks::dir(args.hooks.as_deref()), hook_time, clock.clone())?;
+    let hooks = Hooks::start(&hooks::dir(args.hooks.as_deref().map(Path::new)), hook_time, clock.clone())?;
     let http = args.http.map(|addr| Http::bind(addr, hooks.counts())).transpose()?;
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
     let mut parts: Vec<Box<dyn Part>> =

@@ -232,9 +232,9 @@ fn environment(job: &Job) -> Vec<(&'static str, String)> {
 }
 
 /// The folder of programs: the one that was asked for, which should be there,
-/// or the default.
+/// or the default. An empty name is none.
 pub fn dir(option: Option<&Path>) -> PathBuf {
-    if let Some(dir) = option
+    if let Some(dir) = option.filter(|dir| !dir.as_os_str().is_empty())
         && let Err(e) = std::fs::read_dir(dir)
     {
         tracing::warn!("hooks: {}: {e}", dir.display());
