@@ -1,6 +1,7 @@
 //! How carp interfaces come and go: create, destroy, stop, detach.
 
 use crate::kernel::{Cx, Timer};
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
 use crate::{Ifnet, carp_if, demote, output, state, vhaddr};
 use compat::net::if_::Iff;
@@ -14,6 +15,7 @@ pub const CARP_IF_FLAGS: Iff = Iff::BROADCAST.union(Iff::SIMPLEX).union(Iff::MUL
 #[doc(alias = "carp_clone_create")]
 pub fn create(cx: &Cx<'_>, sc_if: Arc<Ifnet>) -> Arc<CarpSoftc> {
     let sc = Arc::new(CarpSoftc::new(&cx.carp.brand, sc_if));
+    sc.own(cx.n0).history.begin(cx.kern.now());
     let own = cx.carp.own(cx.n0);
     own.carpif_list.borrow_mut().insert(0, sc.clone());
     own.by_index.borrow_mut().insert(sc.sc_if.if_index, sc.clone());
@@ -25,7 +27,7 @@ pub fn create(cx: &Cx<'_>, sc_if: Arc<Ifnet>) -> Arc<CarpSoftc> {
 #[doc(alias = "carp_clone_destroy")]
 pub fn destroy(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.own(cx.n0).dead.set(true);
-    detach(cx, sc, true, false);
+    detach(cx, sc, true, false, Reason::Destroyed);
     stop_callouts(cx, sc);
 }
 
@@ -54,8 +56,8 @@ pub fn crash(cx: &mut Cx<'_>) {
 /// `carp_detach`: stops, leaves the group, and lets go of the parent. With
 /// `all`, every virtual address becomes inactive too.
 #[doc(alias = "carp_detach")]
-pub fn detach(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, all: bool, del_iaback: bool) {
-    suspend(cx, sc);
+pub fn detach(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, all: bool, del_iaback: bool, reason: Reason) {
+    suspend(cx, sc, reason);
     Af::ALL.iter().for_each(|af| vhaddr::leave(cx, sc, *af));
     if all && !sc.own(cx.n0).dead.get() {
         for vha in sc.own(cx.n0).vha_list().iter() {
@@ -86,7 +88,7 @@ pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     while let Some(sc) =
         ifp.if_carp.load(cx.n0).and_then(|cif| cif.iter().next()).map(|scc| scc.scc_softc.clone())
     {
-        detach(cx, &sc, true, true);
+        detach(cx, &sc, true, true, Reason::ParentGone);
     }
     // Nobody misses it any more, and it is no choice for anybody.
     for sc in cx.carp.softcs(cx.n0) {
@@ -105,7 +107,7 @@ pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
 pub fn init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
     vhaddr::hmac_prepare(cx, sc);
-    state::set_state(cx, sc, State::Init);
+    state::set_state(cx, sc, State::Init, Reason::Configured);
     state::setrun(cx, sc, None);
     demote::review(cx, sc);
 }
@@ -113,14 +115,14 @@ pub fn init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// `carp_stop`: the interface stops. A MASTER bows out whatever the reason, if
 /// the wire can still be reached; upstream is silent on destroy and detach.
 #[doc(alias = "carp_stop")]
-pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     sc.sc_if.clear_flags(cx.n0, Iff::RUNNING);
     stop_callouts(cx, sc);
     if sc.state() == State::Master {
         output::bow_out(cx, sc);
     }
     sc.own(cx.n0).reannounce.set(0);
-    state::set_state(cx, sc, State::Init);
+    state::set_state(cx, sc, State::Init, reason);
     demote::forgive_sendad_errors(cx, sc);
     demote::review(cx, sc);
     state::setrun(cx, sc, None);
@@ -128,8 +130,8 @@ pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 
 /// `carp_suspend`: stops, but is still running for whoever asks, unless dead.
 #[doc(alias = "carp_suspend")]
-fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
-    stop(cx, sc);
+fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
+    stop(cx, sc, reason);
     if !sc.own(cx.n0).dead.get() && sc.sc_if.flags().contains(Iff::UP) {
         sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
     }

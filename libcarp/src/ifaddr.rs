@@ -1,6 +1,7 @@
 //! Address events: `carp_ifaddr` and `carp_proto_ctlinput`.
 
 use crate::kernel::Cx;
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
 use crate::state;
 use crate::vhaddr::{self, CarpVhaddr};
@@ -63,7 +64,7 @@ fn backing_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, ev
     let backed = backed_by(cx, sc, ia);
     if backed > 0 && (backed == sc.own(cx.n0).naddrs() || event == IfaddrEvent::Change) {
         // What ends or begins anew, while advertisements have a source.
-        leave_mastership(cx, sc);
+        leave_mastership(cx, sc, Reason::NoAddress);
     }
     // In this order: leave the old prefix, find the new one here, and only
     // then anywhere.
@@ -114,7 +115,7 @@ fn backed_by(cx: &Cx<'_>, sc: &CarpSoftc, ia: &Arc<Ifaddr>) -> usize {
 pub fn parent_going_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     for sc in cx.carp.softcs(cx.n0) {
         if sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)) {
-            leave_mastership(cx, &sc);
+            leave_mastership(cx, &sc, Reason::ParentDown);
         }
     }
 }
@@ -125,7 +126,7 @@ pub fn parent_going_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
 pub fn parent_is_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
     for sc in cx.carp.softcs(cx.n0) {
         if sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp)) {
-            clone::detach(cx, &sc, true, true);
+            clone::detach(cx, &sc, true, true, Reason::ParentDown);
             let found = update_addrs(cx, &sc, None);
             run_on(cx, &sc, found);
         }
@@ -169,7 +170,7 @@ pub fn carpdev_state(cx: &Cx<'_>, ifp: &Arc<Ifnet>) {
         for sc in &here {
             clone::stop_callouts(cx, sc);
             sc.own(cx.n0).reannounce.set(0);
-            state::set_state(cx, sc, State::Init);
+            state::set_state(cx, sc, State::Init, Reason::LinkDown);
             demote::review(cx, sc);
             demote::forgive_sendad_errors(cx, sc);
             state::setrun(cx, sc, None);
@@ -185,19 +186,19 @@ pub fn carpdev_state(cx: &Cx<'_>, ifp: &Arc<Ifnet>) {
 
 /// A MASTER whose addresses are about to change says good-bye with the digest
 /// that its peers know, and starts over.
-pub(crate) fn leave_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+pub(crate) fn leave_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     if sc.state() == State::Master {
         clone::stop_callouts(cx, sc);
         output::bow_out(cx, sc);
         sc.own(cx.n0).reannounce.set(0);
-        state::set_state(cx, sc, State::Init);
+        state::set_state(cx, sc, State::Init, reason);
     }
 }
 
 /// `carp_add_addr`
 #[doc(alias = "carp_add_addr")]
 fn add_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result<(), Errno> {
-    leave_mastership(cx, sc);
+    leave_mastership(cx, sc, Reason::Configured);
     let vha = Arc::new(CarpVhaddr::new(&cx.carp.brand, ia.clone()));
     vhaddr::insert_vhaddr(cx, sc, vha.clone());
     let added = configure(cx, sc, &vha);
@@ -212,7 +213,7 @@ fn add_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result<()
 #[doc(alias = "carp_config_addr")]
 fn config_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result<(), Errno> {
     let Some(vha) = vhaddr::find(cx, sc, ia) else { return Ok(()) };
-    leave_mastership(cx, sc);
+    leave_mastership(cx, sc, Reason::Configured);
     vhaddr::remove_vhaddr(cx, sc, &vha);
     vhaddr::insert_vhaddr(cx, sc, vha.clone());
     configure(cx, sc, &vha)
@@ -233,7 +234,7 @@ fn configure(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVhaddr>) -> Res
 /// The election starts over.
 fn start_over(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     vhaddr::hmac_prepare(cx, sc);
-    state::set_state(cx, sc, State::Init);
+    state::set_state(cx, sc, State::Init, Reason::Configured);
     demote::review(cx, sc);
     state::setrun(cx, sc, None);
 }
@@ -244,7 +245,7 @@ fn start_over(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 fn del_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) {
     let Some(vha) = vhaddr::find(cx, sc, ia) else { return };
     if vha.is_active(cx.n0) && sc.own(cx.n0).naddrs() == 1 {
-        leave_mastership(cx, sc);
+        leave_mastership(cx, sc, Reason::NoAddress);
     }
     vhaddr::remove_vhaddr(cx, sc, &vha);
     vhaddr::deactivate_vhaddr(cx, sc, &vha, false);
@@ -263,7 +264,7 @@ fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) -> bool
         if vha.is_active(cx.n0) || !vha.vha_ia.same_prefix(cx.n0, ia_if) {
             continue;
         }
-        leave_mastership(cx, sc);
+        leave_mastership(cx, sc, Reason::Configured);
         let linked = vhaddr::activate_vhaddr(cx, sc, vha, ia_if, vha.addr() == ia_if.ifa_addr);
         found |= is_active(cx, sc, vha, Some(&ia_if.ifa_ifp), linked);
     }
@@ -317,7 +318,7 @@ fn update_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, del: Option<&Arc<Ifaddr>>)
     let mut found = false;
     for vha in sc.own(cx.n0).vha_list().iter() {
         if !vha.is_active(cx.n0) {
-            leave_mastership(cx, sc);
+            leave_mastership(cx, sc, Reason::Configured);
             let configured = vhaddr::config_vhaddr(cx, sc, vha, del);
             let bound = sc.own(cx.n0).bound.borrow();
             found |= is_active(cx, sc, vha, bound.as_ref(), configured);
@@ -347,8 +348,8 @@ pub fn set_carpdev(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ifp: Option<&Arc<Ifnet>
     if same {
         return Ok(());
     }
-    leave_mastership(cx, sc);
-    clone::detach(cx, sc, true, false);
+    leave_mastership(cx, sc, Reason::Configured);
+    clone::detach(cx, sc, true, false, Reason::Configured);
     *sc.own(cx.n0).bound.borrow_mut() = ifp.cloned();
     let found = update_addrs(cx, sc, None);
     run_on(cx, sc, found);

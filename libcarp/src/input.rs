@@ -4,8 +4,10 @@
 use crate::carp_if::{CarpIf, CarpSoftcContainer};
 use crate::header::{BadHeader, CARP_DFLTTL, CARP_VERSION, CarpHeader, VHID};
 use crate::kernel::Cx;
+use crate::peers::Peer;
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
-use crate::types::{CARP_ETHERADDR, Interval};
+use crate::types::{BOW_OUT, CARP_ETHERADDR, Interval};
 use crate::{Ifaddr, Ifnet, demote, log, output, state};
 use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use compat::net::if_::{IFT_CARP, Iff};
@@ -303,6 +305,7 @@ fn check_header(cx: &Cx<'_>, sc: &CarpSoftc, ch: &CarpHeader) -> Result<(), Drop
 fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, r: &Received<'_>) {
     let (own, carp) = (sc.own(cx.n0), cx.carp.own(cx.n0));
     own.af(r.af).heard.set(true);
+    own.peers.heard(Peer { src: r.src, advbase: ch.advbase, advskew: ch.advskew, heard: cx.kern.now() });
     let skew = demote::advskew(cx, sc);
     let ours = Interval::new(own.advbase.get().into(), skew);
     let theirs = Interval::new(ch.advbase.into(), ch.advskew);
@@ -314,7 +317,8 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, r: &Received<'_>) {
                 cx,
                 format_args!("{}: MASTER -> BACKUP (more frequent advertisement received)", sc.xname()),
             );
-            state::yield_mastership(cx, sc);
+            let reason = if ours == theirs { Reason::LostTie } else { Reason::BetterMaster };
+            state::yield_mastership(cx, sc, reason);
         }
         // Two masters, and this is the better one: a split has healed, and the
         // neighbours may have the other's word last.
@@ -322,13 +326,15 @@ fn heard(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, ch: &CarpHeader, r: &Received<'_>) {
         State::Backup if carp.opts.preempt() && ours < theirs => {
             carp.count(|s| s.carps_preempt += 1);
             log::debug(cx, format_args!("{}: BACKUP -> MASTER (preempting a slower master)", sc.xname()));
-            state::master_down(cx, sc);
+            state::master_down(cx, sc, Reason::Preempting);
         }
         // A master that advertises more seldom than we wait for it is as good
         // as gone; a bow-out is the extreme case.
         State::Backup if Interval::new(3 * u16::from(own.advbase.get()), skew) < theirs => {
             log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
-            state::master_down(cx, sc);
+            let bows_out = (ch.advbase, ch.advskew) == (BOW_OUT, BOW_OUT);
+            let reason = if bows_out { Reason::MasterLeft } else { Reason::MasterTooSlow };
+            state::master_down(cx, sc, reason);
         }
         State::Backup => state::setrun(cx, sc, Some(r.af)),
     }

@@ -3,6 +3,7 @@
 
 use crate::carpreq::{CARPR_STATE_KEEP, CARPR_VHID_CLEAR, CarpPeers, CarpReq, IfCarpVhaddr, IfCarpVhaddr6};
 use crate::kernel::Cx;
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State, carp_group};
 use crate::types::{CARP_ETHERADDR, Key, Vhid};
 use crate::{carp_if, clone, demote, ifaddr, output, state, vhaddr};
@@ -41,10 +42,10 @@ pub fn setvh(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), 
     if vhid_changes {
         // The peers of the old vhid are told, and those of the new one may
         // have a master already.
-        ifaddr::leave_mastership(cx, sc);
+        ifaddr::leave_mastership(cx, sc, Reason::Configured);
         clone::stop_callouts(cx, sc);
         store_vhid(cx, sc, new.vhid);
-        state::set_state(cx, sc, State::Init);
+        state::set_state(cx, sc, State::Init, Reason::Configured);
         demote::forgive_sendad_errors(cx, sc);
     }
     *sc.own(cx.n0).key.borrow_mut() = new.key;
@@ -98,9 +99,9 @@ fn store_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vhid: Option<Vhid>) {
 fn clear_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(), Errno> {
     let checked = check(cx, sc, &CarpReq { carpr_vhid: 0, ..*req })?;
     clone::stop_callouts(cx, sc);
-    ifaddr::leave_mastership(cx, sc);
+    ifaddr::leave_mastership(cx, sc, Reason::Configured);
     store_vhid(cx, sc, None);
-    state::set_state(cx, sc, State::Init);
+    state::set_state(cx, sc, State::Init, Reason::Configured);
     demote::forgive_sendad_errors(cx, sc);
     if let Some((advbase, advskew)) = checked.adv {
         let own = sc.own(cx.n0);
@@ -123,9 +124,9 @@ fn change_state(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, wanted: State) {
     match wanted {
         State::Backup => {
             output::bow_out(cx, sc);
-            state::yield_mastership(cx, sc);
+            state::yield_mastership(cx, sc, Reason::Administrator);
         }
-        State::Master => state::master_down(cx, sc),
+        State::Master => state::master_down(cx, sc, Reason::Administrator),
         State::Init => {}
     }
 }
@@ -235,12 +236,12 @@ pub fn setpeers(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpPeers) -> Result<(),
     if wanted.is_empty() {
         return Ok(());
     }
-    ifaddr::leave_mastership(cx, sc);
+    ifaddr::leave_mastership(cx, sc, Reason::Configured);
     for dst in wanted {
         sc.set_dst(cx.n0, dst);
         vhaddr::join(cx, sc, Af::of(dst));
     }
-    state::set_state(cx, sc, State::Init);
+    state::set_state(cx, sc, State::Init, Reason::Configured);
     demote::forgive_sendad_errors(cx, sc);
     state::setrun(cx, sc, None);
     Ok(())
@@ -255,6 +256,6 @@ pub fn sifflags(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
             clone::init(cx, sc);
         }
     } else if flags.contains(Iff::RUNNING) {
-        clone::stop(cx, sc);
+        clone::stop(cx, sc, Reason::Down);
     }
 }

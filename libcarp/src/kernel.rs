@@ -1,7 +1,8 @@
 //! What the kernel offers CARP, and the context that every function here
 //! works in.
 
-use crate::softc::Carp;
+use crate::reason::Transition;
+use crate::softc::{Carp, CarpSoftc};
 use crate::{Ifaddr, Ifnet, output};
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
@@ -104,6 +105,9 @@ pub trait Kernel {
 
     /// `rt_ifmsg`: tell whoever listens that `ifp`'s state changed.
     fn rt_ifmsg(&self, n0: &Netisr0, ifp: &Arc<Ifnet>);
+
+    /// FreeBSD's `devctl_notify`: `sc` has changed its state, and why.
+    fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition);
 
     /// `in_ifaddrheads`, `in6_ifaddr`: all addresses of the machine, oldest
     /// first.

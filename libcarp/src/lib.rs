@@ -10,6 +10,7 @@
 //! | [`input`] | `carp_input`, `carp_proto_input` |
 //! | [`output`] | `carp_send_ad`, `carp_send_arp`, `carp_output` |
 //! | [`state`] | `carp_setrun`, `carp_set_state`, `carp_master_down`, timers |
+//! | [`reason`], [`peers`] | why a state has changed, and who was heard: for whoever looks |
 //! | [`demote`] | `carp_suppress_preempt`, `carp_group_demote_adj`, `carp_sc_state` |
 //! | [`ifaddr`] | `carp_ifaddr`, `carp_proto_ctlinput` |
 //! | [`ioctl`] | `carp_ioctl` |
@@ -32,6 +33,8 @@ pub mod ioctl;
 pub mod kernel;
 pub mod log;
 pub mod output;
+pub mod peers;
+pub mod reason;
 pub mod softc;
 pub mod state;
 pub mod sysctl;
@@ -69,6 +72,7 @@ mod testutil_machine;
 
 pub use carp_if::CarpIf;
 pub use kernel::{Cx, Kernel};
+pub use reason::{Reason, Transition};
 pub use softc::{Carp, CarpSoftc};
 
 /// An interface whose `if_carp` is a [`CarpIf`].

@@ -3,6 +3,7 @@
 
 use crate::header::{CARP_DFLTTL, CarpHeader, Counter};
 use crate::kernel::{Cx, Timer};
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
 use crate::types::{BOW_OUT, Interval, Vhid};
 use crate::vhaddr::CarpVhaddr;
@@ -259,6 +260,6 @@ fn iamatch_balance<'a>(
 /// Bows out of every MASTER, before the machine halts.
 pub fn bow_out_all(cx: &Cx<'_>) {
     for sc in cx.carp.softcs(cx.n0) {
-        ifaddr::leave_mastership(cx, &sc);
+        ifaddr::leave_mastership(cx, &sc, Reason::Halted);
     }
 }

@@ -4,6 +4,8 @@ use crate::carpreq::CarpStats;
 use crate::header::{Counter, Digest};
 use crate::hmac::CarpHmac;
 use crate::log::LogLimit;
+use crate::peers::Peers;
+use crate::reason::History;
 use crate::sysctl::CarpOpts;
 use crate::types::{Interval, Key, Vhid};
 use crate::vhaddr::CarpVhaddr;
@@ -96,6 +98,10 @@ pub struct SoftcOwn {
     pub advertised: Cell<u8>,
     /// `sc_dead`
     pub dead: Cell<bool>,
+    /// How it came to its state.
+    pub history: History,
+    /// Whom it has heard.
+    pub peers: Peers,
 }
 
 /// What a softc has once for each family.
@@ -155,6 +161,8 @@ impl CarpSoftc {
             suppress: Cell::new(None),
             advertised: Cell::new(0),
             dead: Cell::new(false),
+            history: History::default(),
+            peers: Peers::default(),
         };
         CarpSoftc {
             sc_if,

@@ -2,6 +2,7 @@
 //! the two timeouts that drive it.
 
 use crate::kernel::{CarpCallout, Cx, Timer};
+use crate::reason::{Reason, Transition};
 use crate::softc::{CarpSoftc, State};
 use crate::types::Interval;
 use crate::{demote, log, output, vhaddr};
@@ -12,13 +13,15 @@ use std::time::Duration;
 use triomphe::Arc;
 
 /// `carp_set_state`: state and link state change together, and whoever
-/// listens is told.
+/// listens is told, with the reason.
 #[doc(alias = "carp_set_state")]
-pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
-    if sc.state() == state {
+pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State, reason: Reason) {
+    let old = sc.state();
+    if old == state {
         return;
     }
     sc.store_state(cx.n0, state);
+    sc.own(cx.n0).history.entered(state, reason, cx.kern.now());
     let link = match state {
         State::Backup => LinkState::Down,
         State::Master => LinkState::Up,
@@ -26,6 +29,7 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
     };
     sc.sc_if.set_link_state(cx.n0, link);
     cx.kern.rt_ifmsg(cx.n0, &sc.sc_if);
+    cx.kern.devctl_notify(cx.n0, sc, Transition { old, new: state, reason });
 }
 
 /// `carp_setrun`: what the state asks for: in INIT, leave it; in BACKUP, wait
@@ -34,7 +38,7 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State) {
 #[doc(alias = "carp_setrun")]
 pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
     let Some(parent) = sc.carpdev(cx.n0) else {
-        set_state(cx, sc, State::Init);
+        set_state(cx, sc, State::Init, Reason::NoAddress);
         return;
     };
     let own = sc.own(cx.n0);
@@ -74,11 +78,11 @@ fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
         output::send_ad(cx, sc);
         output::send_arp(cx, sc);
         log::debug(cx, format_args!("{}: INIT -> MASTER (preempting)", sc.xname()));
-        set_state(cx, sc, State::Master);
+        set_state(cx, sc, State::Master, Reason::Preempting);
         vhaddr::addroutes(cx, sc);
     } else {
         log::debug(cx, format_args!("{}: INIT -> BACKUP", sc.xname()));
-        set_state(cx, sc, State::Backup);
+        set_state(cx, sc, State::Backup, Reason::Started);
         vhaddr::delroutes(cx, sc);
         setrun(cx, sc, None);
     }
@@ -107,7 +111,7 @@ pub fn setrun_keeping_deadline(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 
 /// `carp_master_down`: a BACKUP takes over.
 #[doc(alias = "carp_master_down")]
-pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     match sc.state() {
         State::Init => cx
             .kern
@@ -115,7 +119,7 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
         State::Master => {}
         State::Backup => {
             begin_mastership(cx, sc);
-            set_state(cx, sc, State::Master);
+            set_state(cx, sc, State::Master, reason);
             output::send_ad(cx, sc);
             output::send_arp(cx, sc);
             setrun(cx, sc, None);
@@ -126,10 +130,10 @@ pub fn master_down(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 
 /// MASTER becomes BACKUP: somebody better is there, or an administrator says
 /// so.
-pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+pub fn yield_mastership(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     sc.own(cx.n0).reannounce.set(0);
     callout_stop(cx, sc, Timer::Ad);
-    set_state(cx, sc, State::Backup);
+    set_state(cx, sc, State::Backup, reason);
     setrun(cx, sc, None);
     vhaddr::delroutes(cx, sc);
 }
@@ -159,7 +163,7 @@ fn family_silent(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Af) {
         return;
     }
     log::debug(cx, format_args!("{}: BACKUP -> MASTER (master timed out)", sc.xname()));
-    master_down(cx, sc);
+    master_down(cx, sc, Reason::MasterTimedOut);
 }
 
 /// The last address of a family is gone, one of the other is left: a BACKUP

@@ -1,6 +1,7 @@
 //! Suppression, demotion, groups: every reason ends with its cause.
 #![allow(clippy::unwrap_used)]
 
+use crate::reason::Reason;
 use crate::carpreq::CarpReq;
 use crate::demote;
 use crate::ifaddr;
@@ -354,14 +355,14 @@ fn a_takeover_is_over_before_anybody_says_what_it_has_changed() {
     w.up(&sc1);
     w.setvh(&sc1, CarpReq { carpr_vhid: 2, carpr_advskew: 50, ..w.keep("secret") }).unwrap();
     w.add(&sc1.sc_if, "2001:db8::1/64").unwrap();
-    w.cx(|cx| state::master_down(cx, &sc1));
+    w.cx(|cx| state::master_down(cx, &sc1, Reason::MasterTimedOut));
     assert_eq!((sc.state(), sc1.state(), demotion(&w)), (State::Backup, State::Master, (1, 240)));
     // Two of carp0's were good, two of carp1's were not.
     sc.own(&w.n0).sendad_success.set(2);
     sc1.own(&w.n0).sendad_errors.set(2);
     w.kern.output_error_af.set(Some(Af::Inet6));
     w.effects();
-    w.cx(|cx| state::master_down(cx, &sc));
+    w.cx(|cx| state::master_down(cx, &sc, Reason::MasterTimedOut));
     let expected = [
         IfMsg("carp0", State::Master),
         Ad("carp0", 1, 1, 240),

@@ -1,6 +1,7 @@
 //! What programs ask and set, and what CARP says.
 #![allow(clippy::unwrap_used)]
 
+use crate::reason::Reason;
 use crate::carpreq::{CarpPeers, CarpReq, CarpStats, Vhaf};
 use crate::input::DropReason;
 use crate::log;
@@ -199,13 +200,13 @@ fn a_halt_bows_out_of_every_master() {
 fn a_timeout_in_init_is_told_and_in_master_means_nothing() {
     let (mut w, sc) = World::with_carp0(0);
     w.down(&sc);
-    w.cx(|cx| state::master_down(cx, &sc));
+    w.cx(|cx| state::master_down(cx, &sc, Reason::MasterTimedOut));
     assert_eq!(
         (sc.state(), w.kern.logged.take()),
         (State::Init, vec!["carp0: master_down event in INIT state".into()])
     );
     let (mut w, sc) = master();
-    w.cx(|cx| state::master_down(cx, &sc));
+    w.cx(|cx| state::master_down(cx, &sc, Reason::MasterTimedOut));
     assert_eq!((sc.state(), w.effects()), (State::Master, vec![]));
 }
 

@@ -8,6 +8,7 @@ use crate::hmac::Form;
 use crate::ifaddr::{self, IfaddrEvent};
 use crate::input::{self, DropReason};
 use crate::kernel::{CarpCallout, Cx, Kernel, Level, Timer};
+use crate::reason::Transition;
 use crate::softc::{Carp, CarpSoftc, State};
 use crate::{Ifaddr, Ifnet, clone, ioctl, state};
 use compat::net::if_::{IFT_CARP, IFT_ETHER, IfName, Iff};
@@ -60,6 +61,7 @@ pub struct FakeKernel {
     pub wire: RefCell<Vec<Vec<u8>>>,
     pub ifaddrs: RefCell<Vec<Arc<Ifaddr>>>,
     pub logged: RefCell<Vec<String>>,
+    pub notified: RefCell<Vec<(&'static str, Transition)>>,
     /// What `ip_output` says.
     pub output_error: Cell<Option<Errno>>,
     /// In which family only; `None`: in both.
@@ -191,6 +193,10 @@ impl Kernel for FakeKernel {
         self.did(Effect::IfMsg(name_of(ifp), state.unwrap_or(State::Init)));
     }
 
+    fn devctl_notify(&self, _: &Netisr0, sc: &CarpSoftc, t: Transition) {
+        self.notified.borrow_mut().push((name_of(&sc.sc_if), t));
+    }
+
     fn ifaddrs(&self, _: &Netisr0) -> Vec<Arc<Ifaddr>> {
         self.ifaddrs.borrow().clone()
     }
@@ -227,6 +233,7 @@ impl World {
             wire: RefCell::default(),
             ifaddrs: RefCell::default(),
             logged: RefCell::default(),
+            notified: RefCell::default(),
             output_error: Cell::new(None),
             output_error_af: Cell::new(None),
             groups: RefCell::default(),

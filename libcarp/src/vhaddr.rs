@@ -4,6 +4,7 @@
 use crate::carpreq::Vhaf;
 use crate::hmac::CarpHmac;
 use crate::kernel::Cx;
+use crate::reason::Reason;
 use crate::softc::CarpSoftc;
 use crate::{Ifaddr, Ifnet, carp_if, clone, demote, state};
 use compat::net::if_::{IFT_CARP, Iff};
@@ -301,7 +302,7 @@ pub fn deactivate_vhaddr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVha
     let (own, af) = (sc.own(cx.n0), vha.vha_ia.af());
     own.af(af).naddrs.set(own.af(af).naddrs.get() - 1);
     if own.naddrs() == 0 {
-        clone::detach(cx, sc, false, del_iaback);
+        clone::detach(cx, sc, false, del_iaback, Reason::NoAddress);
     } else if own.af(af).naddrs.get() == 0 {
         leave(cx, sc, af);
         *own.af(af).ia.borrow_mut() = None;

@@ -1,5 +1,6 @@
 //! The kernel around CARP: libcarp's [`Kernel`] on this machine.
 
+use crate::kern::devctl;
 use crate::machine::{Ctx, Ctx0, Machine, PerCpu};
 use crate::net::if_ethersubr::ether_output;
 use crate::net::netisr::Netmsg0;
@@ -15,7 +16,7 @@ use compat::sys::time::{Time, tvtohz_high};
 use core::fmt;
 use core::net::IpAddr;
 use libcarp::kernel::{CarpCallout, Cx, Kernel, Level};
-use libcarp::{Ifaddr, Ifnet};
+use libcarp::{CarpSoftc, Ifaddr, Ifnet, Transition};
 use rand_chacha::rand_core::Rng;
 use std::time::Duration;
 use triomphe::Arc;
@@ -135,6 +136,10 @@ impl Kernel for CarpKernel<'_> {
     fn rt_ifmsg(&self, n0: &Netisr0, ifp: &Arc<Ifnet>) {
         tracing::debug!("{}: link state changed to {:?}", ifp.if_xname, ifp.link_state());
         rtsock::rt_ifmsg(self.m, n0, ifp);
+    }
+
+    fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
+        devctl::notify(self.m, n0, sc, t);
     }
 
     fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {
