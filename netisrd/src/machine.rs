@@ -1,6 +1,7 @@
 //! The machine: all that upstream keeps in globals, in one value.
 
 use crate::dev::RxQueue;
+use crate::kern::devctl::Devctl;
 use crate::net::fate::Fates;
 use crate::net::if_::IfTable;
 use crate::net::if_llatbl::LlTable;
@@ -102,6 +103,8 @@ pub struct MachineOwn {
     pub next_index: Cell<u16>,
     /// `karc4random`
     pub rng: RefCell<ChaCha12Rng>,
+    /// What whoever acts on changes of state is told.
+    pub devctl: Devctl,
     /// How many complaints about ARP are still logged.
     pub arp_log: RateCheck,
 }
@@ -128,6 +131,7 @@ impl Machine {
             mld: Reported::default(),
             next_index: Cell::new(1),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
+            devctl: Devctl::default(),
             arp_log: RateCheck::new(5),
         };
         let machine = Machine {

@@ -2,19 +2,16 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use netisrd::dev::watch::LinkWatch;
 use netisrd::dev::{Device, host, tap};
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::control::{self, ControlSocket};
+use netisrd::host::links::Links;
+use netisrd::host::parts::{self, Part};
 use netisrd::host::runtime::Runtime;
+use netisrd::host::signals::Signals;
 use netisrd::machine::Config;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use std::error::Error;
-use std::io::{self, IsTerminal, Read};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,10 +50,6 @@ enum Command {
     Lab(netisrd::lab::cli::Lab),
 }
 
-const SIGNAL: Token = Token(1);
-/// Some card's link may have changed.
-const LINK: Token = Token(3);
-
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(Command::Lab(lab)) = &args.command {
@@ -88,8 +81,8 @@ fn log_to_stderr() {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // Signals first: one that comes while devices are made must not leave them.
-    let mut signals = SignalPipe::new()?;
-    let mut control = ControlSocket::bind(&args.socket.clone().unwrap_or_else(control::default_path))?;
+    let signals = Signals::new()?;
+    let control = ControlSocket::bind(&args.socket.clone().unwrap_or_else(control::default_path))?;
     let ncpus = args.ncpus.map_or_else(online_cpus, usize::from);
     let devices = open_devices(args, ncpus)?;
 
@@ -97,18 +90,17 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
-    let served = serve(devices, &mut control, &mut signals, &machine);
+    let served = serve(devices, control, signals, &machine);
     tracing::info!("netisrd: halting");
-    // Whatever ended it: a MASTER bows out.
     machine.halt();
     served
 }
 
-/// Until a signal ends it.
+/// Until a signal ends it. Whatever does: a MASTER bows out.
 fn serve(
     devices: Vec<Device>,
-    control: &mut ControlSocket,
-    signals: &mut SignalPipe,
+    control: ControlSocket,
+    signals: Signals,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
     let mut cards = Vec::new();
@@ -116,32 +108,10 @@ fn serve(
         let name = dev.name;
         cards.push((name, machine.attach(dev).map_err(|e| format!("{name}: {e}"))?));
     }
-    let mut links = LinkWatch::new(cards)?;
-    let mut poll = Poll::new()?;
-    control.register(poll.registry())?;
-    poll.registry().register(&mut signals.read, SIGNAL, Interest::READABLE)?;
-    poll.registry().register(&mut SourceFd(&links.poll_fd().as_raw_fd()), LINK, Interest::READABLE)?;
-    tell_links(&mut links, machine)?;
+    let mut parts: Vec<Box<dyn Part>> =
+        vec![Box::new(signals), Box::new(Links::new(cards, machine)?), Box::new(control)];
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
-    let mut events = Events::with_capacity(64);
-    loop {
-        match poll.poll(&mut events, control.patience()) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        }
-        if events.iter().any(|e| e.token() == SIGNAL) && signals.arrived()? {
-            return Ok(());
-        }
-        if events.iter().any(|e| e.token() == LINK) {
-            tell_links(&mut links, machine)?;
-        }
-        control.serve(&poll, &events, machine);
-    }
-}
-
-fn tell_links(links: &mut LinkWatch, machine: &Runtime) -> io::Result<()> {
-    links.changes()?.into_iter().for_each(|(if_index, state)| machine.link_state(if_index, state));
-    Ok(())
+    Ok(parts::run(&mut parts, machine)?)
 }
 
 fn online_cpus() -> usize {
@@ -161,28 +131,4 @@ fn open_devices(args: &Args, ncpus: usize) -> io::Result<Vec<Device>> {
         devices.push(host::open(name)?);
     }
     Ok(devices)
-}
-
-/// TERM and INT as bytes in a pipe.
-struct SignalPipe {
-    read: mio::net::UnixStream,
-}
-
-impl SignalPipe {
-    fn new() -> io::Result<SignalPipe> {
-        let (read, write) = UnixStream::pair()?;
-        for signal in [SIGTERM, SIGINT] {
-            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-        }
-        read.set_nonblocking(true)?;
-        Ok(SignalPipe { read: mio::net::UnixStream::from_std(read) })
-    }
-
-    fn arrived(&mut self) -> io::Result<bool> {
-        match self.read.read(&mut [0; 16]) {
-            Ok(n) => Ok(n > 0),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
 }

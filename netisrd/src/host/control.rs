@@ -1,12 +1,13 @@
 //! The control socket: system calls of other processes.
 
+use super::parts::{Desk, Flow, Part, Turn as PartTurn};
 use super::runtime::Runtime;
 use crate::net::netisr::Cred;
 use crate::net::rtsock::{Heard, Listener};
 use compat::sys::ctlsock::{self, Op, Reply, Request};
 use compat::sys::errno::Errno;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use compat::sys::time::Time;
+use mio::{Interest, Waker};
 use nix::errno::Errno as LinuxErrno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
@@ -31,11 +32,8 @@ const MAX_CLIENTS: usize = 256;
 const MAX_PER_USER: usize = 32;
 /// When to accept again after a failure.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-const LISTENER: Token = Token(0);
-/// Some routing socket has something to send.
-const ROUTE: Token = Token(2);
-/// The first token that a caller of [`ControlSocket::serve`] may not use.
-const FIRST_CLIENT: usize = 16;
+const LISTENER: usize = 0;
+const FIRST_CLIENT: usize = 1;
 
 /// `NETISRD_SOCK`'s default: `/run/netisrd.sock` for root, else under
 /// `$XDG_RUNTIME_DIR`.
@@ -109,59 +107,11 @@ impl ControlSocket {
         })
     }
 
-    /// Has `poll` watch the listener.
-    pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
-        self.waker = Some(Arc::new(Waker::new(registry, ROUTE)?));
-        registry.register(&mut SourceFd(&self.listener.as_raw_fd()), LISTENER, Interest::READABLE)
-    }
-
-    /// How long a poll may wait: not at all while somebody is still to be
-    /// answered, a moment when the listener had trouble.
-    pub fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
-            Some(Duration::ZERO)
-        } else if self.accept_again {
-            Some(ACCEPT_AGAIN)
-        } else {
-            None
-        }
-    }
-
-    /// Accepts whoever has come, and answers one request of everybody that
-    /// has one.
-    pub fn serve(&mut self, poll: &Poll, events: &Events, machine: &Runtime) {
-        let mut accept = core::mem::take(&mut self.accept_again);
-        for event in events {
-            match event.token() {
-                LISTENER => accept = true,
-                ROUTE => {
-                    let told = self.clients.iter().filter(|(_, c)| c.route.is_some());
-                    self.ready.extend(told.map(|(t, _)| *t));
-                }
-                Token(t) => {
-                    self.ready.insert(t);
-                }
-            }
-        }
-        if accept {
-            self.accept(poll.registry());
-        }
-        for t in core::mem::take(&mut self.ready) {
-            match self.turn(t, poll.registry(), machine) {
-                Turn::More => {
-                    self.ready.insert(t);
-                }
-                Turn::Drained => {}
-                Turn::Gone => self.drop_client(t),
-            }
-        }
-    }
-
-    fn accept(&mut self, registry: &Registry) {
+    fn accept(&mut self, desk: &Desk<'_>) {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
-                    if let Err(e) = self.welcome(registry, OwnedFd::from(stream)) {
+                    if let Err(e) = self.welcome(desk, OwnedFd::from(stream)) {
                         tracing::debug!("control socket: {e}");
                     }
                 }
@@ -179,7 +129,7 @@ impl ControlSocket {
 
     /// Takes a client, if its user may have one more. The privileged are never
     /// turned away: the idlest of the others makes room.
-    fn welcome(&mut self, registry: &Registry, fd: OwnedFd) -> io::Result<()> {
+    fn welcome(&mut self, desk: &Desk<'_>, fd: OwnedFd) -> io::Result<()> {
         let peer = getsockopt(&fd, PeerCredentials)?;
         let privileged = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
         let of_user = self.clients.values().filter(|c| c.uid == peer.uid()).count();
@@ -195,7 +145,7 @@ impl ControlSocket {
         UnixStream::from(fd.try_clone()?).set_nonblocking(true)?;
         let t = self.next;
         self.next += 1;
-        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(t), Interest::READABLE)?;
+        desk.watch(&fd, t, Interest::READABLE)?;
         let cred = Cred { privileged };
         self.clients.insert(t, Client { fd, uid: peer.uid(), cred, served: self.serial, route: None });
         // What came before it was registered may make no event.
@@ -204,7 +154,7 @@ impl ControlSocket {
     }
 
     /// Answers one request, or tells one routing socket what there is to tell.
-    fn turn(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Turn {
+    fn turn(&mut self, t: usize, desk: &Desk<'_>, machine: &Runtime) -> Turn {
         match self.clients.get_mut(&t) {
             None => Turn::Drained,
             Some(Client { fd, route: Some(route), .. }) => {
@@ -214,17 +164,17 @@ impl ControlSocket {
                     _ => Turn::Gone,
                 }
             }
-            Some(_) => self.answer(t, registry, machine),
+            Some(_) => self.answer(t, desk, machine),
         }
     }
 
     /// The client listens from now on.
-    fn listen(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Reply {
+    fn listen(&mut self, t: usize, desk: &Desk<'_>, machine: &Runtime) -> Reply {
         let (Some(client), Some(waker)) = (self.clients.get_mut(&t), &self.waker) else {
             return Reply::error(Errno::ENXIO);
         };
         let both = Interest::READABLE | Interest::WRITABLE;
-        if registry.reregister(&mut SourceFd(&client.fd.as_raw_fd()), Token(t), both).is_err() {
+        if desk.watch_again(&client.fd, t, both).is_err() {
             return Reply::error(Errno::ENOBUFS);
         }
         let waker = waker.clone();
@@ -235,7 +185,7 @@ impl ControlSocket {
     }
 
     /// Answers one request. Who does not read its answers is gone.
-    fn answer(&mut self, t: usize, registry: &Registry, machine: &Runtime) -> Turn {
+    fn answer(&mut self, t: usize, desk: &Desk<'_>, machine: &Runtime) -> Turn {
         let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
         let n = match recv(client.fd.as_raw_fd(), &mut self.packet, MsgFlags::empty()) {
             Ok(0) => return Turn::Gone,
@@ -248,7 +198,7 @@ impl ControlSocket {
         client.served = self.serial;
         let cred = client.cred;
         let mut reply = match Request::from_bytes(&self.packet[..n]) {
-            Ok(Request { op: Op::Route, .. }) => self.listen(t, registry, machine),
+            Ok(Request { op: Op::Route, .. }) => self.listen(t, desk, machine),
             Ok(req) => machine.syscall(cred, req),
             Err(e) => Reply::error(e),
         };
@@ -266,6 +216,49 @@ impl ControlSocket {
     fn drop_client(&mut self, t: usize) {
         self.clients.remove(&t);
         self.ready.remove(&t);
+    }
+}
+
+impl Part for ControlSocket {
+    fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        self.waker = Some(desk.waker());
+        desk.watch(&self.listener, LISTENER, Interest::READABLE)
+    }
+
+    /// Not at all while somebody is still to be answered, a moment when the
+    /// listener had trouble.
+    fn patience(&self, _: Time) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            Some(Duration::ZERO)
+        } else if self.accept_again {
+            Some(ACCEPT_AGAIN)
+        } else {
+            None
+        }
+    }
+
+    /// Accepts whoever has come, and answers one request of everybody that
+    /// has one.
+    fn serve(&mut self, turn: &PartTurn<'_>) -> io::Result<Flow> {
+        let accept = core::mem::take(&mut self.accept_again) || turn.ready.contains(&LISTENER);
+        self.ready.extend(turn.ready.iter().filter(|t| **t != LISTENER));
+        if turn.woken {
+            let told = self.clients.iter().filter(|(_, c)| c.route.is_some());
+            self.ready.extend(told.map(|(t, _)| *t));
+        }
+        if accept {
+            self.accept(&turn.desk);
+        }
+        for t in core::mem::take(&mut self.ready) {
+            match self.turn(t, &turn.desk, turn.machine) {
+                Turn::More => {
+                    self.ready.insert(t);
+                }
+                Turn::Drained => {}
+                Turn::Gone => self.drop_client(t),
+            }
+        }
+        Ok(Flow::Continue)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::thread::NetisrThread;
 use crate::dev::Device;
+use crate::kern::devctl::Report;
 use crate::machine::{Booted, Config, Machine};
 use crate::net::netisr::{Cred, Netmsg0};
 use crate::net::rtsock::{Listener, Wake};
@@ -9,6 +10,7 @@ use compat::net::if_::LinkState;
 use compat::net::netisr::{Proc, domsg};
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::errno::Errno;
+use compat::sys::time::Time;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -51,6 +53,11 @@ impl Runtime {
         &self.machine
     }
 
+    /// The machine's time.
+    pub fn now(&self) -> Time {
+        self.machine.clock().now()
+    }
+
     /// `netisr_ncpus`
     pub fn ncpus(&self) -> usize {
         self.machine.ncpus()
@@ -65,6 +72,24 @@ impl Runtime {
     /// Listens to the machine's routing messages.
     pub fn listen(&self, wake: Wake) -> Listener {
         self.machine.listeners.listen(wake)
+    }
+
+    /// Has `wake` called when a carp interface, or what it depends on, may have
+    /// changed. Once: until [`devctl`](Runtime::devctl) is called.
+    pub fn devctl_listen(&self, wake: Wake) {
+        self.machine.port0.sendmsg(Netmsg0::DevctlListen(wake));
+    }
+
+    /// The transitions since the last time, and all carp interfaces; `None` of
+    /// a machine that has halted.
+    pub fn devctl(&self) -> Option<Report> {
+        domsg(&self.proc_, &self.machine.port0, Netmsg0::DevctlRead)
+    }
+
+    /// Every MASTER bows out, and every carp interface goes. What they do can
+    /// still be asked for.
+    pub fn destroy_all(&self) {
+        domsg(&self.proc_, &self.machine.port0, Netmsg0::DestroyAll);
     }
 
     /// Halts: every MASTER bows out, every thread ends.

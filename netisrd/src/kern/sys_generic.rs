@@ -47,6 +47,32 @@ fn sysctl_call(cx: &mut Ctx0<'_>, cred: Cred, req: &Request) -> Result<Answer, E
     Ok(((ctltype as u32).to_ne_bytes().to_vec(), value))
 }
 
+/// Whether a call may change the machine, if it is allowed to.
+pub(crate) fn changes(req: &Request) -> bool {
+    match req.op {
+        Op::Ioctl => matches!(
+            req.cmd,
+            SIOCIFCREATE
+                | SIOCIFCREATE2
+                | SIOCIFDESTROY
+                | SIOCSIFFLAGS
+                | SIOCAIFADDR
+                | SIOCDIFADDR
+                | SIOCAIFADDR_VHID
+                | SIOCAIFADDR_IN6
+                | SIOCDIFADDR_IN6
+                | SIOCAIFADDR_IN6_VHID
+                | SIOCAIFGROUP
+                | SIOCDIFGROUP
+                | SIOCSIFGATTR
+                | SIOCSDRVSPEC
+                | SIOCSVH
+        ),
+        Op::Sysctl => !req.data.is_empty(),
+        Op::Route => false,
+    }
+}
+
 /// `ifioctl`: `EINVAL` for a struct of another size, `EPERM` for a change by
 /// one who may not, `ENXIO` for no such interface, `EOPNOTSUPP` for a command
 /// that the machine does not have.
@@ -54,25 +80,7 @@ fn ioctl(cx: &mut Ctx0<'_>, cred: Cred, req: &Request) -> Result<Answer, Errno> 
     if req.arg.len() != ioccom::parm_len(req.cmd) {
         return Err(Errno::EINVAL);
     }
-    let changes = matches!(
-        req.cmd,
-        SIOCIFCREATE
-            | SIOCIFCREATE2
-            | SIOCIFDESTROY
-            | SIOCSIFFLAGS
-            | SIOCAIFADDR
-            | SIOCDIFADDR
-            | SIOCAIFADDR_VHID
-            | SIOCAIFADDR_IN6
-            | SIOCDIFADDR_IN6
-            | SIOCAIFADDR_IN6_VHID
-            | SIOCAIFGROUP
-            | SIOCDIFGROUP
-            | SIOCSIFGATTR
-            | SIOCSDRVSPEC
-            | SIOCSVH
-    );
-    if changes && !cred.privileged {
+    if changes(req) && !cred.privileged {
         return Err(Errno::EPERM);
     }
     match req.cmd {

@@ -4,12 +4,14 @@
 //! sent to another netisr.
 
 use crate::dev::{Device, RxQueue};
+use crate::kern::devctl::{self, Report};
 use crate::kern::{carp_kernel, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
 use crate::net::if_ethersubr::{self, Isr};
 use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
+use crate::net::rtsock::Wake;
 use crate::net::{if_, if_clone};
 use crate::netinet::{if_ether, ip_input};
 use crate::netinet6::{ip6_input, mld6, nd6};
@@ -89,6 +91,12 @@ pub enum Netmsg0 {
     LinkState(u16, LinkState),
     /// `netmsg_service_sync()` and nothing else.
     Barrier(ReplyPort<()>),
+    /// Whoever is woken when a carp interface changes.
+    DevctlListen(Wake),
+    /// What has happened since the last time, and how things are.
+    DevctlRead(ReplyPort<Report>),
+    /// Every MASTER bows out, and every carp interface goes.
+    DestroyAll(ReplyPort<()>),
     /// The machine halts: every MASTER bows out.
     Halt(ReplyPort<()>),
 }
@@ -157,20 +165,35 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             });
         }
         Netmsg0::Syscall(cred, mut req, reply) => {
-            reply.replymsg(sys_generic::syscall(&mut cx, cred, &req));
+            let answer = sys_generic::syscall(&mut cx, cred, &req);
+            if sys_generic::changes(&req) {
+                devctl::configured(cx.m, cx.n0);
+            }
+            reply.replymsg(answer);
             // A key may have been in it.
             req.data.zeroize();
         }
         Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
-        Netmsg0::IfDetach(index) => if_::if_detach_index(&mut cx, index),
-        Netmsg0::LinkState(index, state) => if_::set_link_state(&mut cx, index, state),
+        Netmsg0::IfDetach(index) => {
+            if_::if_detach_index(&mut cx, index);
+            devctl::configured(cx.m, cx.n0);
+        }
+        Netmsg0::LinkState(index, state) => {
+            if_::set_link_state(&mut cx, index, state);
+            devctl::configured(cx.m, cx.n0);
+        }
+        Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
+        Netmsg0::DevctlRead(reply) => reply.replymsg(devctl::read(&mut cx)),
+        Netmsg0::DestroyAll(reply) => {
+            destroy_all(&mut cx);
+            reply.replymsg(());
+        }
         Netmsg0::Barrier(reply) => {
             service_sync(cx.n0, ());
             reply.replymsg(());
         }
         Netmsg0::Halt(reply) => {
-            cx.carp(|cx| libcarp::output::bow_out_all(cx));
-            if_clone::destroy_all(&mut cx);
+            destroy_all(&mut cx);
             for port in &m.ports {
                 port.sendmsg(Netmsg::Halt);
             }
@@ -179,7 +202,13 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         }
     }
     mld6::report_changes(&cx);
+    devctl::demoted(cx.m, cx.n0);
     Flow::Continue
+}
+
+fn destroy_all(cx: &mut Ctx0<'_>) {
+    cx.carp(|cx| libcarp::output::bow_out_all(cx));
+    if_clone::destroy_all(cx);
 }
 
 /// Who reads queue `q` of the interface with that index: the interfaces begin
