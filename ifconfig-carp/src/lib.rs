@@ -30,5 +30,5 @@ mod syscalls;
 pub mod sysctl;
 
 pub use cli::{Run, run_program};
-pub use socket::{UnixSocket, socket_path};
+pub use socket::{UnixSocket, events_path, socket_path};
 pub use syscalls::{CallError, Syscalls};

@@ -9,8 +9,10 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -30,6 +32,14 @@ pub fn socket_path(option: Option<&Path>) -> PathBuf {
         runtime_dir: std::env::var_os("XDG_RUNTIME_DIR"),
     };
     place.path(option, is_socket)
+}
+
+/// Where the netisrd of a control socket tells its events unless told
+/// otherwise: beside it, `netisrd-events.sock` for `netisrd.sock`.
+pub fn events_path(control: &Path) -> PathBuf {
+    let name = control.file_name().unwrap_or_default().to_string_lossy();
+    let (stem, end) = name.strip_suffix(".sock").map_or((&*name, ""), |stem| (stem, ".sock"));
+    control.with_file_name(format!("{stem}-events{end}"))
 }
 
 /// What the choice of a socket depends on.
@@ -106,6 +116,14 @@ impl Syscalls for UnixSocket {
         setsockopt(fd, ReceiveTimeout, &TimeVal::new(0, 0)).map_err(|e| lost(path, e))?;
         let packet = receive(fd).map_err(|e| lost(path, e))?;
         decode(path, &packet)
+    }
+
+    fn events(&mut self, path: Option<&Path>) -> Result<Box<dyn BufRead>, CallError> {
+        let beside = || events_path(&socket_path(self.selected.as_deref()));
+        let path = path.map_or_else(beside, Path::to_owned);
+        let stream = UnixStream::connect(&path)
+            .map_err(|e| CallError::new(format!("no netisrd tells events on {} ({e})", path.display())))?;
+        Ok(Box::new(BufReader::new(stream)))
     }
 }
 
@@ -185,6 +203,12 @@ mod tests {
         assert_eq!(all().path(Some(Path::new("/opt")), |_| true), Path::new("/opt"));
         assert_eq!(all().path(None, |_| true), Path::new("/env"));
         assert_eq!(place(Some(""), true, None).path(None, |_| true), Path::new(SYSTEM_SOCKET));
+    }
+
+    #[test]
+    fn the_event_socket_is_beside_the_control_socket() {
+        assert_eq!(events_path(Path::new(SYSTEM_SOCKET)), Path::new("/run/netisrd-events.sock"));
+        assert_eq!(events_path(Path::new("ctl")), Path::new("ctl-events"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use compat::sys::ctlsock::{Reply, Request};
 use std::fmt;
+use std::io::BufRead;
 use std::path::Path;
 
 /// What a command needs of the machine: its `ioctl(2)` and `sysctl(3)`.
@@ -13,6 +14,13 @@ pub trait Syscalls {
     /// Waits for what the machine tells a routing socket. An error is the end.
     fn hear(&mut self) -> Result<Reply, CallError> {
         Err(CallError::new("this machine tells nothing"))
+    }
+
+    /// The lines of the machine's event socket, at `path` or where it is by
+    /// default.
+    fn events(&mut self, path: Option<&Path>) -> Result<Box<dyn BufRead>, CallError> {
+        let _ = path;
+        Err(CallError::new("this machine has no event socket"))
     }
 
     /// `-S PATH`: the user names the machine by its socket. Comes before the

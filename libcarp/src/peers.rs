@@ -54,7 +54,8 @@ mod tests {
         // Heard again, it is no longer the one.
         peers.heard(peer(0, 20));
         peers.heard(peer(99, 21));
-        let expected: Vec<Peer> = (2..16).map(|n| peer(n, n.into())).chain([peer(0, 20), peer(99, 21)]).collect();
+        let expected: Vec<Peer> =
+            (2..16).map(|n| peer(n, n.into())).chain([peer(0, 20), peer(99, 21)]).collect();
         assert_eq!(peers.all(), expected);
     }
 }

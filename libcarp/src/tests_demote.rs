@@ -1,10 +1,10 @@
 //! Suppression, demotion, groups: every reason ends with its cause.
 #![allow(clippy::unwrap_used)]
 
-use crate::reason::Reason;
 use crate::carpreq::CarpReq;
 use crate::demote;
 use crate::ifaddr;
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
 use crate::state;
 use crate::testutil::{Effect::*, World, master, skew};

@@ -1,10 +1,10 @@
 //! What programs ask and set, and what CARP says.
 #![allow(clippy::unwrap_used)]
 
-use crate::reason::Reason;
 use crate::carpreq::{CarpPeers, CarpReq, CarpStats, Vhaf};
 use crate::input::DropReason;
 use crate::log;
+use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
 use crate::sysctl::OIDS;
 use crate::testutil::{Effect::*, World, master, peer_packet};

@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use ifconfig_carp::events_path;
 use netisrd::dev::{Device, host, tap};
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::control::{self, ControlSocket};
+use netisrd::host::events::EventSocket;
 use netisrd::host::links::Links;
 use netisrd::host::parts::{self, Part};
 use netisrd::host::runtime::Runtime;
@@ -30,6 +32,10 @@ struct Args {
     /// Control socket [default: /run/netisrd.sock, or in $XDG_RUNTIME_DIR]
     #[arg(short = 'S', value_name = "PATH", env = "NETISRD_SOCK")]
     socket: Option<PathBuf>,
+
+    /// Event socket [default: beside the control socket, as netisrd-events.sock]
+    #[arg(long = "events", value_name = "PATH")]
+    events: Option<PathBuf>,
 
     /// Create a tap, and put it on a Linux bridge
     #[arg(long = "tap", value_name = "NAME[@BRIDGE]")]
@@ -82,7 +88,9 @@ fn log_to_stderr() {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // Signals first: one that comes while devices are made must not leave them.
     let signals = Signals::new()?;
-    let control = ControlSocket::bind(&args.socket.clone().unwrap_or_else(control::default_path))?;
+    let path = args.socket.clone().unwrap_or_else(control::default_path);
+    let control = ControlSocket::bind(&path)?;
+    let events = EventSocket::bind(&args.events.clone().unwrap_or_else(|| events_path(&path)))?;
     let ncpus = args.ncpus.map_or_else(online_cpus, usize::from);
     let devices = open_devices(args, ncpus)?;
 
@@ -90,7 +98,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
-    let served = serve(devices, control, signals, &machine);
+    let parts: Vec<Box<dyn Part>> = vec![Box::new(signals), Box::new(control), Box::new(events)];
+    let served = serve(devices, parts, &machine);
     tracing::info!("netisrd: halting");
     machine.halt();
     served
@@ -99,8 +108,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 /// Until a signal ends it. Whatever does: a MASTER bows out.
 fn serve(
     devices: Vec<Device>,
-    control: ControlSocket,
-    signals: Signals,
+    mut parts: Vec<Box<dyn Part>>,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
     let mut cards = Vec::new();
@@ -108,8 +116,7 @@ fn serve(
         let name = dev.name;
         cards.push((name, machine.attach(dev).map_err(|e| format!("{name}: {e}"))?));
     }
-    let mut parts: Vec<Box<dyn Part>> =
-        vec![Box::new(signals), Box::new(Links::new(cards, machine)?), Box::new(control)];
+    parts.push(Box::new(Links::new(cards, machine)?));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     Ok(parts::run(&mut parts, machine)?)
 }

@@ -11,14 +11,14 @@ use clap::Parser;
 use compat::sys::ctlsock::{Request, SYSCTL_RTTABLE};
 use message::{Message, Route};
 use std::ffi::OsString;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 
 const PROGRAM: Program = Program { name: "route-carp", usage: USAGE };
 
 const USAGE: &str = "\
 usage: route-carp [-S socket] [-n] show [-inet | -inet6]
-       route-carp [-S socket] [-n] monitor
+       route-carp [-S socket] [-n] monitor [--json [event-socket]]
 ";
 
 #[derive(Parser)]
@@ -62,6 +62,8 @@ fn dispatch(argv: &[OsString], sys: &mut dyn Syscalls, stdout: &mut dyn Write) -
         ["show", "-inet"] => show(sys, stdout, true, false),
         ["show", "-inet6"] => show(sys, stdout, false, true),
         ["monitor"] => monitor(sys, stdout),
+        ["monitor", "--json"] => events(sys, stdout, None),
+        ["monitor", "--json", path] => events(sys, stdout, Some(Path::new(path))),
         _ => Err(Failure::Usage),
     }
 }
@@ -120,4 +122,15 @@ fn monitor(sys: &mut dyn Syscalls, out: &mut dyn Write) -> Result<(), Failure> {
         }
         out.flush()?;
     }
+}
+
+/// What the carp interfaces do, as the event socket says it.
+fn events(sys: &mut dyn Syscalls, out: &mut dyn Write, path: Option<&Path>) -> Result<(), Failure> {
+    let lines = sys.events(path)?;
+    for line in lines.lines() {
+        let line = line.map_err(|e| Failure::message(format!("event socket: {e}")))?;
+        writeln!(out, "{line}")?;
+        out.flush()?;
+    }
+    Err(Failure::message("event socket: netisrd hung up"))
 }

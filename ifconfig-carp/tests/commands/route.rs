@@ -11,6 +11,8 @@ use compat::sys::errno::Errno;
 use ifconfig_carp::{CallError, Syscalls, route};
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::io::BufRead;
+use std::path::Path;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A machine that has routes, page by page, and something to tell.
@@ -20,9 +22,16 @@ struct Teller {
     per_page: usize,
     tells: VecDeque<Reply>,
     refuses: bool,
+    /// Lines of its event socket.
+    events: Option<&'static str>,
 }
 
 impl Syscalls for Teller {
+    fn events(&mut self, path: Option<&Path>) -> Result<Box<dyn BufRead>, CallError> {
+        let lines = self.events.ok_or_else(|| CallError::new(format!("nobody at {path:?}")))?;
+        Ok(Box::new(lines.as_bytes()))
+    }
+
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
         match request.op {
             Op::Route if self.refuses => Ok(Reply::error(Errno::EOPNOTSUPP)),
@@ -223,6 +232,19 @@ fn a_machine_that_does_not_tell_is_an_error_and_so_is_a_line_that_makes_no_sense
         assert!(said.status == 1 && said.stderr.starts_with("usage: route-carp"), "{line}: {said:?}");
     }
     assert!(route(&mut sys, "-h").stdout.starts_with("usage:"));
+}
+
+#[test]
+fn monitor_json_prints_the_lines_of_the_event_socket() {
+    let mut sys = Teller { events: Some("{\"a\":1}\n{\"b\":\"\x1b[2J\"}\n"), ..Teller::default() };
+    let said = route(&mut sys, "monitor --json");
+    // A terminal is not repainted by it.
+    assert_eq!(said.stdout, "{\"a\":1}\n{\"b\":\"\\u{1b}[2J\"}\n");
+    assert_eq!((said.status, &said.stderr[..]), (1, "route-carp: event socket: netisrd hung up\n"));
+    let mut sys = Teller::default();
+    assert_eq!(route(&mut sys, "monitor --json"), failure("route-carp: nobody at None"));
+    assert_eq!(route(&mut sys, "monitor --json /x"), failure("route-carp: nobody at Some(\"/x\")"));
+    assert!(route(&mut sys, "monitor --json /x /y").stderr.starts_with("usage: route-carp"));
 }
 
 #[test]

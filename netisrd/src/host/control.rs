@@ -307,13 +307,13 @@ impl Drop for ControlSocket {
 
 /// An exclusive lock beside the socket, so that two that start together cannot
 /// both take the socket for a dead one's.
-struct Lock {
+pub(super) struct Lock {
     path: PathBuf,
     _held: Flock<File>,
 }
 
 impl Lock {
-    fn take(socket: &Path) -> io::Result<Lock> {
+    pub(super) fn take(socket: &Path) -> io::Result<Lock> {
         let mut path = socket.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
@@ -334,7 +334,7 @@ impl Drop for Lock {
 }
 
 /// Removes the socket that a dead netisrd left; anything else is not ours.
-fn remove_stale(path: &Path) -> io::Result<()> {
+pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(m) if m.file_type().is_socket() => fs::remove_file(path),
         Ok(_) => {

@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod control;
+pub mod events;
+pub mod json;
 pub mod links;
 pub mod parts;
 pub mod runtime;

@@ -58,9 +58,8 @@ impl Watcher {
 
     fn see(&mut self, report: Report) -> Vec<Change> {
         let mut changes = Vec::new();
-        let find = |all: &[Vhosted], v: &Vhosted| {
-            all.iter().position(|other| other.of.if_index == v.of.if_index)
-        };
+        let find =
+            |all: &[Vhosted], v: &Vhosted| all.iter().position(|other| other.of.if_index == v.of.if_index);
         for v in &report.vhosts {
             if find(&self.vhosts, v).is_none() {
                 changes.push(Change::Created(v.clone()));

@@ -139,7 +139,12 @@ impl Devctl {
 /// `devctl_notify`
 pub fn notify(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
     let devctl = &m.own(n0).devctl;
-    devctl.push(|| Notice { of: vhost(m, n0, sc), t, at: m.clock().now(), addresses: addresses(n0, sc, true) });
+    devctl.push(|| Notice {
+        of: vhost(m, n0, sc),
+        t,
+        at: m.clock().now(),
+        addresses: addresses(n0, sc, true),
+    });
     devctl.touch();
 }
 
