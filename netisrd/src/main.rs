@@ -7,6 +7,7 @@ use netisrd::dev::{Device, host, tap};
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
+use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::links::Links;
 use netisrd::host::parts::{self, Part};
 use netisrd::host::runtime::Runtime;
@@ -17,6 +18,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One emulated DragonFly machine: CARP over taps and existing interfaces.
 #[derive(Parser)]
@@ -36,6 +38,14 @@ struct Args {
     /// Event socket [default: beside the control socket, as netisrd-events.sock]
     #[arg(long = "events", value_name = "PATH")]
     events: Option<PathBuf>,
+
+    /// Programs to run on a transition of a carp interface [default: /etc/netisrd/carp.d]
+    #[arg(long = "hooks", value_name = "DIR")]
+    hooks: Option<PathBuf>,
+
+    /// How long each of them may take, in seconds
+    #[arg(long = "hook-time", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    hook_time: u64,
 
     /// Create a tap, and put it on a Linux bridge
     #[arg(long = "tap", value_name = "NAME[@BRIDGE]")]
@@ -97,8 +107,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
+    let hook_time = Duration::from_secs(args.hook_time);
+    let hooks = Hooks::start(&hooks::dir(args.hooks.as_deref()), hook_time, clock.clone())?;
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
-    let parts: Vec<Box<dyn Part>> = vec![Box::new(signals), Box::new(control), Box::new(events)];
+    let parts: Vec<Box<dyn Part>> =
+        vec![Box::new(signals), Box::new(control), Box::new(events), Box::new(hooks)];
     let served = serve(devices, parts, &machine);
     tracing::info!("netisrd: halting");
     machine.halt();

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod control;
 pub mod events;
+pub mod hooks;
 pub mod json;
 pub mod links;
 pub mod parts;

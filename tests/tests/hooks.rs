@@ -1,0 +1,182 @@
+//! The programs that netisrd runs on transitions. What they say is in its log,
+//! in order, and that is what is read here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, command, on_tap, virtual_host};
+
+/// A folder for programs in the laboratory, and `name: what it says` of them.
+struct Hooks(PathBuf);
+
+impl Hooks {
+    fn new(lab: &Lab) -> Hooks {
+        let dir = lab.dir().join("carp.d");
+        fs::create_dir(&dir).unwrap();
+        Hooks(dir)
+    }
+
+    fn put(&self, name: &str, script: &str) {
+        let path = self.0.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A machine on `em1` that runs them.
+    fn machine(&self, lab: &Lab, args: &[&str]) -> Netisrd {
+        let dir = self.0.to_str().unwrap();
+        let machine = lab.netisrd("m1").tap("em1@br0").args(&["--hooks", dir]).args(args).start();
+        machine.ifconfig(&format!("em1 {N1}/24")).ok();
+        machine.sysctl("net.inet.carp.log=0");
+        machine
+    }
+}
+
+fn stage(body: impl FnOnce(&Lab, Hooks)) {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        lab.bridge("br0");
+        body(lab, Hooks::new(lab));
+    });
+}
+
+/// What the programs have said, and what has been said of them, without time
+/// and level.
+fn said(machine: &Netisrd) -> Vec<String> {
+    let lines = machine.proc.log.lines();
+    let of_hooks = lines.iter().filter_map(|l| l.find(" hook").map(|at| l[at + 1..].to_owned()));
+    of_hooks.collect()
+}
+
+fn wait(machine: &Netisrd, from: usize, what: &str) -> usize {
+    machine.proc.log.wait_line(from, what, PATIENCE, |l| l.contains(what))
+}
+
+#[test]
+fn programs_run_in_the_order_of_their_names_and_know_what_has_happened() {
+    stage(|lab, hooks| {
+        hooks.put("10-words", "echo \"$@\"");
+        hooks.put("20-fails", "echo it fails >&2; exit 3");
+        hooks.put(
+            "30-env",
+            "env | grep '^CARP_[A-SU-Z]' | sort | tr '\\n' ' '; pwd; echo; echo; echo ${#CARP_TIME}",
+        );
+        hooks.put("40-open", "echo never");
+        fs::set_permissions(hooks.0.join("40-open"), Permissions::from_mode(0o777)).unwrap();
+        let m1 = hooks.machine(lab, &[]);
+        let m2 = on_tap(lab, "m2", "em2@br0", N2);
+        m2.carp("carp0", &virtual_host(0));
+        m2.wait_master("carp0");
+        m1.carp("carp0", &virtual_host(100));
+        let end = wait(&m1, 0, "hook 30-env: 27");
+        m2.proc.kill();
+        wait(&m1, end + 1, "hook 30-env: 27");
+        let env = |old: &str, new: &str, reason: &str| {
+            format!(
+                "hook 30-env: CARP_ADDRESSES=10.77.0.100/24 CARP_INTERFACE=carp0 CARP_MISSED=0 \
+                 CARP_OLD_STATE={old} CARP_PARENT=em1 CARP_REASON={reason} CARP_STATE={new} CARP_VHID=1 /"
+            )
+        };
+        let expected = [
+            format!("hooks: {}/40-open: writable by its group or by all: skipped", hooks.0.display()),
+            "hook 10-words: 1@em1 BACKUP carp0 INIT started 10.77.0.100/24".into(),
+            "hook 20-fails: it fails".into(),
+            "hook 20-fails, 1@em1 BACKUP: exit status: 3".into(),
+            env("INIT", "BACKUP", "started"),
+            "hook 30-env: 27".into(),
+            "hook 10-words: 1@em1 MASTER carp0 BACKUP master-timed-out 10.77.0.100/24".into(),
+            "hook 20-fails: it fails".into(),
+            "hook 20-fails, 1@em1 MASTER: exit status: 3".into(),
+            env("BACKUP", "MASTER", "master-timed-out"),
+            "hook 30-env: 27".into(),
+        ];
+        assert_eq!(said(&m1), expected);
+
+        // It says good-bye, and they hear of it before the end.
+        let mark = said(&m1).len();
+        m1.signal(Signal::SIGTERM);
+        assert_eq!(m1.wait_exit().code(), Some(0));
+        assert_eq!(said(&m1)[mark], "hook 10-words: 1@em1 INIT carp0 MASTER halted 10.77.0.100/24");
+        assert_eq!(said(&m1).last().unwrap(), "hook 30-env: 27");
+    });
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_with_all_its_children_and_holds_up_no_master() {
+    stage(|lab, hooks| {
+        let (fifo, once) = (lab.dir().join("held"), lab.dir().join("once"));
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        // It ends once nobody has it open for writing any more.
+        let holders = Proc::spawn("holders", None, command(&format!("cat {}", fifo.display())));
+        let first = format!("mkdir {}", once.display());
+        // Neither of the two hears TERM, and both hold the fifo.
+        let hang = "trap '' TERM; echo hangs; sleep 1000 & wait; wait";
+        hooks.put(
+            "10-hangs",
+            &format!("{first}-10 2>/dev/null || exit 0; exec 9<>{}; {hang}", fifo.display()),
+        );
+        let slow = "trap 'echo told to end; exit 1' TERM; sleep 1000 & wait";
+        hooks.put("20-slow", &format!("{first}-20 2>/dev/null || exit 0; {slow}"));
+        hooks.put("30-words", "echo \"$@\"");
+        let m1 = hooks.machine(lab, &["--hook-time", "1"]);
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        let from = wait(&m1, 0, "hook 10-hangs: hangs");
+        // Meanwhile it is MASTER, and can be reconfigured.
+        assert_eq!(m1.state("carp0"), "MASTER");
+        let sent = m1.stats().opackets;
+        m1.wait_stats("advertisement", |s| s.opackets > sent);
+        m1.ifconfig("carp0 down").ok();
+        m1.ifconfig("carp0 up").ok();
+        assert_eq!(m1.state("carp0"), "MASTER");
+        let ended =
+            wait(&m1, from, "hook 10-hangs, 1@em1 MASTER: its time was over, and it was ended: signal: 9");
+        let told = wait(&m1, ended, "hook 20-slow: told to end");
+        let slow = wait(
+            &m1,
+            told,
+            "hook 20-slow, 1@em1 MASTER: its time was over, and it was ended: exit status: 1",
+        );
+        let up = wait(&m1, slow, "hook 30-words: 1@em1 MASTER carp0 INIT preempting 10.77.0.100/24");
+        // The others are not forgotten.
+        let down = wait(&m1, up, "hook 30-words: 1@em1 INIT carp0 MASTER down 10.77.0.100/24");
+        wait(&m1, down, "hook 30-words: 1@em1 MASTER carp0 INIT preempting 10.77.0.100/24");
+        holders.wait_exit(PATIENCE);
+    });
+}
+
+#[test]
+fn transitions_that_are_too_many_are_missed_and_the_next_program_knows_how_many() {
+    const DOWN_AND_UP: usize = 200;
+    stage(|lab, hooks| {
+        let gate = lab.dir().join("gate");
+        mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        let held = format!(
+            "[ -p {0} ] && {{ echo waits; cat {0}; rm {0}; }}; echo missed $CARP_MISSED",
+            gate.display()
+        );
+        hooks.put("10-waits", &held);
+        let m1 = hooks.machine(lab, &["--hook-time", "3600"]);
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        let from = wait(&m1, 0, "hook 10-waits: waits");
+        for _ in 0..DOWN_AND_UP {
+            m1.ifconfig("carp0 down").ok();
+            m1.ifconfig("carp0 up").ok();
+        }
+        wait(&m1, from, "hooks: behind by 256 transitions; some are missed");
+        fs::write(&gate, "").unwrap();
+        // The first, and those that had a place.
+        let ran = |m: &Netisrd| said(m).iter().filter(|l| *l == "hook 10-waits: missed 0").count();
+        let mut mark = from;
+        while ran(&m1) < 257 {
+            mark = wait(&m1, mark, "hook 10-waits: missed 0") + 1;
+        }
+        m1.ifconfig("carp0 down").ok();
+        wait(&m1, mark, &format!("hook 10-waits: missed {}", 2 * DOWN_AND_UP - 256));
+        assert_eq!(ran(&m1), 257);
+    });
+}
