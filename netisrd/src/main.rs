@@ -9,6 +9,7 @@ use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::links::Links;
+use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, Part};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
@@ -102,6 +103,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let control = ControlSocket::bind(&path)?;
     let events = EventSocket::bind(&args.events.clone().unwrap_or_else(|| events_path(&path)))?;
     let ncpus = args.ncpus.map_or_else(online_cpus, usize::from);
+    let notify = Notify::from_env()?;
     let devices = open_devices(args, ncpus)?;
 
     let mut seed = [0; 32];
@@ -112,7 +114,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
     let parts: Vec<Box<dyn Part>> =
         vec![Box::new(signals), Box::new(control), Box::new(events), Box::new(hooks)];
-    let served = serve(devices, parts, &machine);
+    let served = serve(devices, parts, notify, &machine);
     tracing::info!("netisrd: halting");
     machine.halt();
     served
@@ -122,6 +124,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 fn serve(
     devices: Vec<Device>,
     mut parts: Vec<Box<dyn Part>>,
+    notify: Option<Notify>,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
     let mut cards = Vec::new();
@@ -130,6 +133,8 @@ fn serve(
         cards.push((name, machine.attach(dev).map_err(|e| format!("{name}: {e}"))?));
     }
     parts.push(Box::new(Links::new(cards, machine)?));
+    // Last: once it has had a turn, so have all others.
+    parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     Ok(parts::run(&mut parts, machine)?)
 }

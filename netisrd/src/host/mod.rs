@@ -7,6 +7,7 @@ pub mod events;
 pub mod hooks;
 pub mod json;
 pub mod links;
+pub mod notify;
 pub mod parts;
 pub mod runtime;
 pub mod signals;

@@ -43,6 +43,9 @@ pub trait Part {
     /// Does what has become due.
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow>;
 
+    /// The daemon is about to halt; everything is still there.
+    fn halting(&mut self) {}
+
     /// The machine has taken its leave; the last turn is over. Waits for what
     /// must not be left half done.
     fn end(&mut self) {}
@@ -130,6 +133,7 @@ pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<()> {
         }
         ready = Ready::of(&events);
     };
+    parts.iter_mut().for_each(|p| p.halting());
     machine.destroy_all();
     let changes = watcher.changes(machine);
     let last = turns(parts, &Ready::default(), &changes, &watcher, machine, (&poll, &waker));

@@ -21,12 +21,21 @@ pub struct Setup<'a> {
     sock: PathBuf,
     args: Vec<String>,
     taps: Vec<String>,
+    envs: Vec<(String, String)>,
 }
 
 impl<'a> Setup<'a> {
     pub(super) fn new(lab: &'a Lab, name: &str) -> Setup<'a> {
         let sock = lab.dir().join(format!("{name}.sock"));
-        Setup { lab, name: name.to_owned(), ns: None, sock, args: Vec::new(), taps: Vec::new() }
+        Setup {
+            lab,
+            name: name.to_owned(),
+            ns: None,
+            sock,
+            args: Vec::new(),
+            taps: Vec::new(),
+            envs: Vec::new(),
+        }
     }
 
     /// In a namespace.
@@ -58,11 +67,17 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// A variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Setup<'a> {
+        self.envs.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Only starts it.
     pub fn spawn(self) -> Netisrd {
         let mut command = Command::new(binary("netisrd"));
         command.arg("-S").arg(&self.sock).args(&self.args);
-        command.env_remove("RUST_LOG").env("NO_COLOR", "1");
+        command.env_remove("RUST_LOG").env("NO_COLOR", "1").envs(self.envs);
         let proc = Proc::spawn(&self.name, self.ns.as_deref(), command);
         Netisrd { name: self.name, tools: Tools::at(&self.sock), proc }
     }
