@@ -8,6 +8,7 @@ use netisrd::host::clock::MonotonicClock;
 use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
+use netisrd::host::http::{self, Http};
 use netisrd::host::links::Links;
 use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, Part};
@@ -16,6 +17,7 @@ use netisrd::host::signals::Signals;
 use netisrd::machine::Config;
 use std::error::Error;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,6 +49,10 @@ struct Args {
     /// How long each of them may take, in seconds
     #[arg(long = "hook-time", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     hook_time: u64,
+
+    /// Serve a status page and metrics; a port alone is one of 127.0.0.1
+    #[arg(long = "http", value_name = "ADDR:PORT", value_parser = http::address)]
+    http: Option<SocketAddr>,
 
     /// Create a tap, and put it on a Linux bridge
     #[arg(long = "tap", value_name = "NAME[@BRIDGE]")]
@@ -111,9 +117,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let clock = Arc::new(MonotonicClock::start());
     let hook_time = Duration::from_secs(args.hook_time);
     let hooks = Hooks::start(&hooks::dir(args.hooks.as_deref()), hook_time, clock.clone())?;
+    let http = args.http.map(|addr| Http::bind(addr, hooks.counts())).transpose()?;
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
-    let parts: Vec<Box<dyn Part>> =
+    let mut parts: Vec<Box<dyn Part>> =
         vec![Box::new(signals), Box::new(control), Box::new(events), Box::new(hooks)];
+    parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
     let served = serve(devices, parts, notify, &machine);
     tracing::info!("netisrd: halting");
     machine.halt();

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control;
 pub mod events;
 pub mod hooks;
+pub mod http;
 pub mod json;
 pub mod links;
 pub mod notify;

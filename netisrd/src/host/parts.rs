@@ -13,6 +13,7 @@
 use super::runtime::Runtime;
 use super::watcher::{Change, Watcher};
 use compat::sys::time::Time;
+use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use std::io;
@@ -20,8 +21,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Names that a part has to give, each to one descriptor.
-const NAMES_BITS: u32 = 32;
+/// Names that a part has to give, each to one descriptor: more than a busy one
+/// uses up in years.
+const NAMES_BITS: u32 = usize::BITS - 8;
 /// Somebody has called the waker: above the names of all parts.
 const WAKER: Token = Token(usize::MAX);
 /// Events taken from one poll.
@@ -76,6 +78,11 @@ impl Desk<'_> {
     /// descriptor ends it.
     pub fn watch(&self, fd: impl AsFd, name: usize, interest: Interest) -> io::Result<()> {
         self.registry.register(&mut SourceFd(&fd.as_fd().as_raw_fd()), self.token(name), interest)
+    }
+
+    /// The same of a socket of mio's.
+    pub fn watch_source(&self, source: &mut impl Source, name: usize, interest: Interest) -> io::Result<()> {
+        self.registry.register(source, self.token(name), interest)
     }
 
     /// Waits for something else of it from now on.

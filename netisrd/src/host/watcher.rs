@@ -27,8 +27,7 @@ pub enum Change {
 /// The carp interfaces when they were last looked at.
 #[derive(Default)]
 pub struct Watcher {
-    vhosts: Vec<Vhosted>,
-    demotion: i64,
+    last: Option<Report>,
 }
 
 impl Watcher {
@@ -43,12 +42,18 @@ impl Watcher {
 
     /// The carp interfaces, by index.
     pub fn vhosts(&self) -> &[Vhosted] {
-        &self.vhosts
+        self.last.as_ref().map_or(&[], |r| &r.vhosts)
     }
 
     /// The machine's demotion.
     pub fn demotion(&self) -> i64 {
-        self.demotion
+        self.last.as_ref().map_or(0, |r| r.demotion)
+    }
+
+    /// What the machine said last, without the transitions; `None` before the
+    /// first look.
+    pub fn report(&self) -> Option<&Report> {
+        self.last.as_ref()
     }
 
     /// What has happened since the last look.
@@ -56,33 +61,25 @@ impl Watcher {
         machine.devctl().map(|report| self.see(report)).unwrap_or_default()
     }
 
-    fn see(&mut self, report: Report) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let find =
-            |all: &[Vhosted], v: &Vhosted| all.iter().position(|other| other.of.if_index == v.of.if_index);
-        for v in &report.vhosts {
-            if find(&self.vhosts, v).is_none() {
-                changes.push(Change::Created(v.clone()));
-            }
-        }
-        changes.extend(report.notices.into_iter().map(Change::Transition));
+    fn see(&mut self, mut report: Report) -> Vec<Change> {
+        let (old, new) = (self.vhosts(), &report.vhosts);
+        let find = |all: &[Vhosted], v: &Vhosted| {
+            all.binary_search_by_key(&v.of.if_index, |other| other.of.if_index).ok()
+        };
+        let created = new.iter().filter(|v| find(old, v).is_none());
+        let mut changes: Vec<Change> = created.cloned().map(Change::Created).collect();
+        changes.extend(core::mem::take(&mut report.notices).into_iter().map(Change::Transition));
         if report.lost > 0 {
             changes.push(Change::Missed(report.lost));
         }
-        for v in &report.vhosts {
-            if find(&self.vhosts, v).is_some_and(|old| !same_configuration(&self.vhosts[old], v)) {
-                changes.push(Change::Configured(v.clone()));
-            }
-        }
-        if report.demotion != self.demotion {
+        let differs = |v: &&Vhosted| find(old, v).is_some_and(|at| !same_configuration(&old[at], v));
+        changes.extend(new.iter().filter(differs).cloned().map(Change::Configured));
+        if report.demotion != self.demotion() {
             changes.push(Change::Demoted(report.demotion));
         }
-        for v in &self.vhosts {
-            if find(&report.vhosts, v).is_none() {
-                changes.push(Change::Destroyed(v.clone()));
-            }
-        }
-        (self.vhosts, self.demotion) = (report.vhosts, report.demotion);
+        let destroyed = old.iter().filter(|v| find(new, v).is_none());
+        changes.extend(destroyed.cloned().map(Change::Destroyed));
+        self.last = Some(report);
         changes
     }
 }

@@ -27,7 +27,7 @@ pub const QUEUE_LEN: usize = 1024;
 /// vhid of it in FreeBSD's model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vhost {
-    /// The carp interface's `if_index`: no name comes back with the same one.
+    /// The carp interface's `if_index`; one that comes again has another.
     pub if_index: u16,
     /// `carp0`, or `em0` of em0's vhid.
     pub ifname: IfName,

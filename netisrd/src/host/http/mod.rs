@@ -1,0 +1,210 @@
+//! `--http`: figures for Prometheus, and a page for people. It reads, and can
+//! change nothing.
+//!
+//! It is served by the main thread, which waits for nobody: who is slow, says
+//! too much, or comes with too many is let go.
+
+mod conn;
+mod metrics;
+mod page;
+mod request;
+mod response;
+mod timeline;
+
+use super::hooks::HookCounts;
+use super::json::{self, Wall};
+use super::parts::{Desk, Flow, Part, Turn};
+use compat::sys::time::Time;
+use conn::{Conn, Is};
+use mio::Interest;
+use mio::net::{TcpListener, TcpStream};
+use request::{NOT_FOUND, Request, UNAVAILABLE};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use timeline::Timeline;
+
+/// Connections at one time.
+const MAX_CONNS: usize = 64;
+/// Of these, streams of events.
+const MAX_STREAMS: usize = 32;
+/// When to accept again after a failure.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+const LISTENER: usize = 0;
+
+/// Serves a status page and metrics.
+pub struct Http {
+    listener: TcpListener,
+    conns: BTreeMap<usize, Conn>,
+    next: usize,
+    accept_again: bool,
+    hooks: Arc<HookCounts>,
+    timeline: Timeline,
+}
+
+/// `ADDR:PORT`, or a port of the loopback interface.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse().map_err(|_| "not ADDR:PORT and not a port".into())
+}
+
+impl Http {
+    /// Listens. An address that others can reach is the administrator's choice,
+    /// and is warned of.
+    pub fn bind(addr: SocketAddr, hooks: Arc<HookCounts>) -> io::Result<Http> {
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("http {addr}: {e}"));
+        let listener = TcpListener::bind(addr).map_err(named)?;
+        let addr = listener.local_addr()?;
+        if !addr.ip().is_loopback() {
+            tracing::warn!("http: {addr} may be reached by others, and asks nobody who he is");
+        }
+        tracing::info!("http: listening on {addr}");
+        let timeline = Timeline::default();
+        Ok(Http {
+            listener,
+            conns: BTreeMap::new(),
+            next: LISTENER + 1,
+            accept_again: false,
+            hooks,
+            timeline,
+        })
+    }
+
+    fn accept(&mut self, desk: &Desk<'_>, now: Time) -> io::Result<()> {
+        // Others have a turn too, however many there are.
+        for _ in 0..MAX_CONNS {
+            match self.listener.accept() {
+                Ok((stream, _)) => self.welcome(desk, stream, now)?,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    // Out of descriptors or memory. What waits makes no event.
+                    tracing::warn!("http: {e}");
+                    break;
+                }
+            }
+        }
+        self.accept_again = true;
+        Ok(())
+    }
+
+    /// Where all places are taken, whoever has waited longest with its request
+    /// makes room.
+    fn welcome(&mut self, desk: &Desk<'_>, mut stream: TcpStream, now: Time) -> io::Result<()> {
+        if self.conns.len() >= MAX_CONNS {
+            let Some(t) = self.conns.iter().find(|(_, c)| c.is_reading()).map(|(t, _)| *t) else {
+                // It is told if it can be told at once.
+                let _ = stream.write(&response::status(UNAVAILABLE, false));
+                return Ok(());
+            };
+            self.conns.remove(&t);
+        }
+        let t = self.next;
+        self.next += 1;
+        desk.watch_source(&mut stream, t, Interest::READABLE | Interest::WRITABLE)?;
+        self.conns.insert(t, Conn::new(stream, now));
+        Ok(())
+    }
+
+    /// What was asked for is answered with how things are: somebody has looked.
+    fn answer(&mut self, t: usize, turn: &Turn<'_>, wall: &Wall) -> io::Result<()> {
+        let streams = self.conns.values().filter(|c| c.is_stream()).count();
+        let Some(conn) = self.conns.get_mut(&t) else { return Ok(()) };
+        let Some(Request { head, path }) = conn.asks().cloned() else { return Ok(()) };
+        let Some(report) = turn.watcher.report() else { return Ok(()) };
+        let bytes = match path.as_str() {
+            "/" => {
+                let page = page::html(report, &self.timeline, &self.hooks, wall).into_string();
+                response::ok("text/html; charset=utf-8", &page, head)
+            }
+            "/metrics" => {
+                let text = metrics::text(report, &self.hooks, wall);
+                response::ok("text/plain; version=0.0.4; charset=utf-8", &text, head)
+            }
+            "/live.js" => response::ok("text/javascript; charset=utf-8", include_str!("live.js"), head),
+            "/events" if head => response::events(),
+            "/events" if streams >= MAX_STREAMS => response::status(UNAVAILABLE, head),
+            "/events" => {
+                let mut bytes = response::events();
+                bytes.extend(data(&json::snapshot(turn.watcher, wall)?));
+                conn.answer_stream(bytes, turn.now);
+                return Ok(());
+            }
+            _ => response::status(NOT_FOUND, head),
+        };
+        conn.answer(bytes, turn.now);
+        Ok(())
+    }
+}
+
+/// A line as a server-sent event.
+fn data(line: &[u8]) -> Vec<u8> {
+    [b"data: ", line, b"\n"].concat()
+}
+
+impl Part for Http {
+    fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        desk.watch_source(&mut self.listener, LISTENER, Interest::READABLE)
+    }
+
+    fn patience(&self, now: Time) -> Option<Duration> {
+        let due = self.conns.values().map(|c| c.until() - now);
+        due.chain(self.accept_again.then_some(ACCEPT_AGAIN)).min()
+    }
+
+    fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
+        let wall = Wall::at(turn.now);
+        self.timeline.see(turn);
+        let mut due: BTreeSet<usize> = turn.ready.iter().copied().collect();
+        if core::mem::take(&mut self.accept_again) || due.contains(&LISTENER) {
+            let first = self.next;
+            self.accept(&turn.desk, turn.now)?;
+            due.extend(self.conns.range(first..).map(|(t, _)| *t));
+        }
+        due.extend(self.conns.iter().filter(|(_, c)| c.until() <= turn.now).map(|(t, _)| *t));
+        if !turn.changes.is_empty() && self.conns.values().any(Conn::is_stream) {
+            let lines = json::changes(turn, &wall)?;
+            let said: Vec<u8> = lines.iter().flat_map(|line| data(line)).collect();
+            self.conns.retain(|t, c| {
+                due.insert(*t);
+                !c.is_stream() || c.say(&said, turn.now) != Is::Gone
+            });
+        }
+        if turn.woken {
+            let asking: Vec<usize> =
+                self.conns.iter().filter(|(_, c)| c.asks().is_some()).map(|(t, _)| *t).collect();
+            for t in asking {
+                self.answer(t, turn, &wall)?;
+                due.insert(t);
+            }
+        }
+        for t in due {
+            let Some(conn) = self.conns.get_mut(&t) else { continue };
+            match conn.turn(turn.now) {
+                Is::Open => {}
+                Is::Asking => turn.desk.waker().wake()?,
+                Is::Gone => drop(self.conns.remove(&t)),
+            }
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_is_one_of_the_loopback_interface() {
+        assert_eq!(address("9112"), Ok(([127, 0, 0, 1], 9112).into()));
+        assert_eq!(address("0.0.0.0:80"), Ok(([0, 0, 0, 0], 80).into()));
+        assert_eq!(address("[::1]:80").map(|a| a.is_ipv6()), Ok(true));
+        for bad in ["", "99999", "localhost:80", "1.2.3.4"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}
