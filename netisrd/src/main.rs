@@ -19,7 +19,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,11 +118,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     getrandom::fill(&mut seed)?;
     let clock = Arc::new(MonotonicClock::start());
     let hook_time = Duration::from_secs(args.hook_time);
-    let hooks = Hooks::start(&hooks::dir(args.hooks.as_deref().map(Path::new)), hook_time, clock.clone())?;
-    let http = args.http.map(|addr| Http::bind(addr, hooks.counts())).transpose()?;
+    let hooks = hooks::dir(args.hooks.as_deref())?;
+    let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, clock.clone())).transpose()?;
+    let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
+    let http = args.http.map(|addr| Http::bind(addr, counts)).transpose()?;
     let machine = Runtime::start(Config { ncpus, clock, seed, hz: args.hz, log: netisrd::machine::trace() })?;
-    let mut parts: Vec<Box<dyn Part>> =
-        vec![Box::new(signals), Box::new(control), Box::new(events), Box::new(hooks)];
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals), Box::new(control), Box::new(events)];
+    parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
     let served = serve(devices, parts, notify, &machine);
     tracing::info!("netisrd: halting");

@@ -105,6 +105,17 @@ fn programs_run_in_the_order_of_their_names_and_know_what_has_happened() {
 }
 
 #[test]
+fn a_folder_that_was_asked_for_must_be_there() {
+    stage(|lab, hooks| {
+        let missing = hooks.0.join("missing");
+        let m1 = lab.netisrd("m1").args(&["--hooks", missing.to_str().unwrap()]).spawn();
+        assert_eq!(m1.wait_exit().code(), Some(1));
+        let error = format!("netisrd: hooks {}: No such file or directory (os error 2)", missing.display());
+        assert_eq!(m1.proc.log.lines(), [error]);
+    });
+}
+
+#[test]
 fn a_program_has_no_descriptor_of_netisrds() {
     stage(|lab, hooks| {
         let host = lab.host("n1", "br0", "10.77.0.1/24");

@@ -42,6 +42,8 @@ pub struct Http {
     accept_again: bool,
     hooks: Arc<HookCounts>,
     timeline: Timeline,
+    /// Of the page: whose it is.
+    title: String,
 }
 
 /// `ADDR:PORT`, or a port of the loopback interface.
@@ -63,14 +65,15 @@ impl Http {
             tracing::warn!("http: {addr} may be reached by others, and asks nobody who he is");
         }
         tracing::info!("http: listening on {addr}");
-        let timeline = Timeline::default();
+        let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
         Ok(Http {
             listener,
             conns: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
             hooks,
-            timeline,
+            timeline: Timeline::default(),
+            title: host.map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
         })
     }
 
@@ -121,7 +124,7 @@ impl Http {
         let Some(report) = turn.watcher.report() else { return Ok(()) };
         let bytes = match path.as_str() {
             "/" => {
-                let page = page::html(report, &self.timeline, &self.hooks, wall).into_string();
+                let page = page::html(&self.title, report, &self.timeline, &self.hooks, wall).into_string();
                 response::ok("text/html; charset=utf-8", &page, head)
             }
             "/metrics" => {
