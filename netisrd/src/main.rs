@@ -22,6 +22,7 @@ use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
 use netisrd::machine::Config;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,9 +53,10 @@ struct Args {
     #[arg(long = "events", value_name = "PATH")]
     events: Option<PathBuf>,
 
-    /// Programs to run on a transition of a carp interface [default: /etc/netisrd/carp.d]
+    /// Programs to run on a transition of a carp interface; an empty name for
+    /// none [default: /etc/netisrd/carp.d]
     #[arg(long = "hooks", value_name = "DIR")]
-    hooks: Option<PathBuf>,
+    hooks: Option<OsString>,
 
     /// How long each of them may take, in seconds
     #[arg(long = "hook-time", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -157,7 +159,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let devices = open_devices(&devices_of, ncpus)?;
     let mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
     let http = args.http.map(Http::bind).transpose()?;
-    let hooks = hooks::dir(args.hooks.as_deref());
+    let hooks = hooks::dir(args.hooks.as_deref())?;
 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
@@ -166,19 +168,21 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         cleans: vec![control.folder(), events.folder()],
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
-        programs: hooks.is_dir(),
+        programs: hooks.is_some(),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
     let clock = Arc::new(MonotonicClock::start());
     let hook_time = Duration::from_secs(args.hook_time);
-    let hooks = Hooks::start(&hooks, hook_time, clock.clone())?;
-    let http = http.map(|http| http.telling(hooks.counts()));
+    let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, clock.clone())).transpose()?;
+    let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
+    let http = http.map(|http| http.telling(counts));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
     let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
-    parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events), Box::new(hooks)]);
+    parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
+    parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
     let served = serve(devices, parts, notify, &configuration, &machine);

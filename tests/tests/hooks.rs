@@ -105,6 +105,40 @@ fn programs_run_in_the_order_of_their_names_and_know_what_has_happened() {
 }
 
 #[test]
+fn a_folder_that_was_asked_for_must_be_there() {
+    stage(|lab, hooks| {
+        let missing = hooks.0.join("missing");
+        let m1 = lab.netisrd("m1").args(&["--hooks", missing.to_str().unwrap()]).spawn();
+        assert_eq!(m1.wait_exit().code(), Some(1));
+        let error = format!("netisrd: hooks {}: No such file or directory (os error 2)", missing.display());
+        assert_eq!(m1.proc.log.lines(), [error]);
+    });
+}
+
+#[test]
+fn a_program_has_no_descriptor_of_netisrds() {
+    stage(|lab, hooks| {
+        let host = lab.host("n1", "br0", "10.77.0.1/24");
+        hooks.put("10-its", "ls -l /proc/$$/fd");
+        hooks.put("20-netisrds", "ls -l /proc/$PPID/fd; echo end");
+        let dir = hooks.0.to_str().unwrap();
+        let args = ["--hooks", dir, "--http", "0", "--tap", "em1"];
+        let m1 = lab.netisrd("m1").netns(&host.ns).iface("v0").args(&args).start();
+        m1.carp("carp0", &virtual_host(0));
+        wait(&m1, 0, "hook 20-netisrds: end");
+        // Whoever started the tests may have left it some.
+        let netisrds = ["socket:", "anon_inode:", "/dev/net/tun", ".lock"];
+        let count =
+            |of: &str, what: &str| said(&m1).iter().filter(|l| l.starts_with(of) && l.contains(what)).count();
+        assert!(count("hook 10-its: ", " -> ") >= 3);
+        for what in netisrds {
+            assert_eq!(count("hook 10-its: ", what), 0, "{what}");
+            assert!(count("hook 20-netisrds: ", what) > 0, "{what}");
+        }
+    });
+}
+
+#[test]
 fn a_program_that_hangs_is_ended_with_all_its_children_and_holds_up_no_master() {
     stage(|lab, hooks| {
         let (fifo, once) = (lab.dir().join("held"), lab.dir().join("once"));

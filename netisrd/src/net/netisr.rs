@@ -169,7 +169,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         }
         Netmsg0::Syscall(cred, mut req, reply) => {
             let answer = sys_generic::syscall(&mut cx, cred, &req);
-            if sys_generic::changes(&req) {
+            if cred.privileged && sys_generic::changes(&req) {
                 devctl::configured(cx.m, cx.n0);
             }
             reply.replymsg(answer);

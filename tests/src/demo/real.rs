@@ -73,7 +73,7 @@ impl World for Real<'_> {
         println!("{name}# export NETISRD_SOCK={}", sock.display());
         println!("{name}# netisrd --tap {card}@br0 &");
         let mut netisrd = Command::new(binary("netisrd"));
-        netisrd.args(["--tap", &format!("{card}@br0")]);
+        netisrd.args(["--tap", &format!("{card}@br0"), "--hooks", ""]);
         netisrd.env("NETISRD_SOCK", &sock).env("NO_COLOR", "1").env_remove("RUST_LOG");
         netisrd.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = netisrd.spawn().map_err(|e| format!("netisrd: {e}"))?;

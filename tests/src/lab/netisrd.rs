@@ -82,7 +82,11 @@ impl<'a> Setup<'a> {
     pub fn spawn(self) -> Netisrd {
         let mut command = Command::new(binary("netisrd"));
         command.arg("-S").arg(&self.sock).args(&self.args);
-        command.env_remove("RUST_LOG").env("NO_COLOR", "1").envs(self.envs);
+        if !self.args.iter().any(|a| a == "--hooks") {
+            // Not what the host does on a takeover.
+            command.args(["--hooks", ""]);
+        }
+        command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env("NO_COLOR", "1").envs(self.envs);
         let proc = Proc::spawn(&self.name, self.ns.as_deref(), command);
         Netisrd { name: self.name, tools: Tools::at(&self.sock), proc }
     }

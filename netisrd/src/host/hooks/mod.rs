@@ -18,7 +18,7 @@ use crate::kern::devctl::Notice;
 use compat::sys::time::{Clock, Time};
 use find::Finder;
 use program::Ended;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -231,13 +231,17 @@ fn environment(job: &Job) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The folder of programs: the one that was asked for, which should be there,
-/// or the default.
-pub fn dir(option: Option<&Path>) -> PathBuf {
-    if let Some(dir) = option
-        && let Err(e) = std::fs::read_dir(dir)
-    {
-        tracing::warn!("hooks: {}: {e}", dir.display());
+/// The folder of programs: the one that was asked for, which must be there, or
+/// the default. `None` if that is not there, or an empty name was asked for:
+/// nothing will be run, now or later.
+pub fn dir(option: Option<&OsStr>) -> io::Result<Option<PathBuf>> {
+    let dir = PathBuf::from(option.unwrap_or(OsStr::new(DEFAULT_DIR)));
+    if dir.as_os_str().is_empty() {
+        return Ok(None);
     }
-    option.map_or_else(|| PathBuf::from(DEFAULT_DIR), Path::to_owned)
+    match std::fs::read_dir(&dir) {
+        Ok(_) => Ok(Some(dir)),
+        Err(e) if option.is_none() && e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io::Error::new(e.kind(), format!("hooks {}: {e}", dir.display()))),
+    }
 }

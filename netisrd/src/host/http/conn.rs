@@ -208,3 +208,58 @@ fn write(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<bool> {
     bytes.drain(..sent);
     Ok(bytes.is_empty())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A connection, and its client.
+    fn pair() -> (Conn, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (Conn::new(TcpStream::from_std(server), Time(0)), client)
+    }
+
+    #[test]
+    fn each_step_has_its_time() {
+        let (mut conn, mut client) = pair();
+        assert!(conn.turn(Time(0)) == Is::Open && conn.is_reading());
+        let late = Time(0) + REQUEST_TIME;
+        assert!(conn.turn(late) == Is::Open && !conn.is_reading());
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408");
+        assert_eq!(conn.until(), late + LINGER_TIME);
+        assert!(conn.turn(late + LINGER_TIME) == Is::Gone);
+
+        // Who does not take an answer in its time is gone.
+        let (mut conn, _client) = pair();
+        conn.answer(vec![0; 64 << 20], Time(0));
+        assert!(conn.turn(Time(1)) == Is::Open && !conn.out.is_empty());
+        assert!(conn.turn(Time(0) + ANSWER_TIME) == Is::Gone);
+    }
+
+    #[test]
+    fn a_stream_lives_while_it_is_read_and_says_something_now_and_then() {
+        let (mut conn, mut client) = pair();
+        conn.answer_stream(b"begin".to_vec(), Time(0));
+        assert!(conn.turn(Time(0)) == Is::Open && conn.is_stream());
+        let later = Time(0) + KEEPALIVE_TIME;
+        assert!(conn.turn(later) == Is::Open);
+        let mut heard = [0; 8];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"begin:\n\n");
+        assert_eq!(conn.until(), later + KEEPALIVE_TIME);
+        // More than waits for anybody.
+        assert!(conn.say(&[0; STREAM_MAX], later) == Is::Open);
+        assert!(conn.say(b"x", later) == Is::Gone);
+        let (mut conn, client) = pair();
+        conn.answer_stream(b"begin".to_vec(), Time(0));
+        drop(client);
+        while conn.turn(Time(1)) != Is::Gone {}
+    }
+}

@@ -42,6 +42,8 @@ pub struct Http {
     accept_again: bool,
     hooks: Arc<HookCounts>,
     timeline: Timeline,
+    /// Of the page: whose it is.
+    title: String,
 }
 
 /// `ADDR:PORT`, or a port of the loopback interface.
@@ -63,14 +65,15 @@ impl Http {
             tracing::warn!("http: {addr} may be reached by others, and asks nobody who he is");
         }
         tracing::info!("http: listening on {addr}");
-        let timeline = Timeline::default();
+        let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
         Ok(Http {
             listener,
             conns: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
             hooks: Arc::default(),
-            timeline,
+            timeline: Timeline::default(),
+            title: host.map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
         })
     }
 
@@ -79,12 +82,16 @@ impl Http {
         Http { hooks, ..self }
     }
 
-    fn accept(&mut self, desk: &Desk<'_>, now: Time) -> io::Result<()> {
+    fn accept(&mut self, desk: &Desk<'_>, now: Time) {
         // Others have a turn too, however many there are.
         for _ in 0..MAX_CONNS {
             match self.listener.accept() {
-                Ok((stream, _)) => self.welcome(desk, stream, now)?,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Ok((stream, _)) => {
+                    if let Err(e) = self.welcome(desk, stream, now) {
+                        tracing::debug!("http: {e}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     // Out of descriptors or memory. What waits makes no event.
@@ -94,7 +101,6 @@ impl Http {
             }
         }
         self.accept_again = true;
-        Ok(())
     }
 
     /// Where all places are taken, whoever has waited longest with its request
@@ -123,7 +129,7 @@ impl Http {
         let Some(report) = turn.watcher.report() else { return Ok(()) };
         let bytes = match path.as_str() {
             "/" => {
-                let page = page::html(report, &self.timeline, &self.hooks, wall).into_string();
+                let page = page::html(&self.title, report, &self.timeline, &self.hooks, wall).into_string();
                 response::ok("text/html; charset=utf-8", &page, head)
             }
             "/metrics" => {
@@ -167,7 +173,7 @@ impl Part for Http {
         let mut due: BTreeSet<usize> = turn.ready.iter().copied().collect();
         if core::mem::take(&mut self.accept_again) || due.contains(&LISTENER) {
             let first = self.next;
-            self.accept(&turn.desk, turn.now)?;
+            self.accept(&turn.desk, turn.now);
             due.extend(self.conns.range(first..).map(|(t, _)| *t));
         }
         due.extend(self.conns.iter().filter(|(_, c)| c.until() <= turn.now).map(|(t, _)| *t));

@@ -13,9 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// All of it.
-pub(super) fn html(report: &Report, timeline: &Timeline, hooks: &HookCounts, wall: &Wall) -> Markup {
-    let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
-    let title = host.map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}"));
+pub(super) fn html(
+    title: &str,
+    report: &Report,
+    timeline: &Timeline,
+    hooks: &HookCounts,
+    wall: &Wall,
+) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {

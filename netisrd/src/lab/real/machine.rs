@@ -290,6 +290,8 @@ impl Start {
         let mut command = Command::new(exe);
         command.arg("-S").arg(&self.socket).arg("-n").arg(self.netisrs.to_string());
         command.arg("--hz").arg(self.spec.hz.to_string()).env_remove("RUST_LOG").env("NO_COLOR", "1");
+        // What the host does on a takeover of its own is not for a laboratory's.
+        command.args(["--hooks", ""]).env_remove("NOTIFY_SOCKET");
         for (i, ifname) in self.spec.interfaces.keys().enumerate() {
             command.arg("--tap").arg(format!("{ifname}@s{i}"));
         }
