@@ -182,8 +182,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
-    parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
+    // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
+    parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
     let served = serve(devices, parts, notify, &configuration, &machine);
     tracing::info!("netisrd: halting");
