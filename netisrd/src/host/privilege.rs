@@ -51,8 +51,8 @@ pub struct Later {
     /// Devices are opened, made and set up.
     pub devices: bool,
     /// Programs are run. They inherit everything, and nobody knows what they
-    /// do: of system calls only the worst are refused, all files can be read
-    /// and run, and the capabilities that the process keeps are theirs too.
+    /// do: of system calls only the worst are refused, of files none, and the
+    /// capabilities that the process keeps are theirs too.
     pub programs: bool,
 }
 
@@ -77,6 +77,7 @@ pub fn lower(options: Options, later: &Later) -> io::Result<()> {
     // Before the filter, which does not let it.
     let files = match options.no_landlock {
         true => Outcome::Off("--no-landlock"),
+        false if later.programs => Outcome::Off("programs are run, which may write where they like"),
         false => landlock::restrict(later).map_err(|e| failed("landlock", "--no-landlock", &e))?,
     };
     tell("landlock", &files);

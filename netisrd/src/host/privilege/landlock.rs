@@ -27,12 +27,6 @@ pub(super) fn restrict(later: &Later) -> Result<Outcome, Box<dyn Error>> {
     if later.devices {
         rules = rules.add_rules(path_beneath_rules(["/dev/net", "/proc", "/sys"], all))?;
     }
-    if later.programs {
-        rules = rules
-            .add_rules(path_beneath_rules(["/"], read | AccessFs::Execute))?
-            // What a shell sends there.
-            .add_rules(path_beneath_rules(["/dev/null"], all))?;
-    }
     Ok(match rules.restrict_self()?.ruleset {
         RulesetStatus::FullyEnforced => Outcome::On(reach(later)),
         RulesetStatus::PartiallyEnforced => {
@@ -53,9 +47,7 @@ fn folders(
 /// What is left, in words.
 fn reach(later: &Later) -> String {
     let mut parts = vec![format!("files are removed in {}", listed(&later.cleans))];
-    if later.programs {
-        parts.push("all can be read and run, since programs are".to_owned());
-    } else if !later.reads.is_empty() {
+    if !later.reads.is_empty() {
         parts.push(format!("read in {}", listed(&later.reads)));
     }
     if !later.writes.is_empty() {
