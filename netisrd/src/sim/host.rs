@@ -92,12 +92,12 @@ impl Host {
             },
             What::Queue(q) => self.receive(q),
         };
-        self.take_new_queues();
-        if let What::Netisr(k) = what
-            && worked
-            && self.has_more(k)
-        {
-            self.netisrs[k].wake();
+        if let What::Netisr(k) = what {
+            // A message may have brought some.
+            self.take_new_queues();
+            if worked && self.has_more(k) {
+                self.netisrs[k].wake();
+            }
         }
         worked
     }
