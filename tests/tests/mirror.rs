@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use nix::sys::signal::Signal;
-use std::net::Ipv4Addr;
-use tests::lab::{self, Events, Host, Lab, Mac, Needs, Netisrd, VIP, Wire, virtual_host};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use tests::lab::{self, Events, Host, Lab, Mac, Needs, Neighbours, Netisrd, VIP, Wire, virtual_host};
 
 /// Two hosts with a netisrd each on `v0`, and a client.
 struct Stage<'a> {
@@ -210,5 +211,77 @@ fn an_interface_that_is_deleted_takes_its_mirrors_along() {
         assert!(!serves_now(&s.hosts[0]));
         a.signal(Signal::SIGTERM);
         assert!(a.wait_exit().success());
+    });
+}
+
+/// The second network's virtual address.
+const VIP1: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 100);
+
+/// A router between both networks, with a virtual address on each.
+fn router(lab: &Lab, ns: &str, n: u8, advskew: u8) -> Netisrd {
+    lab.host(ns, "br0", &format!("10.77.0.{n}/24"));
+    lab.ip(&format!("link add name {ns}1 type veth peer name v1 netns {ns}"));
+    lab.ip(&format!("link set dev {ns}1 master br1 up"));
+    lab.ip_in(Some(ns), &format!("addr add 10.78.0.{n}/24 dev v1"));
+    lab.ip_in(Some(ns), "link set v1 up");
+    lab.wait_carrier(Some(ns), "v1");
+    lab.wait_forwarding(&format!("{ns}1"));
+    lab::within(Some(ns), || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+    let machine = lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").mirrored("v1").start();
+    machine.sysctl("net.inet.carp.preempt=1");
+    machine.carp("carp0", &virtual_host(advskew));
+    machine.carp("carp1", &format!("vhid 2 advskew {advskew} pass secret {VIP1}/24"));
+    machine
+}
+
+#[test]
+fn a_connection_through_a_router_survives_whatever_ends_it_and_sees_no_real_mac() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        lab.bridge("br1");
+        let a = router(lab, "a", 1, 0);
+        for carp in ["carp0", "carp1"] {
+            a.wait_master(carp);
+        }
+        let b = router(lab, "b", 2, 100);
+        let (client, server) = (lab.host("c", "br0", "10.77.0.9/24"), lab.host("s", "br1", "10.78.0.9/24"));
+        lab.ip_in(Some(&client.ns), &format!("route add default via {VIP}"));
+        lab.ip_in(Some(&server.ns), &format!("route add default via {VIP1}"));
+        let seen = Neighbours::watch(Some(&client.ns));
+        let listener = lab::within(Some(&server.ns), || TcpListener::bind("10.78.0.9:7").unwrap());
+        let echo = std::thread::spawn(move || {
+            let (mut here, _) = listener.accept().unwrap();
+            let mut there = here.try_clone().unwrap();
+            std::io::copy(&mut here, &mut there).unwrap()
+        });
+        let mut stream = lab::within(Some(&client.ns), || TcpStream::connect("10.78.0.9:7").unwrap());
+        stream.set_read_timeout(Some(lab::PATIENCE)).unwrap();
+        let mut say = |what: &str| {
+            stream.write_all(what.as_bytes()).unwrap();
+            let mut heard = vec![0; what.len()];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, what.as_bytes());
+        };
+        say("by a");
+        // Handed over as planned, back, and then lost.
+        a.ifconfig("-g carp carpdemote").ok();
+        for carp in ["carp0", "carp1"] {
+            b.wait_master(carp);
+        }
+        say("by b");
+        a.ifconfig("-g carp -carpdemote").ok();
+        for carp in ["carp0", "carp1"] {
+            a.wait_master(carp);
+        }
+        say("by a again");
+        a.signal(Signal::SIGKILL);
+        for carp in ["carp0", "carp1"] {
+            b.wait_master(carp);
+        }
+        say("by b again");
+        drop(stream);
+        assert_eq!(echo.join().unwrap(), 28);
+        let macs = seen.of(VIP);
+        assert!(!macs.is_empty() && macs.iter().all(|mac| *mac == VIRTUAL), "{macs:02x?}");
     });
 }
