@@ -2,7 +2,7 @@
 //! wants to see.
 
 use compat::sys::time::Time;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::net::IpAddr;
 
 /// How many of its vhid are remembered: more machines share no address.
@@ -23,22 +23,30 @@ pub struct Peer {
 
 /// Those of one softc.
 #[derive(Debug, Default)]
-pub struct Peers(RefCell<Vec<Peer>>);
+pub struct Peers {
+    /// Who was heard last: most often the only one, and nothing else is touched.
+    latest: Cell<Option<Peer>>,
+    /// Whoever was heard before.
+    others: RefCell<Vec<Peer>>,
+}
 
 impl Peers {
     /// Remembers; whoever was silent for longest makes room.
     pub(crate) fn heard(&self, peer: Peer) {
-        let mut all = self.0.borrow_mut();
-        all.retain(|p| p.src != peer.src);
-        if all.len() >= PEERS_MAX {
-            all.remove(0);
+        let before = self.latest.replace(Some(peer)).filter(|p| p.src != peer.src);
+        if let Some(before) = before {
+            let mut others = self.others.borrow_mut();
+            others.retain(|p| p.src != peer.src);
+            others.push(before);
+            if others.len() >= PEERS_MAX {
+                others.remove(0);
+            }
         }
-        all.push(peer);
     }
 
     /// All, the one who was heard last at the end.
     pub fn all(&self) -> Vec<Peer> {
-        self.0.borrow().clone()
+        self.others.borrow().iter().copied().chain(self.latest.get()).collect()
     }
 }
 

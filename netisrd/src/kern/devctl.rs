@@ -161,7 +161,8 @@ pub fn configured(m: &Machine, n0: &Netisr0) {
 pub fn demoted(m: &Machine, n0: &Netisr0) {
     let devctl = &m.own(n0).devctl;
     let now = m.carp.own(n0).demotion.get();
-    if devctl.demotion.replace(now) != now {
+    if devctl.demotion.get() != now {
+        devctl.demotion.set(now);
         devctl.touch();
     }
 }
