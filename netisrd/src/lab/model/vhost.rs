@@ -275,14 +275,14 @@ impl Vhost {
         let before = std::mem::replace(&mut self.backed, on(self.parent, &self.addrs));
         let was = self.parent;
         if !self.is_attached() {
+            if !before.is_empty() {
+                self.forget();
+            }
             let mut addrs = self.addrs.clone();
             addrs.sort_by_key(IpNet::addr);
             let found = addrs.iter().find_map(|a| s.parents.iter().position(|p| backs(p, a)));
             self.parent = found.unwrap_or(self.parent);
             self.backed = on(self.parent, &self.addrs);
-            if was != self.parent {
-                self.forget();
-            }
         }
         // Its own address too: the owner's skew is 0.
         let owner = |a: &IpAddr| s.parents[self.parent].addrs.iter().any(|q| q.addr() == *a);
