@@ -140,8 +140,8 @@ fn ours_on(lab: &Lab, way: Way, quick: bool) {
     let b = start(&stage.hosts[1], ADVSKEW);
     b.wait_backup("carp0");
     for _ in 0..handovers {
-        stage.change(&format!("{name}.group"), 1, || drop(a.ifconfig("-g carp carpdemote 128").ok()));
-        stage.change(&format!("{name}.back"), 0, || drop(a.ifconfig("-g carp -carpdemote 128").ok()));
+        stage.change(&format!("{name}.group"), 1, || drop(a.ifconfig("-g carp carpdemote 240").ok()));
+        stage.change(&format!("{name}.back"), 0, || drop(a.ifconfig("-g carp -carpdemote 240").ok()));
         stage.change(&format!("{name}.sysctl"), 1, || drop(a.sysctl("net.inet.carp.demotion=240")));
         stage.change(&format!("{name}.back"), 0, || drop(a.sysctl("net.inet.carp.demotion=-240")));
     }
