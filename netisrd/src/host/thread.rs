@@ -163,7 +163,9 @@ impl NetisrThread {
         for slot in &mut self.queues {
             let Some(q) = slot.as_mut().filter(|q| q.ready) else { continue };
             let cx = Ctx { m: &self.m, n: token.any(), cpu: &self.cpu };
-            match q.rx.receive(RX_BUDGET, &mut |frame| netisr::input(cx, q.if_index, frame)) {
+            let received = q.rx.receive(RX_BUDGET, &mut |frame| netisr::input_batched(cx, q.if_index, frame));
+            netisr::wakeup(cx);
+            match received {
                 Ok(n) => q.ready = n == RX_BUDGET,
                 Err(e) => {
                     tracing::warn!("interface {}: {e}", q.if_index);
