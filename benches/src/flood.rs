@@ -43,7 +43,7 @@ impl Flood {
             rx: (0..queues).map(queue).collect(),
             tx: Arc::new(Sink),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         };
         (flood, device)

@@ -72,7 +72,7 @@ impl Round {
             rx: vec![Box::new(queue)],
             tx: Arc::new(Answers(round.clone())),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         };
         (round, device)

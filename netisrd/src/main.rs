@@ -71,9 +71,9 @@ struct Args {
     taps: Vec<String>,
 
     /// Use an existing interface, beside the host, which serves the virtual
-    /// addresses by interfaces of its own (macvlan, the default), or not at all
-    /// (none)
-    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = host::Existing::checked)]
+    /// addresses by interfaces of its own (macvlan, the default; tap: every frame
+    /// goes through the machine), or not at all (none)
+    #[arg(short = 'i', value_name = "IFACE[:macvlan|tap|none]", value_parser = host::Existing::checked)]
     interfaces: Vec<String>,
 
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
@@ -157,7 +157,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
     let notify = Notify::from_env()?;
     let devices = open_devices(&devices_of, ncpus)?;
-    let mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
+    let mut mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
     let http = args.http.map(Http::bind).transpose()?;
     let hooks = hooks::dir(args.hooks.as_deref())?;
 
@@ -169,6 +169,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
         programs: hooks.is_some(),
+        taps: mirror.as_ref().is_some_and(Mirror::has_taps),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
@@ -179,6 +180,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let http = http.map(|http| http.telling(counts));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
     let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
+    mirror.iter_mut().for_each(|m| m.of(machine.machine()));
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
@@ -249,7 +251,7 @@ fn open_devices(cards: &Cards, ncpus: usize) -> io::Result<Vec<Device>> {
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing)?);
+        devices.push(host::open(&existing, ncpus)?);
     }
     Ok(devices)
 }

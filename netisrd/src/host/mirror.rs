@@ -1,9 +1,10 @@
 //! Carp interfaces as interfaces of Linux, whose own stack serves the virtual
-//! addresses: a macvlan for each, on the interface that is its parent.
+//! addresses: a macvlan for each, on the interface that is its parent, or a tap
+//! with the machine's netisrs between both.
 //!
 //! ```text
-//!   MASTER         --> mode bridge, carrier, 192.168.1.1/24, prefix route
-//!   BACKUP, INIT   --> mode source, no carrier: takes no frame, has no address
+//!   MASTER         --> carrier (mode bridge), 192.168.1.1/24, prefix route
+//!   BACKUP, INIT   --> no carrier (mode source): takes no frame, has no address
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
@@ -11,11 +12,15 @@
 //! time: whatever ends or stops this process, the kernel takes it away before a
 //! peer takes over, with nobody's help.
 
+mod link;
+
+use self::link::Link;
 use super::netconf::NetConf;
 use super::parts::{Desk, Flow, Part, Turn};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
-use crate::dev::{Device, host};
+use crate::dev::{DataPath, Device, host};
 use crate::kern::devctl::Vhosted;
+use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
@@ -26,6 +31,7 @@ use nix::errno::Errno as Linux;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -42,12 +48,17 @@ struct Lower {
     name: IfName,
     /// Its index in the host.
     index: u32,
+    /// Which kind of mirrors.
+    path: DataPath,
 }
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
+    /// The carp interface's index in the machine: one that comes again has another.
+    if_index: u16,
     lower: u32,
+    path: DataPath,
     /// None without a vhid: such an interface is down.
     lladdr: Option<LlAddr>,
     master: bool,
@@ -58,9 +69,10 @@ struct Wanted {
 }
 
 /// What it is.
-#[derive(Debug)]
 struct Shown {
+    if_index: u16,
     index: u32,
+    link: Link,
     lower: u32,
     lladdr: Option<LlAddr>,
     master: bool,
@@ -79,6 +91,8 @@ pub struct Mirror {
     conf: NetConf,
     /// When the addresses are to be renewed.
     renew: Option<Time>,
+    /// Whose mirror it is.
+    machine: Option<Arc<Machine>>,
 }
 
 impl Mirror {
@@ -90,8 +104,8 @@ impl Mirror {
     /// The kernel does not allow it.
     pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirror>> {
         let mut lowers = Vec::new();
-        for dev in devices.iter().filter(|dev| dev.served_by_host) {
-            lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())? });
+        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
+            lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())?, path: dev.path });
         }
         if lowers.is_empty() { Ok(None) } else { Mirror::new(lowers, saved).map(Some) }
     }
@@ -114,7 +128,17 @@ impl Mirror {
             conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
             conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
         }
-        Ok(Mirror { rt, watch, lowers, shown: BTreeMap::new(), conf, renew: None })
+        Ok(Mirror { rt, watch, lowers, shown: BTreeMap::new(), conf, renew: None, machine: None })
+    }
+
+    /// Of that machine, from now on.
+    pub fn of(&mut self, machine: &Arc<Machine>) {
+        self.machine = Some(machine.clone());
+    }
+
+    /// Whether there are taps among them, which are opened as they are needed.
+    pub fn has_taps(&self) -> bool {
+        self.lowers.iter().any(|lower| lower.path == DataPath::Tap)
     }
 
     /// Makes the host what the machine says.
@@ -124,7 +148,9 @@ impl Mirror {
         let gone: Vec<String> = self
             .shown
             .iter()
-            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| w.lower != is.lower))
+            .filter(|(name, is)| {
+                wanted.get(*name).is_none_or(|w| (w.lower, w.if_index) != (is.lower, is.if_index))
+            })
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -145,6 +171,7 @@ impl Mirror {
             Some(parent) => self.lowers.iter().find(|l| l.name == parent)?,
             None => self.lowers.first()?,
         };
+        let (if_index, path) = (v.of.if_index, lower.path);
         let vhid = v.of.vhid;
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
@@ -153,12 +180,12 @@ impl Mirror {
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
         let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { lower: lower.index, lladdr, master, addrs, lifetime })
+        Some(Wanted { if_index, lower: lower.index, path, lladdr, master, addrs, lifetime })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
         if !self.shown.contains_key(name) {
-            let shown = self.create(name, w.lower)?;
+            let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
         let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
@@ -170,7 +197,7 @@ impl Mirror {
             is.addrs.remove(&net);
         }
         if is.master && !w.master {
-            rt.set_carrier(index, false).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
         }
         if is.lladdr != w.lladdr {
@@ -181,7 +208,7 @@ impl Mirror {
             is.lladdr = w.lladdr;
         }
         if !is.master && w.master {
-            rt.set_carrier(index, true).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
         for (net, route) in &w.addrs {
@@ -200,11 +227,11 @@ impl Mirror {
         Ok(())
     }
 
-    fn create(&mut self, name: &str, lower: u32) -> Result<Shown, String> {
+    fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
-        self.rt.add_macvlan(name, lower).map_err(failed)?;
-        let made = self.rt.links().map_err(failed)?.into_iter().find(|l| l.name == name);
-        let index = made.ok_or("is gone as soon as it was made")?.index;
+        let machine = self.machine.as_ref().ok_or("is nobody's yet")?;
+        let (if_index, lower) = (w.if_index, w.lower);
+        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (machine, if_index))?;
         self.rt.set_alias(index, ALIAS).map_err(failed)?;
         // Only virtual addresses are answered for here, whoever asks, and all of
         // them stay when one goes.
@@ -221,9 +248,8 @@ impl Mirror {
             let leaf = leaf.replace("{}", name);
             self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
         }
-        self.rt.set_carrier(index, false).map_err(failed)?;
-        let addrs = BTreeMap::new();
-        Ok(Shown { index, lower, lladdr: None, master: false, addrs, lifetime: 0, complaint: None })
+        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
+        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
     }
 
     fn remove(&mut self, name: &str) {
@@ -273,8 +299,9 @@ impl Mirror {
             if link.lladdr != is.lladdr || link.up != is.lladdr.is_some() {
                 is.lladdr = None;
             }
-            if link.protodown == is.master {
-                is.master = !link.protodown;
+            is.master = is.link.has_carrier(link);
+            if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
+                is.link.follow_mtu(&mut self.rt, link, lower)?;
             }
         }
         Ok(())

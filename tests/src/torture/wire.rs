@@ -106,7 +106,7 @@ impl Cable {
             rx: rx.collect(),
             tx: Arc::new(Sink(self.shared.clone())),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         }
     }

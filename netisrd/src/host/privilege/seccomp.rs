@@ -104,6 +104,9 @@ const FILES: &[i64] = &[
 /// What devices need beside [`FILES`]; of any socket, and any ioctl.
 const DEVICES: &[i64] = &[libc::SYS_ioctl, libc::SYS_socket];
 
+/// The ioctls by which a tap is made and set up, beside [`FILES`].
+const TAPS: &[libc::Ioctl] = &[libc::TUNSETIFF, libc::TUNSETOFFLOAD, libc::TUNSETCARRIER];
+
 /// What no program that is run here has any business with: other processes,
 /// the kernel itself, what is mounted, whose machine it is.
 const NO_PROGRAM: &[i64] = &[
@@ -185,10 +188,12 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_tgkill, vec![equals(0, std::process::id() as libc::c_int)?]);
     // A socket that does not block, and libpcap's look at an interface.
     let ioctls = [libc::FIONBIO, libc::SIOCGIFFLAGS];
-    let ioctls: Result<_, _> = ioctls.into_iter().map(|request| equals(1, request as libc::c_int)).collect();
+    let taps = if later.taps { TAPS } else { &[] };
+    let ioctls = ioctls.iter().chain(taps).map(|request| equals(1, *request as libc::c_int));
+    let ioctls: Result<_, _> = ioctls.collect();
     rules.insert(libc::SYS_ioctl, ioctls?);
     rules.insert(libc::SYS_socket, vec![equals(0, libc::AF_NETLINK)?]);
-    let files = later.devices || !later.reads.is_empty() || !later.writes.is_empty();
+    let files = later.devices || later.taps || !later.reads.is_empty() || !later.writes.is_empty();
     let files = if files { FILES } else { &[] };
     let devices = if later.devices { DEVICES } else { &[] };
     rules.extend(files.iter().chain(devices).map(|call| (*call, Vec::new())));
