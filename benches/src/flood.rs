@@ -4,7 +4,7 @@
 use crate::lab::{ethernet, ipv4, virtual_mac};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
-use netisrd::dev::{Device, RxQueue, Transmit, Waker};
+use netisrd::dev::{DataPath, Device, RxQueue, Transmit, Waker};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;

@@ -15,7 +15,7 @@
 use crate::lab::{arp_request, checksum, echo_request, virtual_mac};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
-use netisrd::dev::{Device, RxQueue, Transmit};
+use netisrd::dev::{DataPath, Device, RxQueue, Transmit};
 use netisrd::netinet::ip_input::ip_cpu;
 use std::io;
 use std::net::Ipv4Addr;

@@ -14,7 +14,7 @@ use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::http::{self, Http};
 use netisrd::host::lent::{Lent, Shared};
 use netisrd::host::links::Links;
-use netisrd::host::mirror::{self, Mirror};
+use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, Part};
 use netisrd::host::privilege::{self, Later};
@@ -157,7 +157,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
     let notify = Notify::from_env()?;
     let devices = open_devices(&devices_of, ncpus)?;
-    let mut mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
+    let mirror = Mirrors::on(&devices, &path.with_extension("saved"))?;
     let http = args.http.map(Http::bind).transpose()?;
     let hooks = hooks::dir(args.hooks.as_deref())?;
 
@@ -169,7 +169,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
         programs: hooks.is_some(),
-        taps: mirror.as_ref().is_some_and(Mirror::has_taps),
+        taps: mirror.as_ref().is_some_and(Mirrors::has_taps),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
@@ -180,10 +180,10 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let http = http.map(|http| http.telling(counts));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
     let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
-    mirror.iter_mut().for_each(|m| m.of(machine.machine()));
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
+    mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
     // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));

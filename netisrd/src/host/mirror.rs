@@ -8,9 +8,11 @@
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
-//! changed, on either side. An address has a lifetime that is renewed all the
-//! time: whatever ends or stops this process, the kernel takes it away before a
-//! peer takes over, with nobody's help.
+//! changed, on either side. A transition comes from netisr0 itself, which waits: when
+//! the first advertisement of a MASTER draws the frames here, they are taken, and
+//! what was on its way before somebody else's was heard still is. An address has a
+//! lifetime that is renewed all the time: whatever ends or stops this process, the
+//! kernel takes it away before a peer takes over, with nobody's help.
 
 mod link;
 
@@ -19,7 +21,7 @@ use super::netconf::NetConf;
 use super::parts::{Desk, Flow, Part, Turn};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
 use crate::dev::{DataPath, Device, host};
-use crate::kern::devctl::Vhosted;
+use crate::kern::devctl::{Serve, Served, Vhosted};
 use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
@@ -31,7 +33,7 @@ use nix::errno::Errno as Linux;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -82,38 +84,85 @@ struct Shown {
     complaint: Option<String>,
 }
 
-/// All of them, as a part.
-pub struct Mirror {
+impl Shown {
+    /// Whether it can become that: it is of the same carp interface, on the same one.
+    fn is_for(&self, w: &Wanted) -> bool {
+        (self.if_index, self.lower) == (w.if_index, w.lower)
+    }
+}
+
+/// All of them.
+struct Mirror {
     rt: RtNetlink,
-    watch: RtWatch,
     lowers: Vec<Lower>,
     shown: BTreeMap<String, Shown>,
     conf: NetConf,
     /// When the addresses are to be renewed.
     renew: Option<Time>,
-    /// Whose mirror it is.
-    machine: Option<Arc<Machine>>,
+    /// The transitions that are in it.
+    transitions: u64,
+    /// Whose mirror it is. The machine itself calls it.
+    machine: Weak<Machine>,
+    /// At the end nothing is made any more.
+    ended: bool,
 }
 
-impl Mirror {
+/// The mirror as a part. Its lock is held while the host is asked for something,
+/// and for nothing else: who holds it waits for nobody.
+pub struct Mirrors {
+    mirror: Arc<Mutex<Mirror>>,
+    watch: RtWatch,
+}
+
+impl Mirrors {
     /// On those of the interfaces where the host serves the virtual addresses, if
     /// there are any. What a dead netisrd has left on them is removed; what has to
     /// be set there is kept in `saved`, and put back at the end, or by the next one.
     ///
     /// # Errors
     /// The kernel does not allow it.
-    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirror>> {
+    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
         for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
             lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())?, path: dev.path });
         }
-        if lowers.is_empty() { Ok(None) } else { Mirror::new(lowers, saved).map(Some) }
+        if lowers.is_empty() {
+            return Ok(None);
+        }
+        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
+        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved)?));
+        Ok(Some(Mirrors { mirror, watch }))
     }
 
+    /// Whether there are taps among them, which are opened as they are needed.
+    pub fn has_taps(&self) -> bool {
+        lock(&self.mirror).lowers.iter().any(|lower| lower.path == DataPath::Tap)
+    }
+
+    /// Of that machine from now on: what its netisr0 calls in a transition.
+    pub fn serve(&self, machine: &Arc<Machine>) -> Serve {
+        lock(&self.mirror).machine = Arc::downgrade(machine);
+        let mirror = self.mirror.clone();
+        Box::new(move |served, transitions| {
+            let mut mirror = lock(&mirror);
+            mirror.transitions = transitions;
+            mirror.show(served);
+        })
+    }
+}
+
+fn lock(mirror: &Mutex<Mirror>) -> MutexGuard<'_, Mirror> {
+    // Whoever panics ends the process.
+    mirror.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(what: &str, e: Linux) -> io::Error {
+    io::Error::other(format!("{what}: {}", e.desc()))
+}
+
+impl Mirror {
     fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
-        let failed = |what: &str, e: Linux| io::Error::other(format!("{what}: {}", e.desc()));
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
-        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
         let on_ours = |l: &HostLink| lowers.iter().any(|lower| l.lower == Some(lower.index));
         for left in rt.links().map_err(|e| failed("rtnetlink", e))? {
             if left.is_macvlan && left.alias == ALIAS && on_ours(&left) {
@@ -128,29 +177,35 @@ impl Mirror {
             conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
             conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
         }
-        Ok(Mirror { rt, watch, lowers, shown: BTreeMap::new(), conf, renew: None, machine: None })
+        let (shown, renew, transitions, machine, ended) = (BTreeMap::new(), None, 0, Weak::new(), false);
+        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, machine, ended })
     }
 
-    /// Of that machine, from now on.
-    pub fn of(&mut self, machine: &Arc<Machine>) {
-        self.machine = Some(machine.clone());
+    /// Makes the host what the machine says of one.
+    fn show(&mut self, v: &Served) {
+        let name = v.name.to_string();
+        if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
+            if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
+                self.remove(&name);
+            }
+            let done = self.apply(&name, &w);
+            self.complain(&name, done);
+        }
     }
 
-    /// Whether there are taps among them, which are opened as they are needed.
-    pub fn has_taps(&self) -> bool {
-        self.lowers.iter().any(|lower| lower.path == DataPath::Tap)
-    }
-
-    /// Makes the host what the machine says.
-    fn sync(&mut self, vhosts: &[Vhosted], now: Time) {
+    /// And of all, as they were after so many transitions. It is woken once more if
+    /// there have been others since.
+    fn sync(&mut self, vhosts: &[Vhosted], transitions: u64, now: Time) {
+        if transitions < self.transitions {
+            return;
+        }
+        let served = vhosts.iter().map(Vhosted::served);
         let wanted: BTreeMap<String, Wanted> =
-            vhosts.iter().filter_map(|v| Some((name(v), self.wanted(v)?))).collect();
+            served.filter_map(|v| Some((v.name.to_string(), self.wanted(&v)?))).collect();
         let gone: Vec<String> = self
             .shown
             .iter()
-            .filter(|(name, is)| {
-                wanted.get(*name).is_none_or(|w| (w.lower, w.if_index) != (is.lower, is.if_index))
-            })
+            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| !is.is_for(w)))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -166,13 +221,13 @@ impl Mirror {
 
     /// Nothing for one whose parent is no interface that carries mirrors; one
     /// without a parent waits on the first.
-    fn wanted(&self, v: &Vhosted) -> Option<Wanted> {
-        let lower = match v.of.parent {
+    fn wanted(&self, v: &Served) -> Option<Wanted> {
+        let lower = match v.parent {
             Some(parent) => self.lowers.iter().find(|l| l.name == parent)?,
             None => self.lowers.first()?,
         };
-        let (if_index, path) = (v.of.if_index, lower.path);
-        let vhid = v.of.vhid;
+        let (if_index, path) = (v.if_index, lower.path);
+        let vhid = v.vhid;
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
         let living = v.living.iter().filter(|_| master);
@@ -191,14 +246,15 @@ impl Mirror {
         let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
         let index = is.index;
         let failed = |what: &'static str| move |e: Linux| format!("{what}: {}", e.desc());
+        // Whoever is not MASTER takes no frame before it has no address.
+        if is.master && !w.master {
+            is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
+            is.master = false;
+        }
         let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
         for net in gone {
             ok_if(rt.delete_address(index, net), Linux::EADDRNOTAVAIL).map_err(failed("address"))?;
             is.addrs.remove(&net);
-        }
-        if is.master && !w.master {
-            is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
-            is.master = false;
         }
         if is.lladdr != w.lladdr {
             if let Some(lladdr) = w.lladdr {
@@ -206,10 +262,6 @@ impl Mirror {
             }
             rt.set_up(index, w.lladdr.is_some()).map_err(failed("up"))?;
             is.lladdr = w.lladdr;
-        }
-        if !is.master && w.master {
-            is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
-            is.master = true;
         }
         for (net, route) in &w.addrs {
             if is.lifetime != w.lifetime || !is.addrs.contains_key(net) {
@@ -224,17 +276,32 @@ impl Mirror {
             is.addrs.insert(*net, *route);
         }
         is.lifetime = w.lifetime;
+        // And a MASTER has its addresses before it takes a frame.
+        if !is.master && w.master {
+            is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
+            is.master = true;
+        }
         Ok(())
     }
 
     fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
-        let machine = self.machine.as_ref().ok_or("is nobody's yet")?;
+        let machine = self.machine.upgrade().ok_or("its machine has halted")?;
         let (if_index, lower) = (w.if_index, w.lower);
-        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (machine, if_index))?;
-        self.rt.set_alias(index, ALIAS).map_err(failed)?;
-        // Only virtual addresses are answered for here, whoever asks, and all of
-        // them stay when one goes.
+        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (&machine, if_index))?;
+        if let Err(e) = self.settle(name, index) {
+            // Or the next try would find its name taken.
+            self.rt.delete_link(index).map_err(failed)?;
+            return Err(e);
+        }
+        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
+        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
+    }
+
+    /// Only virtual addresses are answered for there, whoever asks, and all of
+    /// them stay when one goes.
+    fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
+        self.rt.set_alias(index, ALIAS).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),
@@ -248,8 +315,7 @@ impl Mirror {
             let leaf = leaf.replace("{}", name);
             self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
         }
-        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
-        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
+        Ok(())
     }
 
     fn remove(&mut self, name: &str) {
@@ -273,6 +339,15 @@ impl Mirror {
             }
             (None, last) => last.into_iter().for_each(|last| *last = None),
         }
+    }
+
+    /// Removes all, and puts back what was set.
+    fn end(&mut self) {
+        for name in self.shown.keys().cloned().collect::<Vec<_>>() {
+            self.remove(&name);
+        }
+        self.conf.restore();
+        self.ended = true;
     }
 
     /// The addresses live on.
@@ -308,37 +383,36 @@ impl Mirror {
     }
 }
 
-impl Part for Mirror {
+impl Part for Mirrors {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
         desk.watch(self.watch.fd(), HOST, Interest::READABLE)
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {
-        self.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)))
+        lock(&self.mirror).renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)))
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
         let touched = turn.ready.contains(&HOST);
+        let mut mirror = lock(&self.mirror);
         if touched {
             self.watch.drain()?;
-            self.look().map_err(|e| io::Error::other(format!("rtnetlink: {}", e.desc())))?;
+            mirror.look().map_err(|e| failed("rtnetlink", e))?;
         }
-        if self.renew.is_some_and(|at| at <= turn.now) {
-            self.renew();
-            self.sync(turn.watcher.vhosts(), turn.now);
-        } else if touched || turn.woken {
-            self.sync(turn.watcher.vhosts(), turn.now);
+        let due = mirror.renew.is_some_and(|at| at <= turn.now);
+        if due {
+            mirror.renew();
+        }
+        if due || touched || turn.woken {
+            mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
         }
         Ok(Flow::Continue)
     }
 }
 
-impl Drop for Mirror {
+impl Drop for Mirrors {
     fn drop(&mut self) {
-        for name in self.shown.keys().cloned().collect::<Vec<_>>() {
-            self.remove(&name);
-        }
-        self.conf.restore();
+        lock(&self.mirror).end();
     }
 }
 
@@ -347,9 +421,4 @@ fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {
         Err(e) if e == harmless => Ok(()),
         other => other,
     }
-}
-
-/// `carp0`, or `1@eth0` of a vhid of FreeBSD's model.
-fn name(v: &Vhosted) -> String {
-    v.name.to_string()
 }

@@ -48,7 +48,8 @@ fn from_wire(cx: Ctx<'_>, ifp: &Ifnet, frame: &[u8], offloaded: &[u8]) -> Result
         let masters = cif.iter().map(|scc| &scc.scc_softc).filter(|sc| sc.is_running_master());
         let fates = masters.map(|sc| to_host(cx, &sc.sc_if, &eh, frame, offloaded));
         // Whoever took it decides, if anybody did.
-        return fates.fold(Err(Fate::NotForUs), |all, one| if all == Ok(Fate::ToHost) { all } else { one });
+        let taken = fates.reduce(|all, one| if all == Ok(Fate::ToHost) { all } else { one });
+        return taken.unwrap_or(Err(Fate::NotForUs));
     }
     received(ifp, &eh, frame);
     match input::input(cif, &eh, frame) {
