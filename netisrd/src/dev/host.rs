@@ -73,6 +73,12 @@ impl Existing {
         Ok(Existing { name: name.to_owned(), served_by_host })
     }
 
+    /// What a device was opened by, unless it is the machine's own.
+    pub fn of(dev: &Device) -> Option<Existing> {
+        let (name, served_by_host) = (dev.name.to_string(), dev.served_by_host);
+        dev.shared_with_host.then_some(Existing { name, served_by_host })
+    }
+
     /// The same, as it was.
     ///
     /// # Errors
@@ -199,16 +205,15 @@ struct HostRx {
 }
 
 impl HostRx {
-    /// Fails when the interface is gone; one that is down may come back.
+    /// Fails when the interface is gone; one that is down may come back. Whoever
+    /// cannot ask, for want of descriptors or memory, has heard of no end.
     fn check_alive(&self) -> io::Result<()> {
-        link::by_index(self.index).map(drop).map_err(|errno| match errno {
-            Linux::ENODEV => self.removed(),
-            errno => sys::failed(self.name, errno),
-        })
-    }
-
-    fn removed(&self) -> io::Error {
-        sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name))
+        match link::by_index(self.index) {
+            Err(Linux::ENODEV) => {
+                Err(sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name)))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
