@@ -64,8 +64,9 @@ fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
     stage(|s| {
         let links = || s.hosts[0].run("ip -o link").ok().lines().count();
         let (before, mut ready) = (links(), 0);
-        let memory = (4..=128).step_by(8).map(|mb| format!("ulimit -v {}", mb * 1024));
-        let files = (3..=40).step_by(3).map(|n| format!("ulimit -n {n}"));
+        // From where the program itself can be loaded.
+        let memory = (24..=152).step_by(8).map(|mb| format!("ulimit -v {}", mb * 1024));
+        let files = (6..=40).step_by(3).map(|n| format!("ulimit -n {n}"));
         for few in memory.chain(files) {
             let script = format!("{few}; exec \"$@\"");
             let machine = s.lab.netisrd("m").netns("a").mirrored("v0").by(&script).spawn();

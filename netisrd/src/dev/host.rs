@@ -205,6 +205,10 @@ struct HostRx {
 }
 
 impl HostRx {
+    fn is_told(&self) -> bool {
+        getsockopt(&self.capture, SocketError) != Ok(0)
+    }
+
     /// Fails when the interface is gone; one that is down may come back. Whoever
     /// cannot ask, for want of descriptors or memory, has heard of no end.
     fn check_alive(&self) -> io::Result<()> {
@@ -225,24 +229,26 @@ impl RxQueue for HostRx {
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         // libpcap counts in ints.
         let budget = budget.min(i32::MAX as usize);
-        let whole = |packet: pcap::Packet<'_>| {
+        // The kernel tells once, when the interface goes down, and a removal is told
+        // as that. It is heard here first: libpcap would look for the interface by
+        // its name from then on, which may be another one by now.
+        let mut told = self.is_told();
+        let done = match self.capture.dispatch(Some(budget), |packet| {
             // Segments that the host has merged, longer than any frame on the
             // cable: a card with that MTU would have dropped it as a giant.
             if packet.header.caplen == packet.header.len {
                 input(&packet);
             }
-        };
-        let done = match self.capture.dispatch(Some(budget), whole) {
+        }) {
             Ok(done) => done,
             Err(e) => {
                 self.check_alive()?;
                 return Err(sys::failure(Linux::EIO, format!("{}: {e}", self.name)));
             }
         };
-        // The kernel tells once, when the interface goes down, and a removal
-        // is told as that. libpcap may have taken the telling: an event with
-        // no frame behind it is one.
-        let told = done < budget && getsockopt(&self.capture, SocketError) != Ok(0);
+        told |= done < budget && self.is_told();
+        // libpcap may have taken the telling all the same: an event with no frame
+        // behind it is one.
         if told || (done == 0 && budget > 0 && !self.again) {
             self.check_alive()?;
         }
