@@ -62,8 +62,11 @@ fn limit(machine: &Netisrd, what: &str) {
 #[test]
 fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
     stage(|s| {
-        let links = || s.hosts[0].run("ip -o link").ok().lines().count();
-        let (before, mut ready) = (links(), 0);
+        let state = || {
+            let links = s.hosts[0].run("ip -o link").ok().lines().count();
+            (links, s.hosts[0].run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok())
+        };
+        let (before, mut ready) = (state(), 0);
         // From where the program itself can be loaded.
         let memory = (24..=152).step_by(8).map(|mb| format!("ulimit -v {}", mb * 1024));
         let files = (6..=40).step_by(3).map(|n| format!("ulimit -n {n}"));
@@ -80,6 +83,7 @@ fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
                 ready += 1;
                 machine.signal(Signal::SIGTERM);
                 assert_eq!(machine.wait_exit().code(), Some(0), "{few}");
+                assert_eq!(state(), before, "{few}");
             } else {
                 assert!(!machine.wait_exit().success(), "{few}");
                 let said = log.lines().join("\n").to_lowercase();
@@ -87,7 +91,7 @@ fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
                 assert!(clear.iter().any(|why| said.contains(why)), "{few}: {said}");
                 assert!(!said.contains("panicked"), "{few}: {said}");
             }
-            assert_eq!(links(), before, "{few}");
+            assert_eq!(state().0, before.0, "{few}");
         }
         assert!(ready > 0, "the last of each is enough");
     });

@@ -45,11 +45,13 @@ impl NetConf {
                 io::Error::other(format!("{}: not a setting that netisrd has saved: {line}", path.display()))
             })?);
         }
-        put_back(&before, name_of);
+        let before = put_back(before, name_of);
         let new = path.with_extension("new");
-        let file = File::create(&new).map_err(|e| named(&new, &e))?;
+        let mut file = File::create(&new).map_err(|e| named(&new, &e))?;
+        let text: String = before.iter().map(Setting::line).collect();
+        file.write_all(text.as_bytes()).map_err(|e| named(&new, &e))?;
         fs::rename(&new, path).map_err(|e| named(path, &e))?;
-        Ok(NetConf { path: path.to_owned(), file, before: Vec::new() })
+        Ok(NetConf { path: path.to_owned(), file, before })
     }
 
     /// Sets `leaf` of the interface `name`, whose index that is, to `least`, if it is
@@ -78,9 +80,13 @@ impl NetConf {
         set(leaf, value)
     }
 
-    /// Puts back what was there, under the name that the interface has by now.
+    /// Puts back what was there, under the name that the interface has by now. What
+    /// cannot be is left to the next one.
     pub fn restore(&mut self, name_of: impl Fn(u32) -> Option<String>) {
-        put_back(&core::mem::take(&mut self.before), name_of);
+        self.before = put_back(core::mem::take(&mut self.before), name_of);
+        if !self.before.is_empty() {
+            return;
+        }
         match fs::remove_file(&self.path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!("{}", named(&self.path, &e));
@@ -90,15 +96,19 @@ impl NetConf {
     }
 }
 
-/// What is gone with its interface needs nothing.
-fn put_back(settings: &[Setting], name_of: impl Fn(u32) -> Option<String>) {
-    for setting in settings {
-        let Some(name) = name_of(setting.index) else { continue };
+/// What could not be put back. What is gone with its interface needs nothing.
+fn put_back(settings: Vec<Setting>, name_of: impl Fn(u32) -> Option<String>) -> Vec<Setting> {
+    let fails = |setting: &Setting| {
+        let Some(name) = name_of(setting.index) else { return false };
         match set(&at(&setting.leaf, &name), setting.value) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("not put back: {e}"),
-            _ => {}
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!("not put back: {e}");
+                true
+            }
+            _ => false,
         }
-    }
+    };
+    settings.into_iter().filter(fails).collect()
 }
 
 impl Setting {
