@@ -188,6 +188,8 @@ pub struct PerCpu {
     pub routes: RefCell<RouteTable>,
     /// Receive queues that it was given and does not poll yet.
     pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
+    /// Interfaces that have left: it lets go of their queues.
+    pub gone: RefCell<Vec<u16>>,
 }
 
 impl Default for PerCpu {
@@ -196,6 +198,7 @@ impl Default for PerCpu {
             lltable: RefCell::default(),
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
+            gone: RefCell::default(),
         }
     }
 }

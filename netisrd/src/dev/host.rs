@@ -77,6 +77,11 @@ impl Existing {
         Ok(Existing { name: name.to_owned(), path })
     }
 
+    /// What a device was opened by, unless it is the machine's own.
+    pub fn of(dev: &Device) -> Option<Existing> {
+        dev.shared_with_host.then(|| Existing { name: dev.name.to_string(), path: dev.path })
+    }
+
     /// The same, as it was.
     ///
     /// # Errors
@@ -209,16 +214,15 @@ pub(super) struct Interface {
 }
 
 impl Interface {
-    /// Fails when the interface is gone; one that is down may come back.
+    /// Fails when the interface is gone; one that is down may come back. Whoever
+    /// cannot ask, for want of descriptors or memory, has heard of no end.
     pub(super) fn check_alive(&self) -> io::Result<()> {
-        link::by_index(self.index).map(drop).map_err(|errno| match errno {
-            Linux::ENODEV => self.removed(),
-            errno => sys::failed(self.name, errno),
-        })
-    }
-
-    fn removed(&self) -> io::Error {
-        sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name))
+        match link::by_index(self.index) {
+            Err(Linux::ENODEV) => {
+                Err(sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name)))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -229,6 +233,12 @@ struct HostRx {
     again: bool,
 }
 
+impl HostRx {
+    fn is_told(&self) -> bool {
+        getsockopt(&self.capture, SocketError) != Ok(0)
+    }
+}
+
 impl RxQueue for HostRx {
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.capture.as_fd())
@@ -237,24 +247,26 @@ impl RxQueue for HostRx {
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         // libpcap counts in ints.
         let budget = budget.min(i32::MAX as usize);
-        let whole = |packet: pcap::Packet<'_>| {
+        // The kernel tells once, when the interface goes down, and a removal is told
+        // as that. It is heard here first: libpcap would look for the interface by
+        // its name from then on, which may be another one by now.
+        let mut told = self.is_told();
+        let done = match self.capture.dispatch(Some(budget), |packet| {
             // Segments that the host has merged, longer than any frame on the
             // cable: a card with that MTU would have dropped it as a giant.
             if packet.header.caplen == packet.header.len {
                 input(&packet);
             }
-        };
-        let done = match self.capture.dispatch(Some(budget), whole) {
+        }) {
             Ok(done) => done,
             Err(e) => {
                 self.it.check_alive()?;
                 return Err(sys::failure(Linux::EIO, format!("{}: {e}", self.it.name)));
             }
         };
-        // The kernel tells once, when the interface goes down, and a removal
-        // is told as that. libpcap may have taken the telling: an event with
-        // no frame behind it is one.
-        let told = done < budget && getsockopt(&self.capture, SocketError) != Ok(0);
+        told |= done < budget && self.is_told();
+        // libpcap may have taken the telling all the same: an event with no frame
+        // behind it is one.
         if told || (done == 0 && budget > 0 && !self.again) {
             self.it.check_alive()?;
         }

@@ -17,7 +17,7 @@
 mod link;
 
 use self::link::Link;
-use super::netconf::NetConf;
+use super::netconf::{NetConf, at};
 use super::parts::{Desk, Flow, Part, Turn};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
 use crate::dev::{DataPath, Device, host};
@@ -48,8 +48,8 @@ const HOST: usize = 0;
 struct Lower {
     /// Its name in the machine.
     name: IfName,
-    /// Its index in the host.
-    index: u32,
+    /// Its index in the host; none while the host has none.
+    index: Option<u32>,
     /// Which kind of mirrors.
     path: DataPath,
 }
@@ -124,7 +124,8 @@ impl Mirrors {
     pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
         for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
-            lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())?, path: dev.path });
+            let index = Some(host::index(dev.name.as_str())?);
+            lowers.push(Lower { name: dev.name, index, path: dev.path });
         }
         if lowers.is_empty() {
             return Ok(None);
@@ -163,19 +164,17 @@ fn failed(what: &str, e: Linux) -> io::Error {
 impl Mirror {
     fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
-        let on_ours = |l: &HostLink| lowers.iter().any(|lower| l.lower == Some(lower.index));
-        for left in rt.links().map_err(|e| failed("rtnetlink", e))? {
-            if left.is_macvlan && left.alias == ALIAS && on_ours(&left) {
+        let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
+        let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
+        for left in &links {
+            if left.is_macvlan && left.alias == ALIAS && on_ours(left) {
                 rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
                 tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
             }
         }
-        let mut conf = NetConf::open(saved)?;
+        let mut conf = NetConf::open(saved, name_in(&links))?;
         for lower in &lowers {
-            // The host would answer for a virtual address here too, with the card's
-            // own MAC, and ask in its name.
-            conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
-            conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
+            lower.raise(&mut conf)?;
         }
         let (shown, renew, transitions, machine, ended) = (BTreeMap::new(), None, 0, Weak::new(), false);
         Ok(Mirror { rt, lowers, shown, conf, renew, transitions, machine, ended })
@@ -184,6 +183,12 @@ impl Mirror {
     /// Makes the host what the machine says of one.
     fn show(&mut self, v: &Served) {
         let name = v.name.to_string();
+        if self.lowers.iter().any(|lower| lower.index.is_none())
+            && let Ok(links) = self.rt.links()
+        {
+            // It may be back, and that not be heard here.
+            self.follow(&links);
+        }
         if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
             if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
                 self.remove(&name);
@@ -227,7 +232,7 @@ impl Mirror {
             None => self.lowers.first()?,
         };
         let (if_index, path) = (v.if_index, lower.path);
-        let vhid = v.vhid;
+        let (vhid, index) = (v.vhid, lower.index?);
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
         let living = v.living.iter().filter(|_| master);
@@ -235,7 +240,7 @@ impl Mirror {
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
         let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { if_index, lower: lower.index, path, lladdr, master, addrs, lifetime })
+        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
@@ -312,7 +317,7 @@ impl Mirror {
             ("ipv6/conf/{}/accept_ra", 0),
             ("ipv6/conf/{}/router_solicitations", 0),
         ] {
-            let leaf = leaf.replace("{}", name);
+            let leaf = at(leaf, name);
             self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
         }
         Ok(())
@@ -346,7 +351,10 @@ impl Mirror {
         for name in self.shown.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name);
         }
-        self.conf.restore();
+        match self.rt.links() {
+            Ok(links) => self.conf.restore(name_in(&links)),
+            Err(e) => tracing::warn!("settings of interfaces are not put back: {}", e.desc()),
+        }
         self.ended = true;
     }
 
@@ -361,11 +369,25 @@ impl Mirror {
         }
     }
 
+    /// An interface that was deleted is the next one of its name.
+    fn follow(&mut self, links: &[HostLink]) {
+        for lower in &mut self.lowers {
+            if links.iter().any(|l| Some(l.index) == lower.index) {
+                continue;
+            }
+            lower.index = links.iter().find(|l| l.name == lower.name.as_str()).map(|l| l.index);
+            if let Err(e) = lower.raise(&mut self.conf) {
+                tracing::warn!("{}: {e}", lower.name);
+            }
+        }
+    }
+
     /// What somebody else has done to them is undone: what is not there any more
     /// is forgotten here, and made again.
     fn look(&mut self) -> nix::Result<()> {
         let links = self.rt.links()?;
         let addrs = self.rt.addresses()?;
+        self.follow(&links);
         self.shown.retain(|_, is| links.iter().any(|l| l.index == is.index));
         for is in self.shown.values_mut() {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
@@ -397,7 +419,11 @@ impl Part for Mirrors {
         let mut mirror = lock(&self.mirror);
         if touched {
             self.watch.drain()?;
-            mirror.look().map_err(|e| failed("rtnetlink", e))?;
+            match mirror.look() {
+                // It goes on changing, and that will be told.
+                Ok(()) | Err(Linux::EBUSY) => {}
+                Err(e) => return Err(failed("rtnetlink", e)),
+            }
         }
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
         if due {
@@ -414,6 +440,21 @@ impl Drop for Mirrors {
     fn drop(&mut self) {
         lock(&self.mirror).end();
     }
+}
+
+impl Lower {
+    /// The host would answer for a virtual address here too, with the card's own
+    /// MAC, and ask in its name.
+    fn raise(&self, conf: &mut NetConf) -> io::Result<()> {
+        let (Some(index), name) = (self.index, self.name.as_str()) else { return Ok(()) };
+        conf.raise(index, name, "ipv4/conf/{}/arp_ignore", 1)?;
+        conf.raise(index, name, "ipv4/conf/{}/arp_announce", 2)
+    }
+}
+
+/// What the interface of an index is called.
+fn name_in(links: &[HostLink]) -> impl Fn(u32) -> Option<String> {
+    move |index| links.iter().find(|l| l.index == index).map(|l| l.name.clone())
 }
 
 fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {
