@@ -190,6 +190,8 @@ pub struct PerCpu {
     pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
     /// The netisrs that it has queued packets for and not woken yet.
     pub to_wake: RefCell<Vec<usize>>,
+    /// Interfaces that have left: it lets go of their queues.
+    pub gone: RefCell<Vec<u16>>,
 }
 
 impl Default for PerCpu {
@@ -199,6 +201,7 @@ impl Default for PerCpu {
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
             to_wake: RefCell::default(),
+            gone: RefCell::default(),
         }
     }
 }

@@ -12,8 +12,9 @@ use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::http::{self, Http};
-use netisrd::host::lent::{Lent, Shared};
+use netisrd::host::lent::{Lending, Lent, Shared};
 use netisrd::host::links::Links;
+use netisrd::host::log::Log;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, Part};
@@ -71,9 +72,9 @@ struct Args {
     taps: Vec<String>,
 
     /// Use an existing interface, beside the host, which serves the virtual
-    /// addresses by interfaces of its own (macvlan, the default), or not at all
-    /// (none)
-    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = host::Existing::checked)]
+    /// addresses by interfaces of its own (macvlan, the default; tap: every frame
+    /// goes through the machine), or not at all (none)
+    #[arg(short = 'i', value_name = "IFACE[:macvlan|tap|none]", value_parser = host::Existing::checked)]
     interfaces: Vec<String>,
 
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
@@ -105,6 +106,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let log = Log::default();
     let done = match &args.command {
         // Machines of a laboratory say in its records what they do.
         Some(Command::Lab(lab)) => return netisrd::lab::cli::main(lab),
@@ -114,34 +116,33 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
         None => {
-            log_to_stderr();
-            run(&args)
+            log_to(&log);
+            run(&args, &log)
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            // Of a configuration, all that is wrong with it.
-            e.to_string().lines().for_each(|line| eprintln!("netisrd: {line}"));
-            ExitCode::FAILURE
-        }
-    }
+    // Of a configuration, all that is wrong with it.
+    let wrong = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    wrong.lines().for_each(|line| log.put(&format!("netisrd: {line}")));
+    log.flush();
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `RUST_LOG` narrows or widens; CARP's own sentences follow
 /// `net.inet.carp.log`.
-fn log_to_stderr() {
+fn log_to(log: &Log) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    log.tell_panics();
+    let log = log.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || log.clone())
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let cards = args.cards();
     let conf = args.file.as_deref().map(|path| read(path, &cards)).transpose()?;
     let daemon = conf.as_ref().map(|conf| conf.daemon.clone()).unwrap_or_default();
@@ -168,10 +169,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         cleans: vec![control.folder(), events.folder()],
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
+        interfaces: devices.iter().any(|dev| dev.shared_with_host),
         programs: hooks.is_some(),
+        taps: mirror.as_ref().is_some_and(Mirrors::has_taps),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
+    log.start()?;
     let clock = Arc::new(MonotonicClock::start());
     let hook_time = Duration::from_secs(args.hook_time);
     let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, clock.clone())).transpose()?;
@@ -182,7 +186,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
-    mirror.iter().for_each(|m| machine.devctl_serve(m.serve()));
+    mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
     // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
@@ -212,14 +216,16 @@ fn serve(
     let (mut cards, mut shared) = (Vec::new(), Vec::new());
     for dev in devices {
         let (name, lent) = (dev.name, dev.shared_with_host.then(|| dev.addrs.clone()));
+        let existing = host::Existing::of(&dev);
         let if_index = machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
-        cards.push((name, if_index));
+        cards.push((name, if_index, existing));
         if let Some(addrs) = lent {
             shared.push(Shared { if_index, host_index: host::index(name.as_str())?, addrs });
         }
     }
-    parts.push(Box::new(Links::new(cards, machine)?));
-    parts.push(Box::new(Lent::new(shared)?));
+    let lending = Lending::new(shared.into());
+    parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
+    parts.push(Box::new(Lent::new(lending)?));
     configuration.borrow_mut().start(machine)?;
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
@@ -250,7 +256,7 @@ fn open_devices(cards: &Cards, ncpus: usize) -> io::Result<Vec<Device>> {
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing)?);
+        devices.push(host::open(&existing, ncpus)?);
     }
     Ok(devices)
 }

@@ -5,6 +5,7 @@ use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
 use super::signals::Pipe;
 use crate::conf::{Cards, Conf, Errors, Report, Service};
+use compat::net::if_::IfName;
 use mio::Interest;
 use signal_hook::consts::SIGHUP;
 use std::cell::RefCell;
@@ -40,6 +41,13 @@ impl Configuration {
             self.service = Some(Service::start(conf, self.cards.clone(), &mut machine.calls())?);
         }
         Ok(())
+    }
+
+    /// An interface of the host has come again: what the file says of it and of those
+    /// who are to live there is done again. What of it failed.
+    pub fn arrived(&self, name: IfName, machine: &Runtime) -> Vec<String> {
+        let service = self.service.iter();
+        service.flat_map(|service| service.arrived(name, &mut machine.calls())).collect()
     }
 
     /// Reads the file again, does what has changed in it, and says so in the log.

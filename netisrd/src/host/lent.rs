@@ -8,7 +8,9 @@ use crate::dev::rtnetlink::{RtNetlink, RtWatch};
 use ipnet::IpNet;
 use mio::Interest;
 use nix::errno::Errno as Linux;
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 
 const HOST: usize = 0;
 
@@ -22,11 +24,14 @@ pub struct Shared {
     pub addrs: Vec<IpNet>,
 }
 
+/// All that there are. Another part knows when one goes or comes.
+pub type Lending = Rc<RefCell<Vec<Shared>>>;
+
 /// All of them, as a part.
 pub struct Lent {
     rt: RtNetlink,
     watch: RtWatch,
-    cards: Vec<Shared>,
+    cards: Lending,
 }
 
 impl Lent {
@@ -34,15 +39,19 @@ impl Lent {
     ///
     /// # Errors
     /// The kernel gives no netlink socket.
-    pub fn new(cards: Vec<Shared>) -> io::Result<Lent> {
+    pub fn new(cards: Lending) -> io::Result<Lent> {
         Ok(Lent { rt: RtNetlink::new().map_err(failed)?, watch: RtWatch::new().map_err(failed)?, cards })
     }
 
     /// Tells the machine what is new, then what is gone: whoever lives on an address
     /// may live on another one of the prefix.
     fn tell(&mut self, machine: &Runtime) -> io::Result<()> {
-        let all = self.rt.addresses().map_err(failed)?;
-        for card in &mut self.cards {
+        let all = match self.rt.addresses() {
+            // It goes on changing, and that will be told.
+            Err(Linux::EBUSY) => return Ok(()),
+            other => other.map_err(failed)?,
+        };
+        for card in self.cards.borrow_mut().iter_mut() {
             let now: Vec<IpNet> = all.iter().filter(|a| a.index == card.host_index).map(|a| a.net).collect();
             let come = now.iter().filter(|net| !card.addrs.contains(net)).map(|net| (*net, true));
             let gone = card.addrs.iter().filter(|net| !now.contains(net)).map(|net| (*net, false));

@@ -1,23 +1,28 @@
 //! Carp interfaces as interfaces of Linux, whose own stack serves the virtual
-//! addresses: a macvlan for each, on the interface that is its parent.
+//! addresses: a macvlan for each, on the interface that is its parent, or a tap
+//! with the machine's netisrs between both.
 //!
 //! ```text
-//!   MASTER         --> mode bridge, carrier, 192.168.1.1/24, prefix route
-//!   BACKUP, INIT   --> mode source, no carrier: takes no frame, has no address
+//!   MASTER         --> carrier (mode bridge), 192.168.1.1/24, prefix route
+//!   BACKUP, INIT   --> no carrier (mode source): takes no frame, has no address
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
 //! changed, on either side. A transition comes from netisr0 itself, which waits: when
 //! the first advertisement of a MASTER draws the frames here, they are taken, and
-//! what was on its way before somebody else's was heard still is. An address has a lifetime that is renewed all the
-//! time: whatever ends or stops this process, the kernel takes it away before a
-//! peer takes over, with nobody's help.
+//! what was on its way before somebody else's was heard still is. An address has a
+//! lifetime that is renewed all the time: whatever ends or stops this process, the
+//! kernel takes it away before a peer takes over, with nobody's help.
 
-use super::netconf::NetConf;
+mod link;
+
+use self::link::Link;
+use super::netconf::{NetConf, at};
 use super::parts::{Desk, Flow, Part, Turn};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
-use crate::dev::{Device, host};
+use crate::dev::{DataPath, Device, host};
 use crate::kern::devctl::{Serve, Served, Vhosted};
+use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
@@ -28,7 +33,7 @@ use nix::errno::Errno as Linux;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -43,14 +48,19 @@ const HOST: usize = 0;
 struct Lower {
     /// Its name in the machine.
     name: IfName,
-    /// Its index in the host.
-    index: u32,
+    /// Its index in the host; none while the host has none.
+    index: Option<u32>,
+    /// Which kind of mirrors.
+    path: DataPath,
 }
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
+    /// The carp interface's index in the machine: one that comes again has another.
+    if_index: u16,
     lower: u32,
+    path: DataPath,
     /// None without a vhid: such an interface is down.
     lladdr: Option<LlAddr>,
     master: bool,
@@ -61,9 +71,10 @@ struct Wanted {
 }
 
 /// What it is.
-#[derive(Debug)]
 struct Shown {
+    if_index: u16,
     index: u32,
+    link: Link,
     lower: u32,
     lladdr: Option<LlAddr>,
     master: bool,
@@ -71,6 +82,13 @@ struct Shown {
     lifetime: u32,
     /// What went wrong last, to be said once.
     complaint: Option<String>,
+}
+
+impl Shown {
+    /// Whether it can become that: it is of the same carp interface, on the same one.
+    fn is_for(&self, w: &Wanted) -> bool {
+        (self.if_index, self.lower) == (w.if_index, w.lower)
+    }
 }
 
 /// All of them.
@@ -83,6 +101,8 @@ struct Mirror {
     renew: Option<Time>,
     /// The transitions that are in it.
     transitions: u64,
+    /// Whose mirror it is. The machine itself calls it.
+    machine: Weak<Machine>,
     /// At the end nothing is made any more.
     ended: bool,
 }
@@ -103,8 +123,9 @@ impl Mirrors {
     /// The kernel does not allow it.
     pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
-        for dev in devices.iter().filter(|dev| dev.served_by_host) {
-            lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())? });
+        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
+            let index = Some(host::index(dev.name.as_str())?);
+            lowers.push(Lower { name: dev.name, index, path: dev.path });
         }
         if lowers.is_empty() {
             return Ok(None);
@@ -114,8 +135,14 @@ impl Mirrors {
         Ok(Some(Mirrors { mirror, watch }))
     }
 
-    /// What netisr0 calls in a transition.
-    pub fn serve(&self) -> Serve {
+    /// Whether there are taps among them, which are opened as they are needed.
+    pub fn has_taps(&self) -> bool {
+        lock(&self.mirror).lowers.iter().any(|lower| lower.path == DataPath::Tap)
+    }
+
+    /// Of that machine from now on: what its netisr0 calls in a transition.
+    pub fn serve(&self, machine: &Arc<Machine>) -> Serve {
+        lock(&self.mirror).machine = Arc::downgrade(machine);
         let mirror = self.mirror.clone();
         Box::new(move |served, transitions| {
             let mut mirror = lock(&mirror);
@@ -137,29 +164,33 @@ fn failed(what: &str, e: Linux) -> io::Error {
 impl Mirror {
     fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
-        let on_ours = |l: &HostLink| lowers.iter().any(|lower| l.lower == Some(lower.index));
-        for left in rt.links().map_err(|e| failed("rtnetlink", e))? {
-            if left.is_macvlan && left.alias == ALIAS && on_ours(&left) {
+        let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
+        let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
+        for left in &links {
+            if left.is_macvlan && left.alias == ALIAS && on_ours(left) {
                 rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
                 tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
             }
         }
-        let mut conf = NetConf::open(saved)?;
+        let mut conf = NetConf::open(saved, name_in(&links))?;
         for lower in &lowers {
-            // The host would answer for a virtual address here too, with the card's
-            // own MAC, and ask in its name.
-            conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
-            conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
+            lower.raise(&mut conf)?;
         }
-        let (shown, renew, transitions, ended) = (BTreeMap::new(), None, 0, false);
-        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, ended })
+        let (shown, renew, transitions, machine, ended) = (BTreeMap::new(), None, 0, Weak::new(), false);
+        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, machine, ended })
     }
 
     /// Makes the host what the machine says of one.
     fn show(&mut self, v: &Served) {
         let name = v.name.to_string();
+        if self.lowers.iter().any(|lower| lower.index.is_none())
+            && let Ok(links) = self.rt.links()
+        {
+            // It may be back, and that not be heard here.
+            self.follow(&links);
+        }
         if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
-            if self.shown.get(&name).is_some_and(|is| is.lower != w.lower) {
+            if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
                 self.remove(&name);
             }
             let done = self.apply(&name, &w);
@@ -179,7 +210,7 @@ impl Mirror {
         let gone: Vec<String> = self
             .shown
             .iter()
-            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| w.lower != is.lower))
+            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| !is.is_for(w)))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -200,7 +231,8 @@ impl Mirror {
             Some(parent) => self.lowers.iter().find(|l| l.name == parent)?,
             None => self.lowers.first()?,
         };
-        let vhid = v.vhid;
+        let (if_index, path) = (v.if_index, lower.path);
+        let (vhid, index) = (v.vhid, lower.index?);
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
         let living = v.living.iter().filter(|_| master);
@@ -208,12 +240,12 @@ impl Mirror {
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
         let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { lower: lower.index, lladdr, master, addrs, lifetime })
+        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
         if !self.shown.contains_key(name) {
-            let shown = self.create(name, w.lower)?;
+            let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
         let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
@@ -221,7 +253,7 @@ impl Mirror {
         let failed = |what: &'static str| move |e: Linux| format!("{what}: {}", e.desc());
         // Whoever is not MASTER takes no frame before it has no address.
         if is.master && !w.master {
-            rt.set_carrier(index, false).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
         }
         let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
@@ -251,20 +283,30 @@ impl Mirror {
         is.lifetime = w.lifetime;
         // And a MASTER has its addresses before it takes a frame.
         if !is.master && w.master {
-            rt.set_carrier(index, true).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
         Ok(())
     }
 
-    fn create(&mut self, name: &str, lower: u32) -> Result<Shown, String> {
+    fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
-        self.rt.add_macvlan(name, lower).map_err(failed)?;
-        let made = self.rt.links().map_err(failed)?.into_iter().find(|l| l.name == name);
-        let index = made.ok_or("is gone as soon as it was made")?.index;
-        self.rt.set_alias(index, ALIAS).map_err(failed)?;
-        // Only virtual addresses are answered for here, whoever asks, and all of
-        // them stay when one goes.
+        let machine = self.machine.upgrade().ok_or("its machine has halted")?;
+        let (if_index, lower) = (w.if_index, w.lower);
+        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (&machine, if_index))?;
+        if let Err(e) = self.settle(name, index) {
+            // Or the next try would find its name taken.
+            self.rt.delete_link(index).map_err(failed)?;
+            return Err(e);
+        }
+        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
+        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
+    }
+
+    /// Only virtual addresses are answered for there, whoever asks, and all of
+    /// them stay when one goes.
+    fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
+        self.rt.set_alias(index, ALIAS).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),
@@ -275,12 +317,10 @@ impl Mirror {
             ("ipv6/conf/{}/accept_ra", 0),
             ("ipv6/conf/{}/router_solicitations", 0),
         ] {
-            let leaf = leaf.replace("{}", name);
+            let leaf = at(leaf, name);
             self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
         }
-        self.rt.set_carrier(index, false).map_err(failed)?;
-        let addrs = BTreeMap::new();
-        Ok(Shown { index, lower, lladdr: None, master: false, addrs, lifetime: 0, complaint: None })
+        Ok(())
     }
 
     fn remove(&mut self, name: &str) {
@@ -311,7 +351,10 @@ impl Mirror {
         for name in self.shown.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name);
         }
-        self.conf.restore();
+        match self.rt.links() {
+            Ok(links) => self.conf.restore(name_in(&links)),
+            Err(e) => tracing::warn!("settings of interfaces are not put back: {}", e.desc()),
+        }
         self.ended = true;
     }
 
@@ -326,11 +369,25 @@ impl Mirror {
         }
     }
 
+    /// An interface that was deleted is the next one of its name.
+    fn follow(&mut self, links: &[HostLink]) {
+        for lower in &mut self.lowers {
+            if links.iter().any(|l| Some(l.index) == lower.index) {
+                continue;
+            }
+            lower.index = links.iter().find(|l| l.name == lower.name.as_str()).map(|l| l.index);
+            if let Err(e) = lower.raise(&mut self.conf) {
+                tracing::warn!("{}: {e}", lower.name);
+            }
+        }
+    }
+
     /// What somebody else has done to them is undone: what is not there any more
     /// is forgotten here, and made again.
     fn look(&mut self) -> nix::Result<()> {
         let links = self.rt.links()?;
         let addrs = self.rt.addresses()?;
+        self.follow(&links);
         self.shown.retain(|_, is| links.iter().any(|l| l.index == is.index));
         for is in self.shown.values_mut() {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
@@ -339,8 +396,9 @@ impl Mirror {
             if link.lladdr != is.lladdr || link.up != is.lladdr.is_some() {
                 is.lladdr = None;
             }
-            if link.protodown == is.master {
-                is.master = !link.protodown;
+            is.master = is.link.has_carrier(link);
+            if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
+                is.link.follow_mtu(&mut self.rt, link, lower)?;
             }
         }
         Ok(())
@@ -361,7 +419,11 @@ impl Part for Mirrors {
         let mut mirror = lock(&self.mirror);
         if touched {
             self.watch.drain()?;
-            mirror.look().map_err(|e| failed("rtnetlink", e))?;
+            match mirror.look() {
+                // It goes on changing, and that will be told.
+                Ok(()) | Err(Linux::EBUSY) => {}
+                Err(e) => return Err(failed("rtnetlink", e)),
+            }
         }
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
         if due {
@@ -378,6 +440,21 @@ impl Drop for Mirrors {
     fn drop(&mut self) {
         lock(&self.mirror).end();
     }
+}
+
+impl Lower {
+    /// The host would answer for a virtual address here too, with the card's own
+    /// MAC, and ask in its name.
+    fn raise(&self, conf: &mut NetConf) -> io::Result<()> {
+        let (Some(index), name) = (self.index, self.name.as_str()) else { return Ok(()) };
+        conf.raise(index, name, "ipv4/conf/{}/arp_ignore", 1)?;
+        conf.raise(index, name, "ipv4/conf/{}/arp_announce", 2)
+    }
+}
+
+/// What the interface of an index is called.
+fn name_in(links: &[HostLink]) -> impl Fn(u32) -> Option<String> {
+    move |index| links.iter().find(|l| l.index == index).map(|l| l.name.clone())
 }
 
 fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {

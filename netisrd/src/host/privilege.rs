@@ -48,8 +48,12 @@ pub struct Later {
     pub reads: Vec<PathBuf>,
     /// Folders in which files are written that are there: settings of the kernel.
     pub writes: Vec<PathBuf>,
+    /// Interfaces of the host that come again are opened again.
+    pub interfaces: bool,
     /// Devices are opened, made and set up.
     pub devices: bool,
+    /// Taps are made.
+    pub taps: bool,
     /// Programs are run. They inherit everything, and nobody knows what they
     /// do: of system calls only the worst are refused, of files none, and the
     /// capabilities that the process keeps are theirs too.
