@@ -72,9 +72,9 @@ struct Args {
     taps: Vec<String>,
 
     /// Use an existing interface, beside the host, which serves the virtual
-    /// addresses by interfaces of its own (macvlan, the default), or not at all
-    /// (none)
-    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = host::Existing::checked)]
+    /// addresses by interfaces of its own (macvlan, the default; tap: every frame
+    /// goes through the machine), or not at all (none)
+    #[arg(short = 'i', value_name = "IFACE[:macvlan|tap|none]", value_parser = host::Existing::checked)]
     interfaces: Vec<String>,
 
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
@@ -171,6 +171,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
         interfaces: devices.iter().any(|dev| dev.shared_with_host),
         programs: hooks.is_some(),
+        taps: mirror.as_ref().is_some_and(Mirrors::has_taps),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
@@ -185,7 +186,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
-    mirror.iter().for_each(|m| machine.devctl_serve(m.serve()));
+    mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
     // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
@@ -255,7 +256,7 @@ fn open_devices(cards: &Cards, ncpus: usize) -> io::Result<Vec<Device>> {
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing)?);
+        devices.push(host::open(&existing, ncpus)?);
     }
     Ok(devices)
 }

@@ -48,6 +48,8 @@ pub(crate) struct HostLink {
     pub(crate) lladdr: Option<[u8; 6]>,
     /// Its carrier is held down.
     pub(crate) protodown: bool,
+    pub(crate) carrier: bool,
+    pub(crate) mtu: u32,
 }
 
 /// An address of the host.
@@ -104,11 +106,16 @@ impl RtNetlink {
         self.change(index, vec![LinkAttribute::Address(lladdr.to_vec())])
     }
 
-    /// Whether it takes frames, and has a carrier.
+    /// Whether a macvlan takes frames, and has a carrier.
     pub(crate) fn set_carrier(&mut self, index: u32, on: bool) -> nix::Result<()> {
         let mode = if on { MacVlanMode::Bridge } else { MacVlanMode::Source };
         self.change(index, vec![macvlan(mode)])?;
         self.change(index, vec![LinkAttribute::ProtoDown(u8::from(!on))])
+    }
+
+    /// `ip link set mtu`
+    pub(crate) fn set_mtu(&mut self, index: u32, mtu: u32) -> nix::Result<()> {
+        self.change(index, vec![LinkAttribute::Mtu(mtu)])
     }
 
     /// `ip link set up` or `down`
@@ -284,6 +291,8 @@ fn link(answer: Route) -> Option<HostLink> {
             LinkAttribute::Link(lower) => link.lower = Some(lower),
             LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
             LinkAttribute::ProtoDown(down) => link.protodown = down != 0,
+            LinkAttribute::Carrier(carrier) => link.carrier = carrier != 0,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::LinkInfo(info) => {
                 link.is_macvlan = info.contains(&LinkInfo::Kind(InfoKind::MacVlan));
             }

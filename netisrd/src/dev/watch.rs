@@ -125,6 +125,7 @@ impl Card {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dev::DataPath;
 
     fn link(index: u32, name: &str, up: bool) -> HostLink {
         HostLink { index, name: name.into(), up, has_carrier: up, ..HostLink::default() }
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_card_that_is_gone_is_back_with_its_name_once_that_is_up() {
-        let existing = Existing { name: "v0".into(), served_by_host: true };
+        let existing = Existing { name: "v0".into(), path: DataPath::Macvlan };
         let is = Is::There { host_index: 5, if_index: 1, state: LinkState::Up };
         let mut card = Card { name: IfName([0; 16]), existing: Some(existing.clone()), is };
         let mut look = |links: &[HostLink]| {

@@ -63,7 +63,7 @@ impl Links {
     /// when it is up again.
     fn open(&mut self, existing: &Existing, machine: &Runtime) -> io::Result<()> {
         let host_index = host::index(&existing.name)?;
-        let dev = host::open(existing)?;
+        let dev = host::open(existing, machine.ncpus())?;
         let (name, addrs) = (dev.name, dev.addrs.clone());
         let failed = |e| io::Error::other(format!("{name}: {e}"));
         let if_index = machine.attach(dev).map_err(failed)?;

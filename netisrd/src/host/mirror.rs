@@ -1,23 +1,28 @@
 //! Carp interfaces as interfaces of Linux, whose own stack serves the virtual
-//! addresses: a macvlan for each, on the interface that is its parent.
+//! addresses: a macvlan for each, on the interface that is its parent, or a tap
+//! with the machine's netisrs between both.
 //!
 //! ```text
-//!   MASTER         --> mode bridge, carrier, 192.168.1.1/24, prefix route
-//!   BACKUP, INIT   --> mode source, no carrier: takes no frame, has no address
+//!   MASTER         --> carrier (mode bridge), 192.168.1.1/24, prefix route
+//!   BACKUP, INIT   --> no carrier (mode source): takes no frame, has no address
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
 //! changed, on either side. A transition comes from netisr0 itself, which waits: when
 //! the first advertisement of a MASTER draws the frames here, they are taken, and
-//! what was on its way before somebody else's was heard still is. An address has a lifetime that is renewed all the
-//! time: whatever ends or stops this process, the kernel takes it away before a
-//! peer takes over, with nobody's help.
+//! what was on its way before somebody else's was heard still is. An address has a
+//! lifetime that is renewed all the time: whatever ends or stops this process, the
+//! kernel takes it away before a peer takes over, with nobody's help.
 
+mod link;
+
+use self::link::Link;
 use super::netconf::{NetConf, at};
 use super::parts::{Desk, Flow, Part, Turn};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
-use crate::dev::{Device, host};
+use crate::dev::{DataPath, Device, host};
 use crate::kern::devctl::{Serve, Served, Vhosted};
+use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
@@ -28,7 +33,7 @@ use nix::errno::Errno as Linux;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -45,12 +50,17 @@ struct Lower {
     name: IfName,
     /// Its index in the host; none while the host has none.
     index: Option<u32>,
+    /// Which kind of mirrors.
+    path: DataPath,
 }
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
+    /// The carp interface's index in the machine: one that comes again has another.
+    if_index: u16,
     lower: u32,
+    path: DataPath,
     /// None without a vhid: such an interface is down.
     lladdr: Option<LlAddr>,
     master: bool,
@@ -61,9 +71,10 @@ struct Wanted {
 }
 
 /// What it is.
-#[derive(Debug)]
 struct Shown {
+    if_index: u16,
     index: u32,
+    link: Link,
     lower: u32,
     lladdr: Option<LlAddr>,
     master: bool,
@@ -71,6 +82,13 @@ struct Shown {
     lifetime: u32,
     /// What went wrong last, to be said once.
     complaint: Option<String>,
+}
+
+impl Shown {
+    /// Whether it can become that: it is of the same carp interface, on the same one.
+    fn is_for(&self, w: &Wanted) -> bool {
+        (self.if_index, self.lower) == (w.if_index, w.lower)
+    }
 }
 
 /// All of them.
@@ -83,6 +101,8 @@ struct Mirror {
     renew: Option<Time>,
     /// The transitions that are in it.
     transitions: u64,
+    /// Whose mirror it is. The machine itself calls it.
+    machine: Weak<Machine>,
     /// At the end nothing is made any more.
     ended: bool,
 }
@@ -103,8 +123,9 @@ impl Mirrors {
     /// The kernel does not allow it.
     pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
-        for dev in devices.iter().filter(|dev| dev.served_by_host) {
-            lowers.push(Lower { name: dev.name, index: Some(host::index(dev.name.as_str())?) });
+        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
+            let index = Some(host::index(dev.name.as_str())?);
+            lowers.push(Lower { name: dev.name, index, path: dev.path });
         }
         if lowers.is_empty() {
             return Ok(None);
@@ -114,8 +135,14 @@ impl Mirrors {
         Ok(Some(Mirrors { mirror, watch }))
     }
 
-    /// What netisr0 calls in a transition.
-    pub fn serve(&self) -> Serve {
+    /// Whether there are taps among them, which are opened as they are needed.
+    pub fn has_taps(&self) -> bool {
+        lock(&self.mirror).lowers.iter().any(|lower| lower.path == DataPath::Tap)
+    }
+
+    /// Of that machine from now on: what its netisr0 calls in a transition.
+    pub fn serve(&self, machine: &Arc<Machine>) -> Serve {
+        lock(&self.mirror).machine = Arc::downgrade(machine);
         let mirror = self.mirror.clone();
         Box::new(move |served, transitions| {
             let mut mirror = lock(&mirror);
@@ -149,8 +176,8 @@ impl Mirror {
         for lower in &lowers {
             lower.raise(&mut conf)?;
         }
-        let (shown, renew, transitions, ended) = (BTreeMap::new(), None, 0, false);
-        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, ended })
+        let (shown, renew, transitions, machine, ended) = (BTreeMap::new(), None, 0, Weak::new(), false);
+        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, machine, ended })
     }
 
     /// Makes the host what the machine says of one.
@@ -163,7 +190,7 @@ impl Mirror {
             self.follow(&links);
         }
         if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
-            if self.shown.get(&name).is_some_and(|is| is.lower != w.lower) {
+            if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
                 self.remove(&name);
             }
             let done = self.apply(&name, &w);
@@ -183,7 +210,7 @@ impl Mirror {
         let gone: Vec<String> = self
             .shown
             .iter()
-            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| w.lower != is.lower))
+            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| !is.is_for(w)))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -204,6 +231,7 @@ impl Mirror {
             Some(parent) => self.lowers.iter().find(|l| l.name == parent)?,
             None => self.lowers.first()?,
         };
+        let (if_index, path) = (v.if_index, lower.path);
         let (vhid, index) = (v.vhid, lower.index?);
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
@@ -212,12 +240,12 @@ impl Mirror {
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
         let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { lower: index, lladdr, master, addrs, lifetime })
+        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
         if !self.shown.contains_key(name) {
-            let shown = self.create(name, w.lower)?;
+            let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
         let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
@@ -225,7 +253,7 @@ impl Mirror {
         let failed = |what: &'static str| move |e: Linux| format!("{what}: {}", e.desc());
         // Whoever is not MASTER takes no frame before it has no address.
         if is.master && !w.master {
-            rt.set_carrier(index, false).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
         }
         let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
@@ -255,20 +283,30 @@ impl Mirror {
         is.lifetime = w.lifetime;
         // And a MASTER has its addresses before it takes a frame.
         if !is.master && w.master {
-            rt.set_carrier(index, true).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
         Ok(())
     }
 
-    fn create(&mut self, name: &str, lower: u32) -> Result<Shown, String> {
+    fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
-        self.rt.add_macvlan(name, lower).map_err(failed)?;
-        let made = self.rt.links().map_err(failed)?.into_iter().find(|l| l.name == name);
-        let index = made.ok_or("is gone as soon as it was made")?.index;
-        self.rt.set_alias(index, ALIAS).map_err(failed)?;
-        // Only virtual addresses are answered for here, whoever asks, and all of
-        // them stay when one goes.
+        let machine = self.machine.upgrade().ok_or("its machine has halted")?;
+        let (if_index, lower) = (w.if_index, w.lower);
+        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (&machine, if_index))?;
+        if let Err(e) = self.settle(name, index) {
+            // Or the next try would find its name taken.
+            self.rt.delete_link(index).map_err(failed)?;
+            return Err(e);
+        }
+        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
+        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
+    }
+
+    /// Only virtual addresses are answered for there, whoever asks, and all of
+    /// them stay when one goes.
+    fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
+        self.rt.set_alias(index, ALIAS).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),
@@ -282,9 +320,7 @@ impl Mirror {
             let leaf = at(leaf, name);
             self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
         }
-        self.rt.set_carrier(index, false).map_err(failed)?;
-        let addrs = BTreeMap::new();
-        Ok(Shown { index, lower, lladdr: None, master: false, addrs, lifetime: 0, complaint: None })
+        Ok(())
     }
 
     fn remove(&mut self, name: &str) {
@@ -360,8 +396,9 @@ impl Mirror {
             if link.lladdr != is.lladdr || link.up != is.lladdr.is_some() {
                 is.lladdr = None;
             }
-            if link.protodown == is.master {
-                is.master = !link.protodown;
+            is.master = is.link.has_carrier(link);
+            if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
+                is.link.follow_mtu(&mut self.rt, link, lower)?;
             }
         }
         Ok(())

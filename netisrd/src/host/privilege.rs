@@ -52,6 +52,8 @@ pub struct Later {
     pub interfaces: bool,
     /// Devices are opened, made and set up.
     pub devices: bool,
+    /// Taps are made.
+    pub taps: bool,
     /// Programs are run. They inherit everything, and nobody knows what they
     /// do: of system calls only the worst are refused, of files none, and the
     /// capabilities that the process keeps are theirs too.

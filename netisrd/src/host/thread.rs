@@ -3,7 +3,7 @@
 
 use crate::dev::RxQueue;
 use crate::machine::{Ctx, Machine, PerCpu};
-use crate::net::netisr::{self, Flow, Netmsg0};
+use crate::net::netisr::{self, Flow};
 use compat::net::netisr::PortSync;
 use compat::qsbr::{Netisr, Netisr0, Seed};
 use compat::sys::time::Time;
@@ -164,11 +164,11 @@ impl NetisrThread {
         for slot in &mut self.queues {
             let Some(q) = slot.as_mut().filter(|q| q.ready) else { continue };
             let cx = Ctx { m: &self.m, n: token.any(), cpu: &self.cpu };
-            match q.rx.receive(RX_BUDGET, &mut |frame| netisr::input(cx, q.if_index, frame)) {
+            let input = if q.rx.is_offloaded() { netisr::input_offloaded } else { netisr::input };
+            match q.rx.receive(RX_BUDGET, &mut |frame| input(cx, q.if_index, frame)) {
                 Ok(n) => q.ready = n == RX_BUDGET,
                 Err(e) => {
-                    tracing::warn!("interface {}: {e}", q.if_index);
-                    self.m.port0.sendmsg(Netmsg0::IfDetach(q.if_index));
+                    netisr::queue_died(cx, q.if_index, &e);
                     if let Some(fd) = q.rx.poll_fd() {
                         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))?;
                     }

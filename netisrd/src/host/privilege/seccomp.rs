@@ -108,6 +108,9 @@ const LOOKS: [libc::c_ulong; 4] =
 /// What devices need beside [`FILES`]; of any socket, and any ioctl.
 const DEVICES: &[i64] = &[libc::SYS_ioctl, libc::SYS_socket];
 
+/// The ioctls by which a tap is made and set up, beside [`FILES`].
+const TAPS: &[libc::Ioctl] = &[libc::TUNSETIFF, libc::TUNSETOFFLOAD, libc::TUNSETCARRIER];
+
 /// What no program that is run here has any business with: other processes,
 /// the kernel itself, what is mounted, whose machine it is.
 const NO_PROGRAM: &[i64] = &[
@@ -189,6 +192,9 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_tgkill, vec![equals(0, std::process::id() as libc::c_int)?]);
     // A socket that does not block, and libpcap's look at an interface.
     let (mut ioctls, mut sockets) = (vec![libc::FIONBIO, libc::SIOCGIFFLAGS], vec![libc::AF_NETLINK]);
+    if later.taps {
+        ioctls.extend(TAPS);
+    }
     if later.interfaces {
         ioctls.extend(LOOKS);
         sockets.push(libc::AF_PACKET);
@@ -197,7 +203,7 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_ioctl, ioctls?);
     let sockets: Result<_, _> = sockets.into_iter().map(|family| equals(0, family)).collect();
     rules.insert(libc::SYS_socket, sockets?);
-    let files = later.devices || !later.reads.is_empty() || !later.writes.is_empty();
+    let files = later.devices || later.taps || !later.reads.is_empty() || !later.writes.is_empty();
     let files = if files { FILES } else { &[] };
     let devices = if later.devices { DEVICES } else { &[] };
     rules.extend(files.iter().chain(devices).map(|call| (*call, Vec::new())));
