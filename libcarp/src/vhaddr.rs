@@ -154,9 +154,8 @@ fn choose_on(cx: &Cx<'_>, ifp: &Arc<Ifnet>, vha: &CarpVhaddr, del: Option<&Arc<I
 /// `sc`'s virtual ones, and not `gone`: it would back it if it were up.
 pub fn could_be_backed(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) -> bool {
     let list = sc.own(cx.n0).vha_list();
-    let waits = |ifp: &Ifnet| {
-        ifp.if_type != IFT_CARP && (ifp.flags() & (Iff::UP | Iff::MULTICAST)) == Iff::MULTICAST
-    };
+    let waits =
+        |ifp: &Ifnet| ifp.if_type != IFT_CARP && (ifp.flags() & (Iff::UP | Iff::MULTICAST)) == Iff::MULTICAST;
     let could = |ia: &Arc<Ifaddr>| {
         waits(&ia.ifa_ifp) && !gone(ia) && list.iter().any(|vha| vha.vha_ia.same_prefix(cx.n0, ia))
     };
