@@ -98,7 +98,7 @@ pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
                 *held.borrow_mut() = None;
             }
         }
-        demote::review(cx, &sc);
+        demote::review_without(cx, &sc, |ia| Arc::ptr_eq(&ia.ifa_ifp, ifp));
     }
 }
 
