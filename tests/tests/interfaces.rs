@@ -69,7 +69,7 @@ fn an_interface_that_is_deleted_and_made_again_is_used_again() {
         let before = s.settings("v0");
         let a = s.lab.netisrd("on-a").netns("a").mirrored("v0").start();
         a.sysctl("net.inet.carp.preempt=1");
-    a.carp("carp0", &virtual_host(0));
+        a.carp("carp0", &virtual_host(0));
         a.wait_master("carp0");
         s.wait_serves(true);
         let b = s.peer();
@@ -107,7 +107,7 @@ fn who_answers_without_the_host_does_so_on_an_interface_that_was_made_again() {
     stage(|s| {
         let a = s.lab.netisrd("on-a").netns("a").iface("v0").start();
         a.sysctl("net.inet.carp.preempt=1");
-    a.carp("carp0", &virtual_host(0));
+        a.carp("carp0", &virtual_host(0));
         a.wait_master("carp0");
         assert_eq!(s.client.ping(VIP, 1), 1);
         s.lab.ip_in(Some("a"), "link del v0");
@@ -161,7 +161,7 @@ fn settings_are_put_back_on_an_interface_that_was_renamed() {
         for how in [Signal::SIGTERM, Signal::SIGKILL] {
             let a = s.lab.netisrd("on-a").netns("a").mirrored("v0").start();
             a.sysctl("net.inet.carp.preempt=1");
-    a.carp("carp0", &virtual_host(0));
+            a.carp("carp0", &virtual_host(0));
             a.wait_master("carp0");
             assert_ne!(s.settings("v0"), before);
             rename("v0", "lan0");

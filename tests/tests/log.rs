@@ -11,7 +11,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use tests::lab::{self, Control, Events, Host, Lab, N2, Needs, Netisrd, PATIENCE, Proc, VIP, command, virtual_host};
+use tests::lab::{
+    self, Control, Events, Host, Lab, N2, Needs, Netisrd, PATIENCE, Proc, VIP, command, virtual_host,
+};
 
 /// More lines than wait for a log. Even.
 const MANY: usize = 1500;
@@ -114,7 +116,8 @@ fn who_can_say_nothing_fails_and_ends_as_anybody_else() {
 fn full_pipe(s: &Stage<'_>) -> (PathBuf, File) {
     let path = s.lab.dir().join("log");
     mkfifo(&path, Mode::S_IRWXU).unwrap();
-    let mut pipe = File::options().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).unwrap();
+    let mut pipe =
+        File::options().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).unwrap();
     while pipe.write(&[b'\n'; 512]).is_ok() {}
     while pipe.write(b"\n").is_ok() {}
     (path, pipe)

@@ -5,8 +5,8 @@
 use nix::sys::signal::Signal;
 use std::fs;
 use tests::lab::{
-    self, Events, Host, Lab, Mac, N1, N2, Needs, Neighbours, Netisrd, PATIENCE, Proc, VIP, command, virtual_host,
-    virtual_mac,
+    self, Events, Host, Lab, Mac, N1, N2, Needs, Neighbours, Netisrd, PATIENCE, Proc, VIP, command,
+    virtual_host, virtual_mac,
 };
 
 /// Two hosts with a netisrd each, the first of them MASTER, and a client.

@@ -8,8 +8,8 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use tests::lab::{
-    self, Control, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command, virtual_host,
-    virtual_mac,
+    self, Control, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command,
+    virtual_host, virtual_mac,
 };
 
 /// Two hosts with a netisrd each, the first of them MASTER, and a client.
@@ -120,7 +120,10 @@ fn without_memory_it_serves_or_another_one_does() {
         assert_eq!(s.client.ping(VIP, 3), 3);
         s.wait_speaks([N1, N2][who]);
         let other = [N2, N1][who];
-        assert!(!s.wire.since(mark).iter().any(|f| f.is_advert_of(other)), "one advertises and does not serve");
+        assert!(
+            !s.wire.since(mark).iter().any(|f| f.is_advert_of(other)),
+            "one advertises and does not serve"
+        );
     });
 }
 
@@ -138,8 +141,9 @@ fn without_descriptors_it_serves_takes_over_and_accepts_when_there_are_some_agai
         // All three sockets have somebody at the door.
         let control: Vec<_> = (0..8).map(|_| Control::connect(b.tools.sock())).collect();
         let events: Vec<_> = (0..8).map(|_| UnixStream::connect("/run/lab/b.events").unwrap()).collect();
-        let http: Vec<_> =
-            lab::within(Some("b"), || (0..8).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect());
+        let http: Vec<_> = lab::within(Some("b"), || {
+            (0..8).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect()
+        });
         for of in ["control socket: ", "event socket: ", "http: "] {
             b.proc.log.wait_line(mark, of, PATIENCE, |l| l.contains(of) && l.contains("Too many open files"));
         }
@@ -193,7 +197,9 @@ fn what_has_changed_while_it_heard_nothing_is_right_afterwards() {
         a.signal(Signal::SIGSTOP);
         // Thousands of changes, and between them those that matter.
         let mut batch: String = (0..2000)
-            .flat_map(|n| ["add", "del"].map(|act| format!("addr {act} 10.9.{}.{}/32 dev v0\n", n / 250, n % 250)))
+            .flat_map(|n| {
+                ["add", "del"].map(|act| format!("addr {act} 10.9.{}.{}/32 dev v0\n", n / 250, n % 250))
+            })
             .collect();
         batch.push_str(&format!("addr del {N1}/24 dev v0\naddr add 10.77.0.3/24 dev v0\nlink del carp0\n"));
         batch.push_str("link set v0 down\nlink set v0 name lan0\nlink set lan0 up\n");
