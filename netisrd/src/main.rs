@@ -229,7 +229,6 @@ fn serve(
     configuration.borrow_mut().start(machine)?;
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
-    tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     Ok(parts::run(&mut parts, machine)?)
 }
 

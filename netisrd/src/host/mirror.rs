@@ -192,13 +192,13 @@ impl Mirror {
             // It may be back, and that not be heard here.
             self.follow(&links);
         }
-        if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
-            if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
-                self.remove(&name);
-            }
-            let done = self.apply(&name, &w);
-            self.complain(&name, &w, done);
+        // On another interface it would go anyway; here it has no frame till then.
+        let Some(w) = self.wanted(v).filter(|_| !self.ended) else { return self.remove(&name) };
+        if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
+            self.remove(&name);
         }
+        let done = self.apply(&name, &w);
+        self.complain(&name, &w, done);
     }
 
     /// And of all, as they were after so many transitions. It is woken once more if
