@@ -192,6 +192,8 @@ pub struct PerCpu {
     pub routes: RefCell<RouteTable>,
     /// Receive queues that it was given and does not poll yet.
     pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
+    /// The netisrs that it has queued packets for and not woken yet.
+    pub to_wake: RefCell<Vec<usize>>,
     /// Interfaces that have left: it lets go of their queues.
     pub gone: RefCell<Vec<u16>>,
 }
@@ -202,6 +204,7 @@ impl Default for PerCpu {
             lltable: RefCell::default(),
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
+            to_wake: RefCell::default(),
             gone: RefCell::default(),
         }
     }
