@@ -28,6 +28,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::sync::Arc as StdArc;
+use std::sync::atomic::AtomicBool;
 use triomphe::Arc;
 
 /// A packet of this machine.
@@ -77,6 +78,8 @@ pub struct Machine {
     pub ip6stat: Ip6Stats,
     /// Whoever listens to routing messages.
     pub listeners: Listeners,
+    /// `ip6_forwarding`: whether it says of itself that it is a router.
+    pub ip6_forwarding: AtomicBool,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
     /// What became of each frame.
@@ -143,6 +146,7 @@ impl Machine {
             ipstat: IpStats::default(),
             ip6stat: Ip6Stats::default(),
             listeners: Listeners::default(),
+            ip6_forwarding: AtomicBool::new(false),
             other_vhid: Counter::default(),
             fates: Fates::new(config.ncpus),
             clock: config.clock,

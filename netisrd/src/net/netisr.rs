@@ -24,6 +24,8 @@ use compat::sys::errno::Errno;
 use compat::sys::msgport::ReplyPort;
 use ipnet::IpNet;
 use libcarp::kernel::CarpCallout;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroize;
 
 /// `netisr_rollup_limit`: messages dispatched before devices are looked at
@@ -97,6 +99,10 @@ pub enum Netmsg0 {
     Lend(u16, IpNet, bool),
     /// `netmsg_service_sync()` and nothing else.
     Barrier(ReplyPort<()>),
+    /// Whether those of a carp interface can be served there.
+    Served(u16, bool),
+    /// Stores the number: netisr0 is alive.
+    Alive(Arc<AtomicU64>, u64),
     /// Who serves the virtual addresses outside of the machine.
     DevctlServe(Serve),
     /// Whoever is woken when a carp interface changes.
@@ -195,6 +201,15 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
+        Netmsg0::Served(index, is) => {
+            cx.carp(|cx| {
+                if let Some(sc) = cx.carp.softc(cx.n0, index) {
+                    libcarp::clone::served(cx, &sc, is);
+                }
+            });
+            devctl::configured(cx.m, cx.n0);
+        }
+        Netmsg0::Alive(at, n) => at.store(n, Ordering::Release),
         Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
         Netmsg0::DevctlRead(reply) => reply.replymsg(devctl::read(&mut cx)),
