@@ -231,7 +231,7 @@ fn a_vlan_can_be_the_parent() {
                 assert!(missing, "{why}");
                 return Err(why.to_owned());
             }
-            s.lab.ip_in(Some(ns), &format!("addr flush dev v0"));
+            s.lab.ip_in(Some(ns), "addr flush dev v0");
             s.lab.ip_in(Some(ns), &format!("addr add {addr}/24 dev v0.7"));
             s.lab.ip_in(Some(ns), "link set v0.7 up");
             s.lab.wait_carrier(Some(ns), "v0.7");

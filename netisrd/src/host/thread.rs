@@ -102,10 +102,9 @@ impl NetisrThread {
                 let cpu = PerCpu::default();
                 let queues = Vec::new();
                 let t = NetisrThread { m, poll, waker, memory_ready, timer, armed: None, queues, cpu };
-                if let Err(e) = t.service_loop(seed) {
-                    // Whoever hears of panics sees to it that it is read.
-                    std::panic::panic_any(format!("netisr {cpuid}: {e}"));
-                }
+                let failed = t.service_loop(seed).err();
+                // Whoever hears of panics sees to it that it is read.
+                assert!(failed.is_none(), "netisr {cpuid}: {failed:?}");
             }));
             if ended.is_err() {
                 std::process::abort();
