@@ -137,6 +137,21 @@ fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     }
 }
 
+/// Whoever serves the virtual addresses of `sc` outside of the machine cannot, or
+/// can again. Who is not served is no MASTER, and suppresses as one whose parent is
+/// down.
+pub fn served(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, is: bool) {
+    if sc.own(cx.n0).unserved.replace(!is) == is {
+        match is {
+            false => suspend(cx, sc, Reason::NotServed),
+            true => {
+                demote::review(cx, sc);
+                state::setrun(cx, sc, None);
+            }
+        }
+    }
+}
+
 /// Stops all callouts of `sc`.
 pub fn stop_callouts(cx: &Cx<'_>, sc: &CarpSoftc) {
     Timer::ALL.iter().for_each(|t| state::callout_stop(cx, sc, *t));

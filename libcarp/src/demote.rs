@@ -154,8 +154,8 @@ pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
     end(cx, &own.sendad_demotes, "send ok");
 }
 
-/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, while
-/// `sc` would be running otherwise. Asked again whenever any of that changes,
+/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, or nobody
+/// can serve its addresses, while `sc` would be running otherwise. Asked again whenever any of that changes,
 /// so that the reason ends with its cause, whichever goes first.
 #[doc(alias = "carp_sc_state")]
 pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
@@ -173,7 +173,7 @@ pub fn review_without(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -
         Some(parent) => parent.link_state() == LinkState::Down,
         None => misses_parent(cx, sc, gone),
     };
-    if wants_to_run && parent_down {
+    if wants_to_run && (parent_down || own.unserved.get()) {
         let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();
         begin(cx, &own.suppress, factor, "interface down");
     } else {

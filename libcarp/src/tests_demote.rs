@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::carpreq::CarpReq;
+use crate::clone;
 use crate::demote;
 use crate::ifaddr;
 use crate::reason::Reason;
@@ -199,6 +200,29 @@ fn a_link_that_is_lost_stops_carp_and_its_return_starts_the_election() {
     em0.set_link_state(&w.n0, LinkState::Up);
     w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
     assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+}
+
+#[test]
+fn who_cannot_be_served_bows_out_and_is_none_until_that_ends() {
+    let (mut w, sc) = master();
+    w.effects();
+    w.cx(|cx| clone::served(cx, &sc, false));
+    assert_eq!(
+        w.effects(),
+        [Ad("carp0", 1, 255, 255), IfMsg("carp0", State::Init), Route([10, 0, 0, 0].into(), "carp0", "em0")]
+    );
+    assert_eq!((sc.state(), demotion(&w), w.timers(&sc)), (State::Init, (1, 240), (None, None)));
+    w.setvh(&sc, CarpReq { carpr_advskew: 1, ..w.keep("secret") }).unwrap();
+    w.down(&sc);
+    w.up(&sc);
+    w.pass(10 * SEC);
+    assert_eq!((sc.state(), demotion(&w)), (State::Init, (1, 240)));
+    w.cx(|cx| clone::served(cx, &sc, true));
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+    // Said once more, it is no news.
+    w.effects();
+    w.cx(|cx| clone::served(cx, &sc, true));
+    assert_eq!(w.effects(), []);
 }
 
 /// carp0, MASTER, and carp1 on em0.
