@@ -11,8 +11,6 @@ use tests::lab::{
 const VRRP_PLAIN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 201);
 const VRRP_VMAC: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 202);
 const UCARP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 203);
-/// Enough to have been heard by everybody.
-const HEARD: usize = 2;
 
 /// Two netisrds, the first of them MASTER of vhid 1, and a client.
 struct Stage<'a> {
@@ -50,7 +48,7 @@ impl Stage<'_> {
         let mark = self.wire.mark();
         for ip in who {
             let speaks = |f: &lab::Frame| f.ipv4().is_some_and(|p| p.protocol == 112 && p.src == *ip);
-            self.wire.wait_count(mark, HEARD, &format!("packets of {ip}"), speaks);
+            self.wire.wait_for(mark, &format!("packet of {ip}"), lab::PATIENCE, speaks);
         }
     }
 
