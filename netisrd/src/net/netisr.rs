@@ -282,7 +282,7 @@ fn deal_out(cx: &mut Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
 /// no more; they count as input drops of their interface.
 pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     input_batched(cx, if_index, frame);
-    wake(cx, true);
+    wakeup(cx);
 }
 
 /// The same of one of several frames: [`wakeup`] comes after the last. To wake a
@@ -293,16 +293,10 @@ pub fn input_batched(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     cx.m.fates.count(cx.n.cpuid(), fate);
 }
 
-/// Wakes the netisrs that frames were queued for; not the one that has queued them,
-/// which looks before it sleeps.
+/// Wakes the netisrs that frames were queued for.
 pub fn wakeup(cx: Ctx<'_>) {
-    wake(cx, false);
-}
-
-fn wake(cx: Ctx<'_>, itself: bool) {
     for cpu in cx.cpu.to_wake.borrow_mut().drain(..) {
         match cpu {
-            _ if cpu == cx.n.cpuid() && !itself => {}
             0 => cx.m.port0.wakeup(),
             cpu => cx.m.ports[cpu - 1].wakeup(),
         }
