@@ -11,7 +11,7 @@ use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
-use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socket};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -84,8 +84,9 @@ pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQ
         // Before it hears anything; and before it shares, others' frames are not its.
         sys::attach_filter(fd.as_fd(), &NOTHING)?;
         sys::vnet_hdr(fd.as_fd())?;
-        setsockopt(&fd, RcvBufForce, &RCVBUF)?;
-        setsockopt(&fd, SndBufForce, &SNDBUF)?;
+        // In a container's user namespace the host's limit counts.
+        setsockopt(&fd, RcvBufForce, &RCVBUF).or_else(|_| setsockopt(&fd, RcvBuf, &RCVBUF))?;
+        setsockopt(&fd, SndBufForce, &SNDBUF).or_else(|_| setsockopt(&fd, SndBuf, &SNDBUF))?;
         sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
         group = Some(sys::fanout(fd.as_fd(), group)?);
         sockets.push(Arc::new(Socket { it, fd, busy: AtomicBool::new(false) }));
