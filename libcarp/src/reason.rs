@@ -39,6 +39,8 @@ pub enum Reason {
     ParentDown,
     /// Its parent has no link.
     LinkDown,
+    /// Its virtual addresses cannot be served.
+    NotServed,
     /// Its parent has left the machine.
     ParentGone,
     /// It is destroyed.
@@ -65,6 +67,7 @@ impl Reason {
             Reason::Down => "down",
             Reason::ParentDown => "parent-down",
             Reason::LinkDown => "link-down",
+            Reason::NotServed => "not-served",
             Reason::ParentGone => "parent-gone",
             Reason::Destroyed => "destroyed",
             Reason::Halted => "halted",

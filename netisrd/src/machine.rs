@@ -28,6 +28,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::sync::Arc as StdArc;
+use std::sync::atomic::AtomicBool;
 use triomphe::Arc;
 
 /// A packet of this machine.
@@ -77,6 +78,8 @@ pub struct Machine {
     pub ip6stat: Ip6Stats,
     /// Whoever listens to routing messages.
     pub listeners: Listeners,
+    /// `ip6_forwarding`: whether it says of itself that it is a router.
+    pub ip6_forwarding: AtomicBool,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
     /// What became of each frame.
@@ -143,6 +146,7 @@ impl Machine {
             ipstat: IpStats::default(),
             ip6stat: Ip6Stats::default(),
             listeners: Listeners::default(),
+            ip6_forwarding: AtomicBool::new(false),
             other_vhid: Counter::default(),
             fates: Fates::new(config.ncpus),
             clock: config.clock,
@@ -188,6 +192,8 @@ pub struct PerCpu {
     pub routes: RefCell<RouteTable>,
     /// Receive queues that it was given and does not poll yet.
     pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
+    /// The netisrs that it has queued packets for and not woken yet.
+    pub to_wake: RefCell<Vec<usize>>,
     /// Interfaces that have left: it lets go of their queues.
     pub gone: RefCell<Vec<u16>>,
 }
@@ -198,6 +204,7 @@ impl Default for PerCpu {
             lltable: RefCell::default(),
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
+            to_wake: RefCell::default(),
             gone: RefCell::default(),
         }
     }

@@ -15,6 +15,7 @@ use ifconfig_carp::{CallError, Syscalls};
 use ipnet::IpNet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 /// A running machine, for the thread that booted it.
@@ -52,6 +53,16 @@ impl Runtime {
     /// The host has an address there that it had not, or has it no more.
     pub fn lend(&self, if_index: u16, net: IpNet, there: bool) {
         self.machine.port0.sendmsg(Netmsg0::Lend(if_index, net, there));
+    }
+
+    /// The virtual addresses of a carp interface can be served outside, or not.
+    pub fn served(&self, if_index: u16, is: bool) {
+        self.machine.port0.sendmsg(Netmsg0::Served(if_index, is));
+    }
+
+    /// netisr0 stores `n`, when it comes to it.
+    pub fn alive(&self, at: Arc<AtomicU64>, n: u64) {
+        self.machine.port0.sendmsg(Netmsg0::Alive(at, n));
     }
 
     /// Returns when every netisr has ended the message that it was dispatching:
