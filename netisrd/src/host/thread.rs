@@ -109,6 +109,7 @@ impl NetisrThread {
     /// Starts the thread of `seed`'s netisr. It ends when the machine halts. A
     /// panic in it ends the process: a dead netisr would stall every
     /// synchronisation, and a machine without it answers nobody.
+    #[allow(clippy::panic, reason = "it ends as one that has panicked does")]
     pub fn spawn(m: Arc<Machine>, seed: Seed) -> io::Result<std::thread::JoinHandle<()>> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
