@@ -95,6 +95,9 @@ enum Command {
     Reload(conf::cli::Reload),
     /// Simulate machines on LANs, in virtual time
     Lab(netisrd::lab::cli::Lab),
+    /// For netisrd itself: be the process that runs programs on transitions
+    #[command(name = hooks::runner::COMMAND, hide = true)]
+    RunHooks(hooks::runner::Runner),
     /// For who builds it: write the shells' completions of all programs
     #[command(hide = true)]
     Completions {
@@ -110,6 +113,10 @@ fn main() -> ExitCode {
         Some(Command::Lab(lab)) => return netisrd::lab::cli::main(lab),
         Some(Command::Completions { folder }) => {
             netisrd::completions::write(folder, &Args::command()).map_err(Into::into)
+        }
+        Some(Command::RunHooks(runner)) => {
+            log_to_stderr();
+            hooks::runner::main(runner).map_err(Into::into)
         }
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
@@ -159,7 +166,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let devices = open_devices(&devices_of, ncpus)?;
     let mirror = Mirror::on(&devices, &path.with_extension("saved"))?;
     let http = args.http.map(Http::bind).transpose()?;
+    let hook_time = Duration::from_secs(args.hook_time);
     let hooks = hooks::dir(args.hooks.as_deref())?;
+    let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, args.sandbox)).transpose()?;
 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
@@ -168,13 +177,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         cleans: vec![control.folder(), events.folder()],
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
-        programs: hooks.is_some(),
+        child: hooks.is_some(),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
     let clock = Arc::new(MonotonicClock::start());
-    let hook_time = Duration::from_secs(args.hook_time);
-    let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, clock.clone())).transpose()?;
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
     let http = http.map(|http| http.telling(counts));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
