@@ -70,15 +70,15 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
     }
 }
 
-/// INIT's part of `carp_setrun`. Preempting, everyone is told before the state
-/// is set, as upstream does.
+/// INIT's part of `carp_setrun`. Upstream, preempting, tells everyone before the
+/// state is set; here whoever serves the addresses is ready by then.
 fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     if cx.carp.own(cx.n0).opts.preempt() && !demote::suppressed(cx, sc) {
         begin_mastership(cx, sc);
-        output::send_ad(cx, sc);
-        output::send_arp(cx, sc);
         log::debug(cx, format_args!("{}: INIT -> MASTER (preempting)", sc.xname()));
         set_state(cx, sc, State::Master, Reason::Preempting);
+        output::send_ad(cx, sc);
+        output::send_arp(cx, sc);
         vhaddr::addroutes(cx, sc);
     } else {
         log::debug(cx, format_args!("{}: INIT -> BACKUP", sc.xname()));

@@ -117,7 +117,7 @@ fn a_bow_out_makes_a_backup_take_over_at_once() {
 }
 
 #[test]
-fn with_preempt_init_goes_to_master_after_telling_everyone() {
+fn who_preempts_at_its_start_is_a_master_before_it_says_so() {
     let mut w = World::new();
     w.carp.own(&w.n0).opts.preempt.set(1);
     let em0 = w.ether("em0");
@@ -129,9 +129,9 @@ fn with_preempt_init_goes_to_master_after_telling_everyone() {
     let expected = [
         Promisc("em0", true),
         Join("carp0"),
+        IfMsg("carp0", State::Master),
         Ad("carp0", 1, 1, 0),
         Arp("carp0", VIP),
-        IfMsg("carp0", State::Master),
         Route(NET, "em0", "carp0"),
     ];
     assert_eq!(w.effects(), expected);

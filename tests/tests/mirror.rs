@@ -4,7 +4,9 @@
 
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, mpsc};
 use tests::lab::{self, Events, Host, Lab, Mac, Needs, Neighbours, Netisrd, VIP, Wire, virtual_host};
 
 /// Two hosts with a netisrd each on `v0`, and a client.
@@ -211,6 +213,83 @@ fn an_interface_that_is_deleted_takes_its_mirrors_along() {
         assert!(!serves_now(&s.hosts[0]));
         a.signal(Signal::SIGTERM);
         assert!(a.wait_exit().success());
+    });
+}
+
+/// Datagrams to the virtual address, one as soon as the last has come to either
+/// host; whose they were, each as long as it lasted.
+fn stream(s: &Stage<'_>, begun: &Barrier, until: &AtomicBool) -> Vec<usize> {
+    let (heard, hear) = mpsc::channel();
+    let client = lab::within(Some(&s.client.ns), || UdpSocket::bind("0.0.0.0:0").unwrap());
+    let servers = [0, 1].map(|n| {
+        let socket = lab::within(Some(&s.hosts[n].ns), || UdpSocket::bind("0.0.0.0:9").unwrap());
+        let heard = heard.clone();
+        std::thread::spawn(move || {
+            let mut datagram = [0; 4];
+            while socket.recv(&mut datagram).unwrap() > 0 {
+                heard.send((n, u32::from_be_bytes(datagram))).unwrap();
+            }
+        })
+    });
+    let mut whose = Vec::new();
+    for sent in 0_u32.. {
+        client.send_to(&sent.to_be_bytes(), (VIP, 9)).unwrap();
+        let (n, got) = hear.recv_timeout(lab::PATIENCE).unwrap_or_else(|_| panic!("{sent} is lost"));
+        assert_eq!(got, sent);
+        if whose.last() != Some(&n) {
+            whose.push(n);
+        }
+        if sent == 0 {
+            begun.wait();
+        }
+        if until.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    for (n, server) in servers.into_iter().enumerate() {
+        client.send_to(&[], (Ipv4Addr::new(10, 77, 0, n as u8 + 1), 9)).unwrap();
+        server.join().unwrap();
+    }
+    whose
+}
+
+/// A stream ends also when the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_planned_handover_and_the_way_back_lose_nothing() {
+    stage(|s| {
+        let [a, b] = [(0, 0), (1, 100)].map(|(n, advskew)| {
+            let machine = s.start(n, advskew);
+            machine.sysctl("net.inet.carp.preempt=1");
+            machine
+        });
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        b.wait_backup("carp0");
+        let (begun, until) = (Barrier::new(2), AtomicBool::new(false));
+        let whose = std::thread::scope(|scope| {
+            let stream = scope.spawn(|| stream(s, &begun, &until));
+            let ends = Ends(&until);
+            begun.wait();
+            for _ in 0..3 {
+                a.ifconfig("-g carp carpdemote 240").ok();
+                b.wait_master("carp0");
+                a.wait_backup("carp0");
+                a.ifconfig("-g carp -carpdemote 240").ok();
+                a.wait_master("carp0");
+                b.wait_backup("carp0");
+            }
+            drop(ends);
+            stream.join().unwrap()
+        });
+        assert_eq!(whose, [0, 1, 0, 1, 0, 1, 0]);
     });
 }
 

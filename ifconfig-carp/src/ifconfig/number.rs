@@ -16,7 +16,7 @@ pub(crate) struct AdvBase(u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AdvSkew(u8);
 
-/// What comes on top of a group's demotion counter, 0 to 128.
+/// What comes on top of a group's demotion counter, 0 to 255: all that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Demotion(u8);
 
@@ -53,7 +53,7 @@ impl AdvSkew {
 impl Demotion {
     /// OpenBSD's `ifconfig.c: setgroupattribs`
     pub(crate) fn parse(text: &OsStr) -> Result<Demotion, Failure> {
-        number("carpdemote", text, 0, 128).map(Demotion)
+        number("carpdemote", text, 0, 255).map(Demotion)
     }
 }
 

@@ -119,9 +119,9 @@ fn carpdemote_adds_to_the_counter_and_subtracts() {
 #[test]
 fn a_demotion_out_of_range_is_refused() {
     for word in ["carpdemote", "-carpdemote"] {
-        for value in ["129", "-1", "x", "+1", "1.5"] {
+        for value in ["256", "-1", "x", "+1", "1.5"] {
             let mut m = Machine::new();
-            let text = format!("carpdemote {value}: must be a number from 0 to 128");
+            let text = format!("carpdemote {value}: must be a number from 0 to 255");
             fails_and_changes_nothing(&mut m, &format!("-g carp {word} {value}"), &text);
             assert_eq!(m.log, [""; 0]);
         }

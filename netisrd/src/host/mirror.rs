@@ -7,7 +7,9 @@
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
-//! changed, on either side. An address has a lifetime that is renewed all the
+//! changed, on either side. A transition comes from netisr0 itself, which waits: when
+//! the first advertisement of a MASTER draws the frames here, they are taken, and
+//! what was on its way before somebody else's was heard still is. An address has a lifetime that is renewed all the
 //! time: whatever ends or stops this process, the kernel takes it away before a
 //! peer takes over, with nobody's help.
 
@@ -15,7 +17,7 @@ use super::netconf::NetConf;
 use super::parts::{Desk, Flow, Part, Turn};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
 use crate::dev::{Device, host};
-use crate::kern::devctl::Vhosted;
+use crate::kern::devctl::{Serve, Served, Vhosted};
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
@@ -26,6 +28,7 @@ use nix::errno::Errno as Linux;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -70,36 +73,70 @@ struct Shown {
     complaint: Option<String>,
 }
 
-/// All of them, as a part.
-pub struct Mirror {
+/// All of them.
+struct Mirror {
     rt: RtNetlink,
-    watch: RtWatch,
     lowers: Vec<Lower>,
     shown: BTreeMap<String, Shown>,
     conf: NetConf,
     /// When the addresses are to be renewed.
     renew: Option<Time>,
+    /// The transitions that are in it.
+    transitions: u64,
+    /// At the end nothing is made any more.
+    ended: bool,
 }
 
-impl Mirror {
+/// The mirror as a part. Its lock is held while the host is asked for something,
+/// and for nothing else: who holds it waits for nobody.
+pub struct Mirrors {
+    mirror: Arc<Mutex<Mirror>>,
+    watch: RtWatch,
+}
+
+impl Mirrors {
     /// On those of the interfaces where the host serves the virtual addresses, if
     /// there are any. What a dead netisrd has left on them is removed; what has to
     /// be set there is kept in `saved`, and put back at the end, or by the next one.
     ///
     /// # Errors
     /// The kernel does not allow it.
-    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirror>> {
+    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
         for dev in devices.iter().filter(|dev| dev.served_by_host) {
             lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())? });
         }
-        if lowers.is_empty() { Ok(None) } else { Mirror::new(lowers, saved).map(Some) }
+        if lowers.is_empty() {
+            return Ok(None);
+        }
+        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
+        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved)?));
+        Ok(Some(Mirrors { mirror, watch }))
     }
 
+    /// What netisr0 calls in a transition.
+    pub fn serve(&self) -> Serve {
+        let mirror = self.mirror.clone();
+        Box::new(move |served, transitions| {
+            let mut mirror = lock(&mirror);
+            mirror.transitions = transitions;
+            mirror.show(served);
+        })
+    }
+}
+
+fn lock(mirror: &Mutex<Mirror>) -> MutexGuard<'_, Mirror> {
+    // Whoever panics ends the process.
+    mirror.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(what: &str, e: Linux) -> io::Error {
+    io::Error::other(format!("{what}: {}", e.desc()))
+}
+
+impl Mirror {
     fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
-        let failed = |what: &str, e: Linux| io::Error::other(format!("{what}: {}", e.desc()));
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
-        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
         let on_ours = |l: &HostLink| lowers.iter().any(|lower| l.lower == Some(lower.index));
         for left in rt.links().map_err(|e| failed("rtnetlink", e))? {
             if left.is_macvlan && left.alias == ALIAS && on_ours(&left) {
@@ -114,13 +151,31 @@ impl Mirror {
             conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
             conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
         }
-        Ok(Mirror { rt, watch, lowers, shown: BTreeMap::new(), conf, renew: None })
+        let (shown, renew, transitions, ended) = (BTreeMap::new(), None, 0, false);
+        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, ended })
     }
 
-    /// Makes the host what the machine says.
-    fn sync(&mut self, vhosts: &[Vhosted], now: Time) {
+    /// Makes the host what the machine says of one.
+    fn show(&mut self, v: &Served) {
+        let name = v.name.to_string();
+        if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
+            if self.shown.get(&name).is_some_and(|is| is.lower != w.lower) {
+                self.remove(&name);
+            }
+            let done = self.apply(&name, &w);
+            self.complain(&name, done);
+        }
+    }
+
+    /// And of all, as they were after so many transitions. It is woken once more if
+    /// there have been others since.
+    fn sync(&mut self, vhosts: &[Vhosted], transitions: u64, now: Time) {
+        if transitions < self.transitions {
+            return;
+        }
+        let served = vhosts.iter().map(Vhosted::served);
         let wanted: BTreeMap<String, Wanted> =
-            vhosts.iter().filter_map(|v| Some((name(v), self.wanted(v)?))).collect();
+            served.filter_map(|v| Some((v.name.to_string(), self.wanted(&v)?))).collect();
         let gone: Vec<String> = self
             .shown
             .iter()
@@ -140,12 +195,12 @@ impl Mirror {
 
     /// Nothing for one whose parent is no interface that carries mirrors; one
     /// without a parent waits on the first.
-    fn wanted(&self, v: &Vhosted) -> Option<Wanted> {
-        let lower = match v.of.parent {
+    fn wanted(&self, v: &Served) -> Option<Wanted> {
+        let lower = match v.parent {
             Some(parent) => self.lowers.iter().find(|l| l.name == parent)?,
             None => self.lowers.first()?,
         };
-        let vhid = v.of.vhid;
+        let vhid = v.vhid;
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
         let living = v.living.iter().filter(|_| master);
@@ -164,14 +219,15 @@ impl Mirror {
         let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
         let index = is.index;
         let failed = |what: &'static str| move |e: Linux| format!("{what}: {}", e.desc());
+        // Whoever is not MASTER takes no frame before it has no address.
+        if is.master && !w.master {
+            rt.set_carrier(index, false).map_err(failed("carrier"))?;
+            is.master = false;
+        }
         let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
         for net in gone {
             ok_if(rt.delete_address(index, net), Linux::EADDRNOTAVAIL).map_err(failed("address"))?;
             is.addrs.remove(&net);
-        }
-        if is.master && !w.master {
-            rt.set_carrier(index, false).map_err(failed("carrier"))?;
-            is.master = false;
         }
         if is.lladdr != w.lladdr {
             if let Some(lladdr) = w.lladdr {
@@ -179,10 +235,6 @@ impl Mirror {
             }
             rt.set_up(index, w.lladdr.is_some()).map_err(failed("up"))?;
             is.lladdr = w.lladdr;
-        }
-        if !is.master && w.master {
-            rt.set_carrier(index, true).map_err(failed("carrier"))?;
-            is.master = true;
         }
         for (net, route) in &w.addrs {
             if is.lifetime != w.lifetime || !is.addrs.contains_key(net) {
@@ -197,6 +249,11 @@ impl Mirror {
             is.addrs.insert(*net, *route);
         }
         is.lifetime = w.lifetime;
+        // And a MASTER has its addresses before it takes a frame.
+        if !is.master && w.master {
+            rt.set_carrier(index, true).map_err(failed("carrier"))?;
+            is.master = true;
+        }
         Ok(())
     }
 
@@ -249,6 +306,15 @@ impl Mirror {
         }
     }
 
+    /// Removes all, and puts back what was set.
+    fn end(&mut self) {
+        for name in self.shown.keys().cloned().collect::<Vec<_>>() {
+            self.remove(&name);
+        }
+        self.conf.restore();
+        self.ended = true;
+    }
+
     /// The addresses live on.
     fn renew(&mut self) {
         for (name, is) in &mut self.shown {
@@ -281,37 +347,36 @@ impl Mirror {
     }
 }
 
-impl Part for Mirror {
+impl Part for Mirrors {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
         desk.watch(self.watch.fd(), HOST, Interest::READABLE)
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {
-        self.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)))
+        lock(&self.mirror).renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)))
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
         let touched = turn.ready.contains(&HOST);
+        let mut mirror = lock(&self.mirror);
         if touched {
             self.watch.drain()?;
-            self.look().map_err(|e| io::Error::other(format!("rtnetlink: {}", e.desc())))?;
+            mirror.look().map_err(|e| failed("rtnetlink", e))?;
         }
-        if self.renew.is_some_and(|at| at <= turn.now) {
-            self.renew();
-            self.sync(turn.watcher.vhosts(), turn.now);
-        } else if touched || turn.woken {
-            self.sync(turn.watcher.vhosts(), turn.now);
+        let due = mirror.renew.is_some_and(|at| at <= turn.now);
+        if due {
+            mirror.renew();
+        }
+        if due || touched || turn.woken {
+            mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
         }
         Ok(Flow::Continue)
     }
 }
 
-impl Drop for Mirror {
+impl Drop for Mirrors {
     fn drop(&mut self) {
-        for name in self.shown.keys().cloned().collect::<Vec<_>>() {
-            self.remove(&name);
-        }
-        self.conf.restore();
+        lock(&self.mirror).end();
     }
 }
 
@@ -320,9 +385,4 @@ fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {
         Err(e) if e == harmless => Ok(()),
         other => other,
     }
-}
-
-/// `carp0`, or `1@eth0` of a vhid of FreeBSD's model.
-fn name(v: &Vhosted) -> String {
-    v.name.to_string()
 }

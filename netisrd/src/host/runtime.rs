@@ -2,7 +2,7 @@
 
 use super::thread::NetisrThread;
 use crate::dev::Device;
-use crate::kern::devctl::Report;
+use crate::kern::devctl::{Report, Serve};
 use crate::machine::{Booted, Config, Machine};
 use crate::net::netisr::{Cred, Netmsg0};
 use crate::net::rtsock::{Listener, Wake};
@@ -84,6 +84,12 @@ impl Runtime {
     /// Listens to the machine's routing messages.
     pub fn listen(&self, wake: Wake) -> Listener {
         self.machine.listeners.listen(wake)
+    }
+
+    /// Has `serve` called when a carp interface has changed its state, before that
+    /// is heard on the wire.
+    pub fn devctl_serve(&self, serve: Serve) {
+        self.machine.port0.sendmsg(Netmsg0::DevctlServe(serve));
     }
 
     /// Has `wake` called when a carp interface, or what it depends on, may have

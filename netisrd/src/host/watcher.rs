@@ -50,6 +50,11 @@ impl Watcher {
         self.last.as_ref().map_or(0, |r| r.demotion)
     }
 
+    /// The transitions that there had been then.
+    pub fn transitions(&self) -> u64 {
+        self.last.as_ref().map_or(0, |r| r.transitions)
+    }
+
     /// What the machine said last, without the transitions; `None` before the
     /// first look.
     pub fn report(&self) -> Option<&Report> {
@@ -122,6 +127,7 @@ mod tests {
             now: Time(9),
             notices,
             lost,
+            transitions: 0,
             vhosts,
             demotion,
             stats: CarpStats::default(),

@@ -3,7 +3,9 @@
 //!
 //! netisr0 keeps the transitions until it is asked for them, and wakes whoever
 //! does once. The answer is one moment: the transitions up to it, and all carp
-//! interfaces at it.
+//! interfaces at it. Whoever serves virtual addresses outside of the machine does
+//! not learn of a transition afterwards: netisr0 calls it in the middle of one,
+//! before anybody hears of it on the wire.
 
 use crate::machine::{Ctx0, Machine};
 use crate::net::fate::Fate;
@@ -79,6 +81,42 @@ pub struct Vhosted {
     pub peers: Vec<Peer>,
 }
 
+/// What of a carp interface matters to whoever serves its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Its own name.
+    pub name: IfName,
+    /// 0 while it has none.
+    pub vhid: u8,
+    /// `sc_carpdev`
+    pub parent: Option<IfName>,
+    /// `sc_state`
+    pub state: State,
+    /// `sc_advbase`
+    pub advbase: u8,
+    /// The virtual addresses that have a place, and whether the prefix route goes
+    /// with each.
+    pub living: Vec<(IpNet, bool)>,
+}
+
+impl Vhosted {
+    /// What of it matters to whoever serves its addresses.
+    pub fn served(&self) -> Served {
+        Served {
+            name: self.name,
+            vhid: self.of.vhid,
+            parent: self.of.parent,
+            state: self.state,
+            advbase: self.advbase,
+            living: self.living.clone(),
+        }
+    }
+}
+
+/// Called on netisr0 when a carp interface has changed its state and has not said
+/// so yet, with the number of transitions so far. netisr0 waits for it.
+pub type Serve = Box<dyn Fn(&Served, u64) + Send>;
+
 /// What the machine says when asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -88,6 +126,8 @@ pub struct Report {
     pub notices: Vec<Notice>,
     /// And how many more have been lost.
     pub lost: u64,
+    /// The transitions that there have been.
+    pub transitions: u64,
     /// The carp interfaces, by index.
     pub vhosts: Vec<Vhosted>,
     /// The machine's demotion.
@@ -106,6 +146,8 @@ pub struct Report {
 #[derive(Default)]
 pub struct Devctl {
     wake: RefCell<Option<Wake>>,
+    serve: RefCell<Option<Serve>>,
+    transitions: Cell<u64>,
     woken: Cell<bool>,
     queue: RefCell<Vec<Notice>>,
     lost: Cell<u64>,
@@ -116,6 +158,11 @@ impl Devctl {
     /// Whoever asks is woken from now on.
     pub fn listen(&self, wake: Wake) {
         *self.wake.borrow_mut() = Some(wake);
+    }
+
+    /// The virtual addresses are served there from now on.
+    pub fn serve(&self, serve: Serve) {
+        *self.serve.borrow_mut() = Some(serve);
     }
 
     fn touch(&self) {
@@ -143,6 +190,10 @@ impl Devctl {
 /// `devctl_notify`
 pub fn notify(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
     let devctl = &m.own(n0).devctl;
+    devctl.transitions.set(devctl.transitions.get() + 1);
+    if let Some(serve) = &*devctl.serve.borrow() {
+        serve(&served(n0, sc), devctl.transitions.get());
+    }
     devctl.push(|| Notice {
         of: vhost(m, n0, sc),
         t,
@@ -181,6 +232,7 @@ pub fn read(cx: &mut Ctx0<'_>) -> Report {
         now: m.clock().now(),
         notices: devctl.queue.take(),
         lost: devctl.lost.take(),
+        transitions: devctl.transitions.get(),
         vhosts,
         demotion: carp.demotion.get(),
         stats: carp.stats(),
@@ -204,25 +256,35 @@ fn addresses(n0: &Netisr0, sc: &CarpSoftc, living: bool) -> Vec<IpNet> {
     all.iter().filter(|vha| !living || vha.is_active(n0)).map(|vha| vha.vha_ia.net(n0)).collect()
 }
 
+fn served(n0: &Netisr0, sc: &CarpSoftc) -> Served {
+    let own = sc.own(n0);
+    let all = own.vha_list();
+    let living = all.iter().filter(|vha| vha.is_active(n0));
+    Served {
+        name: sc.sc_if.if_xname,
+        vhid: own.vhid.get().map_or(0, |v| v.get()),
+        parent: sc.carpdev(n0).map(|p| p.if_xname),
+        state: sc.state(),
+        advbase: own.advbase.get(),
+        living: living.map(|vha| (vha.vha_ia.net(n0), vha.vha_ia.has_route(n0))).collect(),
+    }
+}
+
 fn vhosted(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, demoted_advskew: u8) -> Vhosted {
     let own = sc.own(n0);
+    let Served { name, state, advbase, living, .. } = served(n0, sc);
     Vhosted {
         of: vhost(m, n0, sc),
-        state: sc.state(),
+        state,
         since: own.history.since(),
         reason: own.history.reason(),
         entered: own.history.counts(),
-        advbase: own.advbase.get(),
+        advbase,
         advskew: own.advskew.get(),
         demoted_advskew,
-        name: sc.sc_if.if_xname,
+        name,
         addresses: addresses(n0, sc, false),
-        living: own
-            .vha_list()
-            .iter()
-            .filter(|vha| vha.is_active(n0))
-            .map(|vha| (vha.vha_ia.net(n0), vha.vha_ia.has_route(n0)))
-            .collect(),
+        living,
         peers: own.peers.all(),
     }
 }

@@ -4,7 +4,7 @@
 //! sent to another netisr.
 
 use crate::dev::{Device, RxQueue};
-use crate::kern::devctl::{self, Report};
+use crate::kern::devctl::{self, Report, Serve};
 use crate::kern::{carp_kernel, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
@@ -94,6 +94,8 @@ pub enum Netmsg0 {
     Lend(u16, IpNet, bool),
     /// `netmsg_service_sync()` and nothing else.
     Barrier(ReplyPort<()>),
+    /// Who serves the virtual addresses outside of the machine.
+    DevctlServe(Serve),
     /// Whoever is woken when a carp interface changes.
     DevctlListen(Wake),
     /// What has happened since the last time, and how things are.
@@ -189,6 +191,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
+        Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
         Netmsg0::DevctlRead(reply) => reply.replymsg(devctl::read(&mut cx)),
         Netmsg0::DestroyAll(reply) => {
