@@ -28,6 +28,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::sync::Arc as StdArc;
+use std::sync::atomic::AtomicBool;
 use triomphe::Arc;
 
 /// A packet of this machine.
@@ -81,6 +82,8 @@ pub struct Machine {
     pub other_vhid: Counter,
     /// What became of each frame.
     pub fates: Fates,
+    /// CARP says nothing and tells nobody: what netisr0 builds was there before.
+    pub mute: AtomicBool,
     clock: StdArc<dyn Clock>,
     hz: u32,
     log: Log,
@@ -145,6 +148,7 @@ impl Machine {
             listeners: Listeners::default(),
             other_vhid: Counter::default(),
             fates: Fates::new(config.ncpus),
+            mute: AtomicBool::new(false),
             clock: config.clock,
             hz: config.hz,
             log: config.log,

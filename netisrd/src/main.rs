@@ -3,9 +3,10 @@
 
 use clap::{CommandFactory, Parser};
 use ifconfig_carp::events_path;
-use netisrd::conf::{self, Cards, Conf};
+use netisrd::conf::{self, Conf};
 use netisrd::dev::{Device, host, tap};
 use netisrd::host::access::Access;
+use netisrd::host::cards::Cards;
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::configuration::{Configuration, Hangup, Shared as SharedConf};
 use netisrd::host::control::{self, ControlSocket};
@@ -16,10 +17,11 @@ use netisrd::host::lent::{Lent, Shared};
 use netisrd::host::links::Links;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
-use netisrd::host::parts::{self, Part};
+use netisrd::host::parts::{self, End, Part};
 use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
+use netisrd::host::succession::successor::Predecessor;
 use netisrd::machine::Config;
 use std::error::Error;
 use std::ffi::OsString;
@@ -79,6 +81,10 @@ struct Args {
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
     #[arg(long = "hz", value_name = "HZ", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     hz: Option<u32>,
+
+    /// Go on in the place of the netisrd that runs, without a transition
+    #[arg(long)]
+    takeover: bool,
 
     #[command(flatten)]
     access: Access,
@@ -159,13 +165,20 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();
     let configuration = Configuration::new(conf, cards);
     let hangup = Hangup::of(&configuration)?;
-    let control = ControlSocket::bind(&path, args.access, configuration.clone())?;
-    let events = EventSocket::bind(&args.events.clone().unwrap_or_else(|| events_path(&path)))?;
+    let mut old = args.takeover.then(|| Predecessor::meet(&path)).transpose()?;
+    let (control, events) = sockets(args, &path, &configuration, old.as_mut())?;
     let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
-    let notify = Notify::from_env()?;
-    let devices = open_devices(&devices_of, ncpus)?;
-    let mirror = Mirrors::on(&devices, &path.with_extension("saved"))?;
-    let http = args.http.map(Http::bind).transpose()?;
+    let notify = match &mut old {
+        None => Notify::from_env()?,
+        Some(old) => Notify::of_successor(old.estate())?,
+    };
+    let devices = open_devices(&devices_of, ncpus, old.as_mut())?;
+    let mirror = Mirrors::on(&devices, &path.with_extension("saved"), old.is_some())?;
+    let http = match &mut old {
+        None => args.http.map(Http::bind),
+        Some(old) => args.http.map(|addr| Http::inherit(addr, old.estate())),
+    };
+    let http = http.transpose()?;
     let hook_time = Duration::from_secs(args.hook_time);
     let hooks = hooks::dir(args.hooks.as_deref())?;
     let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, args.sandbox)).transpose()?;
@@ -181,7 +194,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
-    let clock = Arc::new(MonotonicClock::start());
+    let clock = Arc::new(old.as_ref().map_or_else(MonotonicClock::start, Predecessor::clock));
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
     let http = http.map(|http| http.telling(counts));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
@@ -194,13 +207,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
-    let served = serve(devices, parts, notify, &configuration, &machine);
+    let served = serve((devices, old), parts, notify, &configuration, &machine);
     tracing::info!("netisrd: halting");
     machine.halt();
     served
 }
 
-fn read(path: &Path, cards: &Cards) -> Result<Conf, Box<dyn Error>> {
+fn read(path: &Path, cards: &conf::Cards) -> Result<Conf, Box<dyn Error>> {
     // Where the daemon is when it reads the file again may be another place.
     let path = std::path::absolute(path)?;
     let conf = Conf::read(&path, cards, &conf::lent_by_host)?;
@@ -208,30 +221,77 @@ fn read(path: &Path, cards: &Cards) -> Result<Conf, Box<dyn Error>> {
     Ok(conf)
 }
 
-/// Until a signal ends it. Whatever does: a MASTER bows out.
+fn sockets(
+    args: &Args,
+    path: &Path,
+    configuration: &SharedConf,
+    old: Option<&mut Predecessor>,
+) -> Result<(ControlSocket, EventSocket), Box<dyn Error>> {
+    let events = args.events.clone().unwrap_or_else(|| events_path(path));
+    let configuration = configuration.clone();
+    let Some(old) = old.map(Predecessor::estate) else {
+        return Ok((ControlSocket::bind(path, args.access, configuration)?, EventSocket::bind(&events)?));
+    };
+    let fds = old.descriptors(control::SUCCESSION)?.ok_or("takeover: there is no control socket")?;
+    let control = ControlSocket::inherit(path, args.access, configuration, fds);
+    Ok((control, EventSocket::inherit(&events, old)?))
+}
+
+/// Until a signal ends it. Whatever does: a MASTER bows out. Or until another process
+/// goes on in this one's place.
 fn serve(
-    devices: Vec<Device>,
+    (devices, old): (Vec<Device>, Option<Predecessor>),
     mut parts: Vec<Box<dyn Part>>,
     notify: Option<Notify>,
     configuration: &SharedConf,
     machine: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
+    let names: Vec<_> = devices.iter().map(|dev| dev.name).collect();
+    let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
+    parts.push(Box::new(Cards::of(&devices)));
+    let (indexes, estate) = match old {
+        None => (attach(devices, machine)?, None),
+        Some(old) => match old.succeed(machine, devices, &mut parts) {
+            Ok((indexes, estate)) => (indexes, Some(estate)),
+            // What is open here is the other one's, and so is all that would be
+            // removed.
+            Err(e) => give_up(&e),
+        },
+    };
     let (mut cards, mut shared) = (Vec::new(), Vec::new());
-    for dev in devices {
-        let (name, lent) = (dev.name, dev.shared_with_host.then(|| dev.addrs.clone()));
-        let if_index = machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
+    for ((name, if_index), lent) in names.into_iter().zip(indexes).zip(lent) {
         cards.push((name, if_index));
         if let Some(addrs) = lent {
-            shared.push(Shared { if_index, host_index: host::index(name.as_str())?, addrs });
+            shared.push(Shared { name, if_index, host_index: host::index(name.as_str())?, addrs });
         }
     }
     parts.push(Box::new(Links::new(cards, machine)?));
     parts.push(Box::new(Lent::new(shared)?));
-    configuration.borrow_mut().start(machine)?;
+    match estate {
+        None => configuration.borrow_mut().start(machine)?,
+        Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
+    }
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
-    Ok(parts::run(&mut parts, machine)?)
+    match parts::run(&mut parts, machine)? {
+        End::Halted => Ok(()),
+        // Nothing is removed: it is in use.
+        End::Left => std::process::exit(0),
+    }
+}
+
+fn give_up(why: &io::Error) -> ! {
+    eprintln!("netisrd: {why}");
+    std::process::exit(1)
+}
+
+fn attach(devices: Vec<Device>, machine: &Runtime) -> Result<Vec<u16>, Box<dyn Error>> {
+    let one = |dev: Device| {
+        let name = dev.name;
+        machine.attach(dev).map_err(|e| format!("{name}: {e}").into())
+    };
+    devices.into_iter().map(one).collect()
 }
 
 fn online_cpus() -> usize {
@@ -240,24 +300,32 @@ fn online_cpus() -> usize {
 
 impl Args {
     /// What the command line does not say is for the file to say.
-    fn cards(&self) -> Cards {
+    fn cards(&self) -> conf::Cards {
         let any = |names: &Vec<String>| Some(names.clone()).filter(|names| !names.is_empty());
-        Cards { interfaces: any(&self.interfaces), taps: any(&self.taps) }
+        conf::Cards { interfaces: any(&self.interfaces), taps: any(&self.taps) }
     }
 }
 
-fn open_devices(cards: &Cards, ncpus: usize) -> io::Result<Vec<Device>> {
+fn open_devices(
+    cards: &conf::Cards,
+    ncpus: usize,
+    mut old: Option<&mut Predecessor>,
+) -> io::Result<Vec<Device>> {
     let mut devices = Vec::new();
     for spec in cards.taps.iter().flatten() {
         let (name, bridge) = match spec.split_once('@') {
             Some((name, bridge)) => (name, Some(bridge)),
             None => (spec.as_str(), None),
         };
-        devices.push(tap::open(name, bridge, ncpus)?);
+        devices.push(match &mut old {
+            None => tap::open(name, bridge, ncpus)?,
+            Some(old) => old.tap(name)?,
+        });
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
         devices.push(host::open(&existing)?);
     }
+    old.map_or(Ok(()), |old| old.check(&devices))?;
     Ok(devices)
 }

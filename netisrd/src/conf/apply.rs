@@ -10,8 +10,10 @@ use super::{Cards, Conf, Errors};
 use compat::net::if_::IfName;
 use ifconfig_carp::{Syscalls, ifconfig};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroize;
 
 /// The configuration of a running machine.
 pub struct Service {
@@ -19,6 +21,20 @@ pub struct Service {
     /// Those of the command line.
     cards: Cards,
     applied: Applied,
+}
+
+/// A file as it was applied.
+#[derive(Serialize, Deserialize)]
+pub struct Was {
+    text: String,
+    /// What the sysctls of the file were before.
+    sysctls: BTreeMap<String, String>,
+}
+
+impl Drop for Was {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 /// What came of a reload.
@@ -57,6 +73,24 @@ impl Service {
         let path = conf.path.clone();
         applied.becomes(conf, done.sysctls);
         Ok(Service { path, cards, applied })
+    }
+
+    /// A machine that another process has configured, by the file as it `was` then.
+    ///
+    /// # Errors
+    /// What of it makes no sense here.
+    pub fn follow(path: &Path, cards: Cards, was: Option<Was>) -> Result<Service, Errors> {
+        let mut applied = Applied::default();
+        if let Some(mut was) = was {
+            let conf = Conf::parse(path, &was.text, &cards, &super::lent_by_host)?;
+            applied.becomes(conf, core::mem::take(&mut was.sysctls));
+        }
+        Ok(Service { path: path.to_owned(), cards, applied })
+    }
+
+    /// What another process needs for that.
+    pub fn was(&self) -> Was {
+        Was { text: self.applied.conf().text.to_string(), sysctls: self.applied.sysctls().clone() }
     }
 
     /// Reads the file again, and changes what has changed in it. On an error

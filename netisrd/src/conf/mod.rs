@@ -59,7 +59,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Report, Service};
+pub use apply::{Report, Service, Was};
 pub use place::{Errors, Place};
 
 use act::Words;
@@ -69,6 +69,7 @@ use keys::Reader;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use wanted::Wanted;
+use zeroize::Zeroizing;
 
 /// Where the configuration is, unless told.
 pub const DEFAULT: &str = "/etc/netisrd.conf";
@@ -77,6 +78,8 @@ pub const DEFAULT: &str = "/etc/netisrd.conf";
 #[derive(Default)]
 pub struct Conf {
     path: PathBuf,
+    /// As it was read.
+    text: Zeroizing<String>,
     /// What the daemon starts with.
     pub daemon: Daemon,
     sysctls: Vec<Sysctl>,
@@ -198,6 +201,7 @@ impl Conf {
         let patchy = !complaints.is_empty();
         let mut conf = Reader { complaints: &mut complaints, patchy }.read(assignments, cards);
         conf.path = path.to_path_buf();
+        conf.text = Zeroizing::new(text.to_owned());
         if !patchy {
             trial::whole(&conf, lent, &mut complaints);
         }
@@ -205,6 +209,11 @@ impl Conf {
             true => Ok(conf),
             false => Err(Errors::new(path, complaints)),
         }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is worth a word, though nothing is wrong.

@@ -79,6 +79,12 @@ pub trait Transmit: Send + Sync {
     /// # Errors
     /// What the hardware answers.
     fn set_promisc(&self, on: bool) -> Result<(), Errno>;
+
+    /// The descriptors without which the card would be gone, one for each queue:
+    /// whoever has them can go on with it.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
 }
 
 /// An opened network card, before it is attached to a machine.

@@ -4,14 +4,18 @@
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
 use super::signals::Pipe;
-use crate::conf::{Cards, Conf, Errors, Report, Service};
+use super::succession::Estate;
+use crate::conf::{Cards, Conf, Errors, Report, Service, Was};
 use mio::Interest;
 use signal_hook::consts::SIGHUP;
 use std::cell::RefCell;
+use std::error::Error;
 use std::io;
 use std::rc::Rc;
 
 const HANGUP: usize = 0;
+/// What a successor finds it by.
+const SUCCESSION: &str = "configuration";
 
 /// A configuration, for all on the main thread who may read it again.
 pub type Shared = Rc<RefCell<Configuration>>;
@@ -40,6 +44,25 @@ impl Configuration {
             self.service = Some(Service::start(conf, self.cards.clone(), &mut machine.calls())?);
         }
         Ok(())
+    }
+
+    /// The machine is as another process has configured it, by the file as it was
+    /// then. What the file says now is done as by a reload.
+    ///
+    /// # Errors
+    /// The file as it was makes no sense here.
+    pub fn follow(&mut self, machine: &Runtime, estate: &mut Estate) -> Result<(), Box<dyn Error>> {
+        let was: Option<Was> = estate.take(SUCCESSION)?;
+        if let Some(conf) = self.conf.take() {
+            self.service = Some(Service::follow(conf.path(), self.cards.clone(), was)?);
+            self.reload(machine);
+        }
+        Ok(())
+    }
+
+    /// What [`follow`](Configuration::follow) needs in another process.
+    pub(super) fn bequeath(&self, estate: &mut Estate) -> io::Result<()> {
+        self.service.as_ref().map_or(Ok(()), |service| estate.put(SUCCESSION, &service.was()))
     }
 
     /// Reads the file again, does what has changed in it, and says so in the log.

@@ -15,6 +15,7 @@
 
 use super::netconf::NetConf;
 use super::parts::{Desk, Flow, Part, Turn};
+use super::succession::{Estate, Step};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
 use crate::dev::{Device, host};
 use crate::kern::devctl::{Serve, Served, Vhosted};
@@ -25,6 +26,7 @@ use ipnet::IpNet;
 use libcarp::softc::State;
 use mio::Interest;
 use nix::errno::Errno as Linux;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -36,6 +38,8 @@ use std::time::Duration;
 const ALIAS: &str = "netisrd";
 /// Where the settings of interfaces are that come and go.
 pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
+/// What a successor finds them by.
+const SUCCESSION: &str = "interfaces of the host";
 /// Something has changed in the host.
 const HOST: usize = 0;
 
@@ -61,7 +65,7 @@ struct Wanted {
 }
 
 /// What it is.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Shown {
     index: u32,
     lower: u32,
@@ -70,6 +74,7 @@ struct Shown {
     addrs: BTreeMap<IpNet, bool>,
     lifetime: u32,
     /// What went wrong last, to be said once.
+    #[serde(skip)]
     complaint: Option<String>,
 }
 
@@ -98,10 +103,12 @@ impl Mirrors {
     /// On those of the interfaces where the host serves the virtual addresses, if
     /// there are any. What a dead netisrd has left on them is removed; what has to
     /// be set there is kept in `saved`, and put back at the end, or by the next one.
+    /// One that follows another process touches nothing before it goes on in its
+    /// place.
     ///
     /// # Errors
     /// The kernel does not allow it.
-    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
+    pub fn on(devices: &[Device], saved: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
         for dev in devices.iter().filter(|dev| dev.served_by_host) {
             lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())? });
@@ -110,7 +117,7 @@ impl Mirrors {
             return Ok(None);
         }
         let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
-        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved)?));
+        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved, follows)?));
         Ok(Some(Mirrors { mirror, watch }))
     }
 
@@ -135,8 +142,11 @@ fn failed(what: &str, e: Linux) -> io::Error {
 }
 
 impl Mirror {
-    fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
+    fn new(lowers: Vec<Lower>, saved: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
+        if follows {
+            return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)));
+        }
         let on_ours = |l: &HostLink| lowers.iter().any(|lower| l.lower == Some(lower.index));
         for left in rt.links().map_err(|e| failed("rtnetlink", e))? {
             if left.is_macvlan && left.alias == ALIAS && on_ours(&left) {
@@ -151,8 +161,12 @@ impl Mirror {
             conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
             conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
         }
+        Ok(Mirror::with(rt, lowers, conf))
+    }
+
+    fn with(rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> Mirror {
         let (shown, renew, transitions, ended) = (BTreeMap::new(), None, 0, false);
-        Ok(Mirror { rt, lowers, shown, conf, renew, transitions, ended })
+        Mirror { rt, lowers, shown, conf, renew, transitions, ended }
     }
 
     /// Makes the host what the machine says of one.
@@ -354,6 +368,26 @@ impl Part for Mirrors {
 
     fn patience(&self, now: Time) -> Option<Duration> {
         lock(&self.mirror).renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)))
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let mut mirror = lock(&self.mirror);
+        match step {
+            Step::Frozen(estate) => estate.put(SUCCESSION, &(&mirror.shown, mirror.conf.before()))?,
+            Step::Waits => mirror.renew(),
+            Step::Met(_) | Step::Ready(_) | Step::Stays => {}
+        }
+        Ok(())
+    }
+
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        if let Some((shown, before)) = estate.take(SUCCESSION)? {
+            let mut mirror = lock(&self.mirror);
+            mirror.shown = shown;
+            mirror.conf.follow(before);
+            mirror.renew();
+        }
+        Ok(())
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {

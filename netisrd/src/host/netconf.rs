@@ -36,6 +36,21 @@ impl NetConf {
         Ok(conf)
     }
 
+    /// With nothing, until it [goes on](NetConf::follow) as another one's.
+    pub fn waiting(file: &Path) -> NetConf {
+        NetConf { file: file.to_owned(), before: BTreeMap::new() }
+    }
+
+    /// What another process has changed is this one's to put back.
+    pub fn follow(&mut self, before: BTreeMap<String, i32>) {
+        self.before = before;
+    }
+
+    /// What was there before.
+    pub fn before(&self) -> &BTreeMap<String, i32> {
+        &self.before
+    }
+
     /// Sets it to `least`, if it is less, until [`restore`](NetConf::restore).
     ///
     /// # Errors
@@ -61,6 +76,10 @@ impl NetConf {
 
     /// Puts back what was there. What is gone with its interface needs nothing.
     pub fn restore(&mut self) {
+        if self.before.is_empty() {
+            // The file, if there is one, is another process's.
+            return;
+        }
         for (leaf, value) in core::mem::take(&mut self.before) {
             match self.set(&leaf, value) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("not put back: {e}"),

@@ -3,8 +3,10 @@
 //! The socket is opened once, so that what is forbidden to the process later
 //! does not matter, and is never waited for.
 
+use super::clock::monotonic;
 use super::json::state_name;
 use super::parts::{Desk, Flow, Part, Turn};
+use super::succession::{Estate, Step};
 use crate::kern::devctl::Vhosted;
 use compat::sys::time::Time;
 use libcarp::softc::State;
@@ -15,6 +17,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
+
+/// What a successor finds it by.
+const SUCCESSION: &str = "service manager";
 
 /// Tells the service manager that netisrd is ready, what its carp interfaces
 /// are, and that its netisrs answer.
@@ -41,6 +46,28 @@ impl Notify {
         socket.connect_addr(&address(&name).map_err(named)?).map_err(named)?;
         socket.set_nonblocking(true)?;
         Ok(Some(Notify { socket, status: None, watchdog: watchdog(), due: None, failed: false }))
+    }
+
+    /// As the environment says, or, without it, the service manager of the netisrd
+    /// that this one follows.
+    ///
+    /// # Errors
+    /// As of [`from_env`](Notify::from_env).
+    pub fn of_successor(estate: &mut Estate) -> io::Result<Option<Notify>> {
+        let (own, watchdog) = (Notify::from_env()?, estate.take::<Duration>(SUCCESSION)?);
+        let theirs = estate.descriptors(SUCCESSION)?.map(|[socket]| Notify {
+            socket: UnixDatagram::from(socket),
+            status: None,
+            watchdog,
+            due: None,
+            failed: false,
+        });
+        Ok(own.or(theirs))
+    }
+
+    /// What is going on is no end: `sd_notify(3)` wants to know since when.
+    fn reloading(&mut self) {
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={}\n", monotonic() / 1000));
     }
 
     fn say(&mut self, text: &str) {
@@ -106,6 +133,23 @@ impl Part for Notify {
             self.due = Some(turn.machine.now() + interval);
         }
         Ok(Flow::Continue)
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            Step::Met(estate) => {
+                if let Some(watchdog) = self.watchdog {
+                    estate.put(SUCCESSION, &watchdog)?;
+                }
+                estate.lend(SUCCESSION, &[&self.socket])?;
+            }
+            Step::Frozen(_) => self.reloading(),
+            Step::Waits => {}
+            // It says itself that it is.
+            Step::Ready(pid) => self.say(&format!("MAINPID={pid}\n")),
+            Step::Stays => self.say(&format!("MAINPID={}\nREADY=1\n", std::process::id())),
+        }
+        Ok(())
     }
 
     fn halting(&mut self) {

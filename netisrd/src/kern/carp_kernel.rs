@@ -18,6 +18,7 @@ use core::net::IpAddr;
 use libcarp::kernel::{CarpCallout, Cx, Kernel, Level};
 use libcarp::{CarpSoftc, Ifaddr, Ifnet, Transition};
 use rand_chacha::rand_core::Rng;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use triomphe::Arc;
 
@@ -38,6 +39,10 @@ impl Ctx0<'_> {
 impl CarpKernel<'_> {
     fn ctx<'b>(&'b self, n0: &'b Netisr0) -> Ctx<'b> {
         Ctx { m: self.m, n: n0, cpu: self.cpu }
+    }
+
+    fn is_mute(&self) -> bool {
+        self.m.mute.load(Ordering::Relaxed)
     }
 
     /// The message of a callout that has fired.
@@ -85,6 +90,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+        if self.is_mute() {
+            return Ok(());
+        }
         let cx = self.ctx(n0);
         let (src, dst): (IpAddr, IpAddr) = match af {
             Af::Inet => Ip::parse(packet).map(|ip| (ip.src.into(), ip.dst.into())).map_err(|_| ()),
@@ -106,7 +114,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn announce(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<Ifaddr>) {
-        ifaddr::announce(self.ctx(n0), cifp, ia.ifa_addr);
+        if !self.is_mute() {
+            ifaddr::announce(self.ctx(n0), cifp, ia.ifa_addr);
+        }
     }
 
     fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
@@ -139,7 +149,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
-        devctl::notify(self.m, n0, sc, t);
+        if !self.is_mute() {
+            devctl::notify(self.m, n0, sc, t);
+        }
     }
 
     fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {
@@ -147,7 +159,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn log(&self, level: Level, line: fmt::Arguments<'_>) {
-        self.m.log(level, line);
+        if !self.is_mute() {
+            self.m.log(level, line);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::parts::{Desk, Flow, Part, Turn};
 use super::privilege;
 use super::watcher::Change;
 use crate::kern::devctl::Notice;
+use compat::sys::time::Time;
 use mio::Interest;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::VecDeque;
@@ -116,6 +117,17 @@ impl Hooks {
         } else {
             self.queue.push_back(job(notice, wall.text(notice.at), self.missed));
             self.missed = 0;
+        }
+    }
+
+    fn take(&mut self, changes: &[Change], now: Time) {
+        let wall = Wall::at(now);
+        for change in changes {
+            match change {
+                Change::Transition(notice) => self.give(notice, &wall),
+                Change::Missed(n) => self.miss(*n),
+                _ => {}
+            }
         }
     }
 
@@ -216,17 +228,17 @@ impl Part for Hooks {
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
-        let wall = Wall::at(turn.now);
-        for change in turn.changes {
-            match change {
-                Change::Transition(notice) => self.give(notice, &wall),
-                Change::Missed(n) => self.miss(*n),
-                _ => {}
-            }
-        }
+        self.take(turn.changes, turn.now);
         // What it has said before it was registered may make no event.
         self.talk();
         Ok(Flow::Continue)
+    }
+
+    /// The programs that wait are run here. The other process has a runner of its
+    /// own, which does not wait for them.
+    fn left(&mut self, changes: &[Change], now: Time) {
+        self.take(changes, now);
+        self.end();
     }
 
     /// What waits has as much time as one program, all together.
