@@ -29,7 +29,7 @@ demo:
 
 test:
 	@scripts/need libpcap-dev iproute2
-	@scripts/need --optional ucarp nftables tcpdump tshark iputils-ping arping python3 chromium mandoc zsh fish systemd
+	@scripts/need --optional ucarp keepalived curl nftables tcpdump tshark iputils-ping arping python3 chromium mandoc zsh fish systemd
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 

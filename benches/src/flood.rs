@@ -4,7 +4,7 @@
 use crate::lab::{ethernet, ipv4, virtual_mac};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
-use netisrd::dev::{Device, RxQueue, Transmit, Waker};
+use netisrd::dev::{DataPath, Device, RxQueue, Transmit, Waker};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
@@ -43,7 +43,7 @@ impl Flood {
             rx: (0..queues).map(queue).collect(),
             tx: Arc::new(Sink),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         };
         (flood, device)

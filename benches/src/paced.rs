@@ -15,7 +15,7 @@
 use crate::lab::{arp_request, checksum, echo_request, virtual_mac};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
-use netisrd::dev::{Device, RxQueue, Transmit};
+use netisrd::dev::{DataPath, Device, RxQueue, Transmit};
 use netisrd::netinet::ip_input::ip_cpu;
 use std::io;
 use std::net::Ipv4Addr;
@@ -72,7 +72,7 @@ impl Round {
             rx: vec![Box::new(queue)],
             tx: Arc::new(Answers(round.clone())),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         };
         (round, device)

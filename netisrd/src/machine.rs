@@ -104,6 +104,8 @@ pub struct MachineOwn {
     pub mld: Reported,
     /// The next interface's index.
     pub next_index: Cell<u16>,
+    /// That of the next one alone, which had it before.
+    pub fixed_index: Cell<Option<u16>>,
     /// `karc4random`
     pub rng: RefCell<ChaCha12Rng>,
     /// What whoever acts on changes of state is told.
@@ -133,6 +135,7 @@ impl Machine {
             ifg_head: RefCell::default(),
             mld: Reported::default(),
             next_index: Cell::new(1),
+            fixed_index: Cell::new(None),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
             devctl: Devctl::default(),
             arp_log: RateCheck::new(5),
@@ -192,6 +195,8 @@ pub struct PerCpu {
     pub routes: RefCell<RouteTable>,
     /// Receive queues that it was given and does not poll yet.
     pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
+    /// Interfaces that have left: it lets go of their queues.
+    pub gone: RefCell<Vec<u16>>,
 }
 
 impl Default for PerCpu {
@@ -200,6 +205,7 @@ impl Default for PerCpu {
             lltable: RefCell::default(),
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
+            gone: RefCell::default(),
         }
     }
 }

@@ -13,8 +13,9 @@ use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
 use netisrd::host::http::{self, Http};
-use netisrd::host::lent::{Lent, Shared};
+use netisrd::host::lent::{Lending, Lent, Shared};
 use netisrd::host::links::Links;
+use netisrd::host::log::Log;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
 use netisrd::host::parts::{self, End, Part};
@@ -73,9 +74,9 @@ struct Args {
     taps: Vec<String>,
 
     /// Use an existing interface, beside the host, which serves the virtual
-    /// addresses by interfaces of its own (macvlan, the default), or not at all
-    /// (none)
-    #[arg(short = 'i', value_name = "IFACE[:macvlan|none]", value_parser = host::Existing::checked)]
+    /// addresses by interfaces of its own (macvlan, the default; tap: every frame
+    /// goes through the machine), or not at all (none)
+    #[arg(short = 'i', value_name = "IFACE[:macvlan|tap|none]", value_parser = host::Existing::checked)]
     interfaces: Vec<String>,
 
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
@@ -114,6 +115,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let log = Log::default();
     let done = match &args.command {
         // Machines of a laboratory say in its records what they do.
         Some(Command::Lab(lab)) => return netisrd::lab::cli::main(lab),
@@ -121,40 +123,39 @@ fn main() -> ExitCode {
             netisrd::completions::write(folder, &Args::command()).map_err(Into::into)
         }
         Some(Command::RunHooks(runner)) => {
-            log_to_stderr();
-            hooks::runner::main(runner).map_err(Into::into)
+            log_to(&log);
+            hooks::runner::main(runner, &log).map_err(Into::into)
         }
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
         None => {
-            log_to_stderr();
-            run(&args)
+            log_to(&log);
+            run(&args, &log)
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            // Of a configuration, all that is wrong with it.
-            e.to_string().lines().for_each(|line| eprintln!("netisrd: {line}"));
-            ExitCode::FAILURE
-        }
-    }
+    // Of a configuration, all that is wrong with it.
+    let wrong = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    wrong.lines().for_each(|line| log.put(&format!("netisrd: {line}")));
+    log.flush();
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `RUST_LOG` narrows or widens; CARP's own sentences follow
 /// `net.inet.carp.log`.
-fn log_to_stderr() {
+fn log_to(log: &Log) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    log.tell_panics();
+    let log = log.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || log.clone())
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let cards = args.cards();
     let conf = args.file.as_deref().map(|path| read(path, &cards)).transpose()?;
     let daemon = conf.as_ref().map(|conf| conf.daemon.clone()).unwrap_or_default();
@@ -190,10 +191,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         cleans: vec![control.folder(), events.folder()],
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
+        interfaces: devices.iter().any(|dev| dev.shared_with_host),
         child: hooks.is_some(),
+        taps: mirror.as_ref().is_some_and(Mirrors::has_taps),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
+    log.start()?;
     let clock = Arc::new(old.as_ref().map_or_else(MonotonicClock::start, Predecessor::clock));
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
     let http = http.map(|http| http.telling(counts));
@@ -202,12 +206,12 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
-    mirror.iter().for_each(|m| machine.devctl_serve(m.serve()));
+    mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
     // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
-    let served = serve((devices, old), parts, notify, &configuration, &machine);
+    let served = serve((devices, old), parts, notify, &configuration, (&machine, log));
     tracing::info!("netisrd: halting");
     machine.halt();
     served
@@ -244,9 +248,9 @@ fn serve(
     mut parts: Vec<Box<dyn Part>>,
     notify: Option<Notify>,
     configuration: &SharedConf,
-    machine: &Runtime,
+    (machine, log): (&Runtime, &Log),
 ) -> Result<(), Box<dyn Error>> {
-    let names: Vec<_> = devices.iter().map(|dev| dev.name).collect();
+    let names: Vec<_> = devices.iter().map(|dev| (dev.name, host::Existing::of(dev))).collect();
     let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
     parts.push(Box::new(Cards::of(&devices)));
     let (indexes, estate) = match old {
@@ -255,18 +259,19 @@ fn serve(
             Ok((indexes, estate)) => (indexes, Some(estate)),
             // What is open here is the other one's, and so is all that would be
             // removed.
-            Err(e) => give_up(&e),
+            Err(e) => give_up(&e, log),
         },
     };
     let (mut cards, mut shared) = (Vec::new(), Vec::new());
-    for ((name, if_index), lent) in names.into_iter().zip(indexes).zip(lent) {
-        cards.push((name, if_index));
+    for (((name, existing), if_index), lent) in names.into_iter().zip(indexes).zip(lent) {
+        cards.push((name, if_index, existing));
         if let Some(addrs) = lent {
             shared.push(Shared { name, if_index, host_index: host::index(name.as_str())?, addrs });
         }
     }
-    parts.push(Box::new(Links::new(cards, machine)?));
-    parts.push(Box::new(Lent::new(shared)?));
+    let lending = Lending::new(shared.into());
+    parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
+    parts.push(Box::new(Lent::new(lending)?));
     match estate {
         None => configuration.borrow_mut().start(machine)?,
         Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
@@ -277,12 +282,16 @@ fn serve(
     match parts::run(&mut parts, machine)? {
         End::Halted => Ok(()),
         // Nothing is removed: it is in use.
-        End::Left => std::process::exit(0),
+        End::Left => {
+            log.flush();
+            std::process::exit(0)
+        }
     }
 }
 
-fn give_up(why: &io::Error) -> ! {
-    eprintln!("netisrd: {why}");
+fn give_up(why: &io::Error, log: &Log) -> ! {
+    log.put(&format!("netisrd: {why}"));
+    log.flush();
     std::process::exit(1)
 }
 
@@ -324,7 +333,7 @@ fn open_devices(
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing)?);
+        devices.push(host::open(&existing, ncpus)?);
     }
     old.map_or(Ok(()), |old| old.check(&devices))?;
     Ok(devices)

@@ -93,6 +93,15 @@ impl Service {
         Was { text: self.applied.conf().text.to_string(), sysctls: self.applied.sysctls().clone() }
     }
 
+    /// A card has come again, and has nothing of the file: its own lines are done once
+    /// more, and carp interfaces that are to live there do. What of it failed.
+    pub fn arrived(&self, name: IfName, calls: &mut dyn Syscalls) -> Vec<String> {
+        let conf = self.applied.conf();
+        let mut done = Done::default();
+        let mut again = |step| one(step, calls, &mut done).err();
+        plan::arrival(conf, name).into_iter().filter_map(&mut again).collect()
+    }
+
     /// Reads the file again, and changes what has changed in it. On an error
     /// nothing has.
     pub fn reload(&mut self, calls: &mut dyn Syscalls) -> Report {

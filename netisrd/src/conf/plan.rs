@@ -43,6 +43,22 @@ pub(super) fn from_nothing(conf: &Conf) -> Vec<Step> {
     steps
 }
 
+/// What is done once more when the card `name` has come again: all that is typed on
+/// it, and on whom else it is chosen as the parent.
+pub(super) fn arrival(conf: &Conf, name: IfName) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for interface in &conf.interfaces {
+        if interface.name == name {
+            as_typed(interface, &mut steps);
+        } else if interface.is_clone && interface.wanted.parent() == Some(name) {
+            let mut words = Words::default();
+            words.pair("carpdev", name);
+            steps.push(Step::new(interface.at, Act::Ifconfig(interface.name, words), Vec::new()));
+        }
+    }
+    steps
+}
+
 /// What leads from what was applied to `conf` on a machine with interfaces of
 /// these names.
 pub(super) fn steps(before: &Applied, conf: &Conf, names: &BTreeSet<String>) -> Vec<Step> {

@@ -102,6 +102,11 @@ impl Wanted {
         self.hosts.get(&None)?.vhid
     }
 
+    /// The parent that a carp interface is to have.
+    pub(super) fn parent(&self) -> Option<IfName> {
+        self.hosts.get(&None)?.carpdev
+    }
+
     /// What leads from `before` to here, on an interface that is there.
     pub(super) fn steps_from(&self, before: &Wanted, name: IfName) -> Vec<Step> {
         let (mut steps, mut before) = (Vec::new(), before.clone());

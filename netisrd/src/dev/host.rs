@@ -4,7 +4,8 @@
 //! nothing of what the machine sends, and answers for its own addresses.
 
 use super::link::{self, Link};
-use super::{Device, ETHER_HDR_LEN, RxQueue, Transmit, sys};
+use super::packet::{self, PacketTx};
+use super::{DataPath, Device, ETHER_HDR_LEN, Offload, RxQueue, Transmit, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use ipnet::IpNet;
@@ -54,23 +55,31 @@ pub fn filter(lladdr: [u8; 6], served_by_host: bool) -> String {
 pub struct Existing {
     /// Its name.
     pub name: String,
-    /// The host's stack serves the virtual addresses, and takes what is sent to them.
-    pub served_by_host: bool,
+    /// Who serves the virtual addresses.
+    pub path: DataPath,
 }
 
 impl Existing {
-    /// `IFACE`, `IFACE:macvlan` (the same), `IFACE:none`.
+    /// `IFACE`, `IFACE:macvlan` (the same), `IFACE:tap`, `IFACE:none`.
     ///
     /// # Errors
     /// What was expected.
     pub fn parse(spec: &str) -> Result<Existing, String> {
         let (name, path) = spec.split_once(':').unwrap_or((spec, "macvlan"));
-        let served_by_host = match path {
-            "macvlan" => true,
-            "none" => false,
-            other => return Err(format!("expected {name}:macvlan or {name}:none, not :{other}")),
+        let path = match path {
+            "macvlan" => DataPath::Macvlan,
+            "tap" => DataPath::Tap,
+            "none" => DataPath::None,
+            other => {
+                return Err(format!("expected {name}:macvlan, {name}:tap or {name}:none, not :{other}"));
+            }
         };
-        Ok(Existing { name: name.to_owned(), served_by_host })
+        Ok(Existing { name: name.to_owned(), path })
+    }
+
+    /// What a device was opened by, unless it is the machine's own.
+    pub fn of(dev: &Device) -> Option<Existing> {
+        dev.shared_with_host.then(|| Existing { name: dev.name.to_string(), path: dev.path })
     }
 
     /// The same, as it was.
@@ -82,14 +91,14 @@ impl Existing {
     }
 }
 
-/// Opens an interface, which must be up.
+/// Opens an interface, which must be up. On the tap path it has `queues` queues,
+/// beside the one of the protocols.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
-pub fn open(existing: &Existing) -> io::Result<Device> {
-    let Existing { name: ifname, served_by_host } = existing;
-    let (ifname, served_by_host) = (ifname.as_str(), *served_by_host);
+pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
+    let (ifname, path) = (existing.name.as_str(), existing.path);
     let fail = |errno| sys::failed(ifname, errno);
     let name = IfName::new(ifname).ok_or_else(|| {
         sys::failure(Linux::EINVAL, format!("{ifname}: not a name of an interface (1 to 15 printable bytes)"))
@@ -102,25 +111,32 @@ pub fn open(existing: &Existing) -> io::Result<Device> {
     if !link.is_up() {
         return Err(fail(Linux::ENETDOWN));
     }
-    let tx = packet_socket(link.index).map_err(|errno| match errno {
+    let socket = packet_socket(link.index).map_err(|errno| match errno {
         Linux::EPERM => sys::failure(errno, format!("{ifname}: {} (needs CAP_NET_RAW)", errno.desc())),
         _ => fail(errno),
     })?;
-    let capture =
-        capture(ifname, &filter(lladdr, served_by_host), link.mtu).map_err(|e| pcap_failed(ifname, &e))?;
+    let filter = filter(lladdr, path.is_served_by_host());
+    let capture = capture(ifname, &filter, link.mtu).map_err(|e| pcap_failed(ifname, &e))?;
     // libpcap leaves it to be inherited, and a child would keep the interface promiscuous.
     nix::fcntl::fcntl(&capture, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(fail)?;
     // Where the kernel is older than 4.20, the capture's direction suffices.
     let _ = sys::ignore_outgoing(capture.as_fd());
-    let rx = HostRx { name, index: link.index, capture, again: false };
+    let it = Interface { name, index: link.index };
+    let mut rx: Vec<Box<dyn RxQueue>> = vec![Box::new(HostRx { it, capture, again: false })];
+    let mut packets = None;
+    if path == DataPath::Tap {
+        let (more, tx) = packet::open(it, queues).map_err(fail)?;
+        rx.extend(more);
+        packets = Some(tx);
+    }
     Ok(Device {
         name,
         lladdr,
         mtu: link.mtu,
-        rx: vec![Box::new(rx)],
-        tx: Arc::new(HostTx { socket: tx }),
+        rx,
+        tx: Arc::new(HostTx { socket, packets }),
         shared_with_host: true,
-        served_by_host,
+        path,
         addrs: addresses(ifname).map_err(fail)?,
     })
 }
@@ -142,7 +158,7 @@ fn ethernet_address(link: &Link) -> Option<[u8; 6]> {
 fn packet_socket(ifindex: u32) -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-    sys::bind_packet(fd.as_fd(), ifindex)?;
+    sys::bind_packet(fd.as_fd(), ifindex, 0)?;
     Ok(fd)
 }
 
@@ -190,25 +206,36 @@ pub fn addresses(ifname: &str) -> nix::Result<Vec<IpNet>> {
     Ok(addrs.collect())
 }
 
+/// Which interface of the host.
+#[derive(Clone, Copy)]
+pub(super) struct Interface {
+    pub(super) name: IfName,
+    pub(super) index: u32,
+}
+
+impl Interface {
+    /// Fails when the interface is gone; one that is down may come back. Whoever
+    /// cannot ask, for want of descriptors or memory, has heard of no end.
+    pub(super) fn check_alive(&self) -> io::Result<()> {
+        match link::by_index(self.index) {
+            Err(Linux::ENODEV) => {
+                Err(sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name)))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
 struct HostRx {
-    name: IfName,
-    index: u32,
+    it: Interface,
     capture: Capture<Active>,
     /// The last call ended at its budget, so that an empty queue is no surprise now.
     again: bool,
 }
 
 impl HostRx {
-    /// Fails when the interface is gone; one that is down may come back.
-    fn check_alive(&self) -> io::Result<()> {
-        link::by_index(self.index).map(drop).map_err(|errno| match errno {
-            Linux::ENODEV => self.removed(),
-            errno => sys::failed(self.name, errno),
-        })
-    }
-
-    fn removed(&self) -> io::Error {
-        sys::failure(Linux::ENXIO, format!("{}: the interface was removed", self.name))
+    fn is_told(&self) -> bool {
+        getsockopt(&self.capture, SocketError) != Ok(0)
     }
 }
 
@@ -220,26 +247,28 @@ impl RxQueue for HostRx {
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         // libpcap counts in ints.
         let budget = budget.min(i32::MAX as usize);
-        let whole = |packet: pcap::Packet<'_>| {
+        // The kernel tells once, when the interface goes down, and a removal is told
+        // as that. It is heard here first: libpcap would look for the interface by
+        // its name from then on, which may be another one by now.
+        let mut told = self.is_told();
+        let done = match self.capture.dispatch(Some(budget), |packet| {
             // Segments that the host has merged, longer than any frame on the
             // cable: a card with that MTU would have dropped it as a giant.
             if packet.header.caplen == packet.header.len {
                 input(&packet);
             }
-        };
-        let done = match self.capture.dispatch(Some(budget), whole) {
+        }) {
             Ok(done) => done,
             Err(e) => {
-                self.check_alive()?;
-                return Err(sys::failure(Linux::EIO, format!("{}: {e}", self.name)));
+                self.it.check_alive()?;
+                return Err(sys::failure(Linux::EIO, format!("{}: {e}", self.it.name)));
             }
         };
-        // The kernel tells once, when the interface goes down, and a removal
-        // is told as that. libpcap may have taken the telling: an event with
-        // no frame behind it is one.
-        let told = done < budget && getsockopt(&self.capture, SocketError) != Ok(0);
+        told |= done < budget && self.is_told();
+        // libpcap may have taken the telling all the same: an event with no frame
+        // behind it is one.
         if told || (done == 0 && budget > 0 && !self.again) {
-            self.check_alive()?;
+            self.it.check_alive()?;
         }
         self.again = done == budget;
         Ok(done)
@@ -247,7 +276,9 @@ impl RxQueue for HostRx {
 }
 
 struct HostTx {
+    /// For finished frames, the machine's own.
     socket: OwnedFd,
+    packets: Option<PacketTx>,
 }
 
 impl Transmit for HostTx {
@@ -261,6 +292,10 @@ impl Transmit for HostTx {
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         // The capture has asked for it, and gives it up when it is closed.
         Ok(())
+    }
+
+    fn offload(&self) -> Option<&dyn Offload> {
+        self.packets.as_ref().map(|tx| -> &dyn Offload { tx })
     }
 }
 

@@ -47,7 +47,7 @@ fn wanted(us: [u8; 6]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 }
 
 fn open_none(name: &str) -> io::Result<Device> {
-    open(&Existing { name: name.to_owned(), served_by_host: false })
+    open(&Existing { name: name.to_owned(), path: DataPath::None }, 1)
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! A [`Medium`] may lose, change, double or delay what is sent; what is delayed
 //! waits in the cable until [`Lan::arrive`].
 
-use super::{Device, RxQueue, Transmit, Waker, check_len};
+use super::{DataPath, Device, RxQueue, Transmit, Waker, check_len};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use compat::sys::time::Time;
@@ -132,7 +132,7 @@ impl Lan {
             rx: rx.collect(),
             tx: Arc::new(LanTx { lan: Arc::clone(self), port }),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         }
     }

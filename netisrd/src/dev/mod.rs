@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!              +-- tap.rs    a card of the machine's own, on a host bridge
-//!   Device ----+-- host.rs   an interface the host keeps using, through pcap
+//!   Device ----+-- host.rs   an interface the host keeps using, through pcap;
+//!              |             packet.rs: on the tap path, as the host's stack has it
 //!              +-- lan.rs    a cable in memory, for tests and simulation
 //!
 //!   RxQueue x N   one per netisr, read by that netisr alone
 //!   Transmit      one per card, called by every netisr
+//!
+//!   HostSide ------ carptap.rs   a carp interface in the host, on the tap path
 //! ```
 //!
 //! [`sys`] holds all system calls that need `unsafe`, `link` speaks rtnetlink.
@@ -18,9 +21,11 @@ use ipnet::IpNet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+pub mod carptap;
 pub mod host;
 pub mod lan;
 mod link;
+mod packet;
 pub(crate) mod rtnetlink;
 pub mod sys;
 pub mod tap;
@@ -32,6 +37,11 @@ pub mod watch;
 const ETHER_HDR_LEN: usize = 14;
 /// What a VLAN tag adds.
 const ETHER_VLAN_ENCAP_LEN: usize = 4;
+/// `struct virtio_net_hdr`: what is not finished of the frame behind it, its
+/// checksum, or that it is several segments.
+pub const VNET_HDR_LEN: usize = 10;
+/// The longest frame that has such a header, with it.
+const OFFLOADED_MAX: usize = VNET_HDR_LEN + ETHER_HDR_LEN + ETHER_VLAN_ENCAP_LEN + 65535;
 
 /// Called by a device in memory when one of its queues has something to read.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -59,6 +69,11 @@ pub trait RxQueue: Send {
     /// The device is dead, its interface removed: no frame will ever come.
     /// [`sys::bsd_errno`] gives the number.
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> std::io::Result<usize>;
+
+    /// Whether each frame is behind its `virtio_net_hdr`, for the host or from it.
+    fn is_offloaded(&self) -> bool {
+        false
+    }
 }
 
 /// The sending side, shared by all netisrs; no lock on the path.
@@ -85,6 +100,51 @@ pub trait Transmit: Send + Sync {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
     }
+
+    /// The same card for frames that are not finished, if it takes such.
+    fn offload(&self) -> Option<&dyn Offload> {
+        None
+    }
+}
+
+/// Whoever takes frames behind their `virtio_net_hdr` and sees to what is not
+/// finished of them.
+pub trait Offload: Send + Sync {
+    /// As [`Transmit::transmit`], of such a frame.
+    ///
+    /// # Errors
+    /// The same.
+    fn transmit_offloaded(&self, queue: usize, frame: &[u8]) -> Result<(), Errno>;
+}
+
+/// The host's side of a carp interface: what that hears, the host hears, and what
+/// the host says there, it says.
+pub struct HostSide {
+    /// Of which carp interface, by its index in the machine.
+    pub if_index: u16,
+    /// What the host says.
+    pub rx: Vec<Box<dyn RxQueue>>,
+    /// Where it hears.
+    pub tx: Arc<dyn Offload>,
+}
+
+/// Who answers for the virtual addresses on an interface of the host, and how
+/// frames come there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataPath {
+    /// The host, by macvlans: it takes the frames itself.
+    Macvlan,
+    /// The host, by taps: the netisrs give it the frames.
+    Tap,
+    /// The machine.
+    None,
+}
+
+impl DataPath {
+    /// Whether the host answers.
+    pub fn is_served_by_host(self) -> bool {
+        self != DataPath::None
+    }
 }
 
 /// An opened network card, before it is attached to a machine.
@@ -102,9 +162,8 @@ pub struct Device {
     pub tx: Arc<dyn Transmit>,
     /// True when the host keeps using the interface and answers for its own addresses.
     pub shared_with_host: bool,
-    /// True when the host answers for the virtual addresses as well, and takes what
-    /// is sent to them.
-    pub served_by_host: bool,
+    /// Who answers for the virtual addresses on it.
+    pub path: DataPath,
     /// The host's addresses on it with their prefixes, in the host's order
     /// (empty for a tap).
     pub addrs: Vec<IpNet>,
@@ -118,6 +177,7 @@ impl std::fmt::Debug for Device {
             .field("mtu", &self.mtu)
             .field("queues", &self.rx.len())
             .field("shared_with_host", &self.shared_with_host)
+            .field("path", &self.path)
             .field("addrs", &self.addrs)
             .finish_non_exhaustive()
     }

@@ -3,8 +3,8 @@
 
 use ipnet::IpNet;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage as Route;
 use netlink_packet_route::address::{
@@ -27,6 +27,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// More than any answer's packet.
 const ROOM: usize = 64 * 1024;
+/// How often a host that changes meanwhile is asked how it is.
+const DUMPS_MAX: usize = 8;
 /// Before the parents' own route, whose metric is 256.
 const METRIC6: u32 = 16;
 
@@ -38,12 +40,16 @@ pub(crate) struct HostLink {
     /// `ip link set alias`
     pub(crate) alias: String,
     pub(crate) up: bool,
+    /// It is up, and its cable is in.
+    pub(crate) has_carrier: bool,
     /// The link that it lives on.
     pub(crate) lower: Option<u32>,
     pub(crate) is_macvlan: bool,
     pub(crate) lladdr: Option<[u8; 6]>,
     /// Its carrier is held down.
     pub(crate) protodown: bool,
+    pub(crate) carrier: bool,
+    pub(crate) mtu: u32,
 }
 
 /// An address of the host.
@@ -68,13 +74,13 @@ impl RtNetlink {
 
     /// All links.
     pub(crate) fn links(&mut self) -> nix::Result<Vec<HostLink>> {
-        let answers = self.ask(Route::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
+        let answers = self.dump(&Route::GetLink(LinkMessage::default()))?;
         Ok(answers.into_iter().filter_map(link).collect())
     }
 
     /// All addresses, of links of any kind.
     pub(crate) fn addresses(&mut self) -> nix::Result<Vec<HostAddr>> {
-        let answers = self.ask(Route::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
+        let answers = self.dump(&Route::GetAddress(AddressMessage::default()))?;
         Ok(answers.into_iter().filter_map(addr).collect())
     }
 
@@ -100,11 +106,16 @@ impl RtNetlink {
         self.change(index, vec![LinkAttribute::Address(lladdr.to_vec())])
     }
 
-    /// Whether it takes frames, and has a carrier.
+    /// Whether a macvlan takes frames, and has a carrier.
     pub(crate) fn set_carrier(&mut self, index: u32, on: bool) -> nix::Result<()> {
         let mode = if on { MacVlanMode::Bridge } else { MacVlanMode::Source };
         self.change(index, vec![macvlan(mode)])?;
         self.change(index, vec![LinkAttribute::ProtoDown(u8::from(!on))])
+    }
+
+    /// `ip link set mtu`
+    pub(crate) fn set_mtu(&mut self, index: u32, mtu: u32) -> nix::Result<()> {
+        self.change(index, vec![LinkAttribute::Mtu(mtu)])
     }
 
     /// `ip link set up` or `down`
@@ -157,8 +168,26 @@ impl RtNetlink {
         self.ask(Route::DelRoute(route_message(index, net)), 0).map(drop)
     }
 
+    /// All of a kind, at one moment: what changes while it is told may lack what is
+    /// there all the time. `EBUSY` of a host that changes without end: an
+    /// [`RtWatch`] tells of the last change, and then it is time to ask again.
+    fn dump(&mut self, of: &Route) -> nix::Result<Vec<Route>> {
+        for _ in 0..DUMPS_MAX {
+            let (answers, torn) = self.exchange(of.clone(), NLM_F_DUMP)?;
+            if !torn {
+                return Ok(answers);
+            }
+        }
+        Err(Linux::EBUSY)
+    }
+
     /// What the kernel answers before its acknowledgement, or the error in it.
     fn ask(&mut self, payload: Route, flags: u16) -> nix::Result<Vec<Route>> {
+        self.exchange(payload, flags).map(|(answers, _)| answers)
+    }
+
+    /// The answers, and whether something has changed between them.
+    fn exchange(&mut self, payload: Route, flags: u16) -> nix::Result<(Vec<Route>, bool)> {
         self.seq = self.seq.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.sequence_number = self.seq;
@@ -170,7 +199,7 @@ impl RtNetlink {
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
         sendto(self.fd.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-        let (mut answers, mut room) = (Vec::new(), vec![0; ROOM]);
+        let (mut answers, mut torn, mut room) = (Vec::new(), false, vec![0; ROOM]);
         loop {
             let n = match recv(self.fd.as_raw_fd(), &mut room, MsgFlags::empty()) {
                 Err(Linux::EINTR) => continue,
@@ -184,11 +213,12 @@ impl RtNetlink {
                 if answer.header.sequence_number != self.seq {
                     continue;
                 }
+                torn |= answer.header.flags & NLM_F_DUMP_INTR != 0;
                 match answer.payload {
                     NetlinkPayload::InnerMessage(one) => answers.push(one),
-                    NetlinkPayload::Done(_) => return Ok(answers),
+                    NetlinkPayload::Done(_) => return Ok((answers, torn)),
                     NetlinkPayload::Error(e) => match e.code {
-                        None => return Ok(answers),
+                        None => return Ok((answers, torn)),
                         Some(negative) => return Err(Linux::from_raw(negative.get().wrapping_neg())),
                     },
                     _ => return Err(Linux::EBADMSG),
@@ -247,8 +277,13 @@ fn route_message(index: u32, net: IpNet) -> RouteMessage {
 
 fn link(answer: Route) -> Option<HostLink> {
     let Route::NewLink(m) = answer else { return None };
-    let mut link =
-        HostLink { index: m.header.index, up: m.header.flags.contains(LinkFlags::Up), ..HostLink::default() };
+    let flags = m.header.flags;
+    let mut link = HostLink {
+        index: m.header.index,
+        up: flags.contains(LinkFlags::Up),
+        has_carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        ..HostLink::default()
+    };
     for attribute in m.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -256,6 +291,8 @@ fn link(answer: Route) -> Option<HostLink> {
             LinkAttribute::Link(lower) => link.lower = Some(lower),
             LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
             LinkAttribute::ProtoDown(down) => link.protodown = down != 0,
+            LinkAttribute::Carrier(carrier) => link.carrier = carrier != 0,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::LinkInfo(info) => {
                 link.is_macvlan = info.contains(&LinkInfo::Kind(InfoKind::MacVlan));
             }

@@ -27,12 +27,27 @@ pub(super) fn tun_set_iff(tun: BorrowedFd<'_>, name: IfName, flags: libc::c_int)
     Ok(())
 }
 
-/// Binds a packet socket to one interface. With protocol 0 it sends there and
-/// never receives.
-pub(super) fn bind_packet(socket: BorrowedFd<'_>, ifindex: u32) -> nix::Result<()> {
+/// `TUNSETOFFLOAD`: which frames the reader of a tap takes unfinished, `TUN_F_*`.
+pub(super) fn tun_set_offload(tap: BorrowedFd<'_>, flags: libc::c_uint) -> nix::Result<()> {
+    // SAFETY: `tap` is open; the argument is a number, and no memory is touched.
+    Linux::result(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(flags)) })?;
+    Ok(())
+}
+
+/// `TUNSETCARRIER`
+pub(super) fn tun_set_carrier(tap: BorrowedFd<'_>, on: bool) -> nix::Result<()> {
+    let on = libc::c_int::from(on);
+    // SAFETY: `tap` is open; the argument points to a live int, which is only read.
+    Linux::result(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETCARRIER, &raw const on) })?;
+    Ok(())
+}
+
+/// Binds a packet socket to one interface, to hear `protocol`, `ETH_P_*`. With 0
+/// it sends there and never receives.
+pub(super) fn bind_packet(socket: BorrowedFd<'_>, ifindex: u32, protocol: u16) -> nix::Result<()> {
     let sll = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as libc::c_ushort,
-        sll_protocol: 0,
+        sll_protocol: protocol.to_be(),
         sll_ifindex: ifindex as libc::c_int,
         sll_hatype: 0,
         sll_pkttype: 0,
@@ -47,12 +62,50 @@ pub(super) fn bind_packet(socket: BorrowedFd<'_>, ifindex: u32) -> nix::Result<(
 
 /// `PACKET_IGNORE_OUTGOING`: frames the host sends are not even looked at.
 pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> nix::Result<()> {
-    let on: libc::c_int = 1;
-    let len = size_of_val(&on) as libc::socklen_t;
-    let option = libc::PACKET_IGNORE_OUTGOING;
+    set_packet_option(socket, libc::PACKET_IGNORE_OUTGOING, 1)
+}
+
+/// `PACKET_VNET_HDR`: each frame, in and out, is behind its `virtio_net_hdr`.
+pub(super) fn vnet_hdr(socket: BorrowedFd<'_>) -> nix::Result<()> {
+    set_packet_option(socket, libc::PACKET_VNET_HDR, 1)
+}
+
+/// `PACKET_FANOUT`: joins the group, or with `None` makes one, whose sockets share
+/// the frames by flow. The group, for the next one.
+pub(super) fn fanout(socket: BorrowedFd<'_>, group: Option<libc::c_int>) -> nix::Result<libc::c_int> {
+    let flags = libc::PACKET_FANOUT_FLAG_UNIQUEID | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    let new = ((libc::PACKET_FANOUT_HASH | flags) << 16) as libc::c_int;
+    set_packet_option(socket, libc::PACKET_FANOUT, group.unwrap_or(new))?;
+    let mut joined: libc::c_int = 0;
+    let mut len = size_of_val(&joined) as libc::socklen_t;
+    let (level, option) = (libc::SOL_PACKET, libc::PACKET_FANOUT);
+    // SAFETY: `socket` is open; the value is a live, writable int and `len` its size.
+    Linux::result(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut joined).cast(), &raw mut len)
+    })?;
+    Ok(joined)
+}
+
+fn set_packet_option(socket: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int) -> nix::Result<()> {
+    let len = size_of_val(&value) as libc::socklen_t;
     // SAFETY: `socket` is open; the value is a live int and `len` its size.
     Linux::result(unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, (&raw const on).cast(), len)
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, (&raw const value).cast(), len)
+    })?;
+    Ok(())
+}
+
+/// `SO_ATTACH_FILTER`: what `program` does not accept never comes in.
+pub(super) fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> nix::Result<()> {
+    let len = libc::c_ushort::try_from(program.len()).map_err(|_| Linux::E2BIG)?;
+    let prog = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    let size = size_of_val(&prog) as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: `socket` is open; the value is a live `sock_fprog` and `size` its
+    // size; its pointer is to `len` live instructions, which are only read, and
+    // copied before the call returns.
+    Linux::result(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const prog).cast(), size)
     })?;
     Ok(())
 }

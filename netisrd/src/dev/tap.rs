@@ -6,7 +6,7 @@
 //! the one of the host's side, or a bridge keeps the machine's frames.
 
 use super::link::{self, Watch};
-use super::{Device, RxQueue, Transmit, check_len, sys};
+use super::{DataPath, Device, RxQueue, Transmit, check_len, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
@@ -37,15 +37,12 @@ const FRAME_MAX: usize = 65536;
 /// bridge, a name over 15 bytes, no queues or more than 256.
 pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Device> {
     let who = format!("tap {name}");
-    let ifname = tap_name(name).ok_or_else(|| {
-        let what = format!("{who}: not a name for an interface (1 to 15 printable bytes without / : %)");
-        sys::failure(Linux::EINVAL, what)
-    })?;
+    let ifname = tap_name(name)?;
     if !(1..=MAX_QUEUES).contains(&queues) {
         return Err(sys::failure(Linux::EINVAL, format!("{who}: {queues} queues (1 to {MAX_QUEUES})")));
     }
     let bridge = bridge.map(find_bridge).transpose()?;
-    let fds = attach_queues(ifname, queues)?;
+    let fds = attach_queues(ifname, queues, 0)?;
     quiet_ipv6(name);
     let tap = link::by_name(name).map_err(|e| sys::failed(&who, e))?;
     if let Some((bridge, index)) = bridge {
@@ -75,7 +72,7 @@ pub fn adopt(name: &str, lladdr: [u8; 6], queues: Vec<OwnedFd>) -> io::Result<De
 fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> Device {
     let rx = fds.iter().map(|fd| -> Box<dyn RxQueue> {
         let buf = vec![0; FRAME_MAX].into_boxed_slice();
-        Box::new(TapRx { name, fd: Arc::clone(fd), buf })
+        Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false })
     });
     Device {
         name,
@@ -84,7 +81,7 @@ fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> De
         rx: rx.collect(),
         tx: Arc::new(TapTx { queues: fds, mtu }),
         shared_with_host: false,
-        served_by_host: false,
+        path: DataPath::None,
         addrs: Vec::new(),
     }
 }
@@ -118,9 +115,12 @@ pub fn wait_forwarding(name: &str, timeout: Duration) -> io::Result<bool> {
 }
 
 /// A name that the kernel takes as it is: it would make `tap%d` a `tap0`.
-fn tap_name(name: &str) -> Option<IfName> {
+pub(super) fn tap_name(name: &str) -> io::Result<IfName> {
     let plain = !name.contains([':', '%']) && name != "." && name != "..";
-    IfName::new(name).filter(|_| plain)
+    IfName::new(name).filter(|_| plain).ok_or_else(|| {
+        let what = format!("tap {name}: not a name for an interface (1 to 15 printable bytes without / : %)");
+        sys::failure(Linux::EINVAL, what)
+    })
 }
 
 fn find_bridge(name: &str) -> io::Result<(&str, u32)> {
@@ -132,13 +132,13 @@ fn find_bridge(name: &str) -> io::Result<(&str, u32)> {
     Ok((name, link.index))
 }
 
-/// One descriptor per queue; the first makes the tap.
-fn attach_queues(name: IfName, queues: usize) -> io::Result<Vec<Arc<OwnedFd>>> {
+/// One descriptor per queue; the first makes the tap, with `more` flags.
+pub(super) fn attach_queues(name: IfName, queues: usize, more: libc::c_int) -> io::Result<Vec<Arc<OwnedFd>>> {
     let multi = if queues > 1 { libc::IFF_MULTI_QUEUE } else { 0 };
     (0..queues)
         .map(|n| {
             let excl = if n == 0 { libc::IFF_TUN_EXCL } else { 0 };
-            let flags = libc::IFF_TAP | libc::IFF_NO_PI | multi | excl;
+            let flags = libc::IFF_TAP | libc::IFF_NO_PI | multi | excl | more;
             let mode = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
             let fd = nix::fcntl::open("/dev/net/tun", mode, Mode::empty())
                 .map_err(|e| open_failed(name, "needs /dev/net/tun", e))?;
@@ -193,10 +193,12 @@ fn derive_lladdr(machine_id: &[u8], netns: u64, name: &str) -> [u8; 6] {
     lladdr
 }
 
-struct TapRx {
-    name: IfName,
-    fd: Arc<OwnedFd>,
-    buf: Box<[u8]>,
+pub(super) struct TapRx {
+    pub(super) name: IfName,
+    pub(super) fd: Arc<OwnedFd>,
+    pub(super) buf: Box<[u8]>,
+    /// Each frame is behind its `virtio_net_hdr`.
+    pub(super) is_offloaded: bool,
 }
 
 impl RxQueue for TapRx {
@@ -223,6 +225,10 @@ impl RxQueue for TapRx {
         }
         Ok(done)
     }
+
+    fn is_offloaded(&self) -> bool {
+        self.is_offloaded
+    }
 }
 
 /// Each netisr sends on the queue that it receives from. The kernel steers a flow
@@ -236,13 +242,7 @@ struct TapTx {
 impl Transmit for TapTx {
     fn transmit(&self, queue: usize, frame: &[u8]) -> Result<(), Errno> {
         check_len(frame, self.mtu)?;
-        let fd = self.queues.get(queue % self.queues.len()).ok_or(Errno::ENXIO)?;
-        match nix::unistd::write(&**fd, frame) {
-            Ok(_) => Ok(()),
-            // A tap answers this when its interface is down.
-            Err(Linux::EIO) => Err(Errno::ENETDOWN),
-            Err(e) => Err(sys::transmit_errno(e)),
-        }
+        write(&self.queues, queue, frame)
     }
 
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
@@ -251,6 +251,17 @@ impl Transmit for TapTx {
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.queues.iter().map(|fd| fd.as_fd()).collect()
+    }
+}
+
+/// A frame into the queue of the netisr that sends.
+pub(super) fn write(queues: &[Arc<OwnedFd>], queue: usize, frame: &[u8]) -> Result<(), Errno> {
+    let fd = queues.get(queue % queues.len()).ok_or(Errno::ENXIO)?;
+    match nix::unistd::write(&**fd, frame) {
+        Ok(_) => Ok(()),
+        // A tap answers this when its interface is down.
+        Err(Linux::EIO) => Err(Errno::ENETDOWN),
+        Err(e) => Err(sys::transmit_errno(e)),
     }
 }
 

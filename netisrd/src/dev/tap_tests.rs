@@ -4,7 +4,7 @@ use super::*;
 use crate::dev::testns::{
     BROADCAST, PATIENCE, arp, error_of, frames_until, in_namespace, ip, ipv4, rx, without_rights,
 };
-use crate::dev::watch::LinkWatch;
+use crate::dev::watch::{Change, LinkWatch};
 use compat::net::if_::LinkState;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{BufRead, BufReader};
@@ -146,7 +146,7 @@ fn a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way() {
         "a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way",
         || {
             let taps = ["em0", "em1"].map(|name| open(name, None, 1).unwrap());
-            let mut links = LinkWatch::new([(taps[0].name, 7), (taps[1].name, 9)]).unwrap();
+            let mut links = LinkWatch::new([(taps[0].name, 7, None), (taps[1].name, 9, None)]).unwrap();
             assert_eq!(links.changes().unwrap(), []);
             for (down, up) in [
                 ("link set em1 down", "link set em1 up"),
@@ -154,20 +154,20 @@ fn a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way() {
             ] {
                 for (act, state) in [(down, LinkState::Down), (up, LinkState::Up)] {
                     ip(act);
-                    assert_eq!(next_changes(&mut links), [(9, state)], "{act}");
+                    assert_eq!(next_changes(&mut links), [Change::Link(9, state)], "{act}");
                     assert_eq!(links.changes().unwrap(), []);
                 }
             }
             ip("link del em1");
+            assert_eq!(next_changes(&mut links), [Change::Gone(9)]);
             ip("link set em0 down");
-            // The end of a card is its queue's to tell.
-            assert_eq!(next_changes(&mut links), [(7, LinkState::Down)]);
+            assert_eq!(next_changes(&mut links), [Change::Link(7, LinkState::Down)]);
         },
     );
 }
 
 /// What changes next, in a bounded time.
-fn next_changes(links: &mut LinkWatch) -> Vec<(u16, LinkState)> {
+fn next_changes(links: &mut LinkWatch) -> Vec<Change> {
     loop {
         let changes = links.changes().unwrap();
         if !changes.is_empty() {

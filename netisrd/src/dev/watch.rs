@@ -1,41 +1,68 @@
-//! The cables of a machine's cards: whether they are in.
+//! The links of a machine's cards: whether their cables are in, and whether they are
+//! there at all.
 
+use super::host::Existing;
 use super::link::{self, Watch};
+use super::rtnetlink::{HostLink, RtNetlink};
 use super::sys;
 use compat::net::if_::{IfName, LinkState};
 use nix::errno::Errno as Linux;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-/// Hears when one of a machine's cards loses its carrier, is set down, or the
-/// other way round.
+/// Hears when one of a machine's cards loses its carrier, is set down, leaves, or
+/// the other way round.
 pub struct LinkWatch {
     watch: Watch,
+    /// Kept: by the time that it is needed there may be no more descriptors.
+    rt: RtNetlink,
     cards: Vec<Card>,
 }
 
 struct Card {
     name: IfName,
-    /// The host's: it keeps it, whatever it is called.
-    host_index: u32,
-    if_index: u16,
-    state: LinkState,
+    /// How it is opened, if it is one of the host's and not the machine's own.
+    existing: Option<Existing>,
+    is: Is,
+}
+
+/// What a card is.
+#[derive(Clone, Copy)]
+enum Is {
+    /// Beside the machine's index, the host's: it keeps it, whatever it is called.
+    There { host_index: u32, if_index: u16, state: LinkState },
+    /// Its interface is none any more.
+    Gone,
+}
+
+/// What has become of a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The cable of the one with that index.
+    Link(u16, LinkState),
+    /// The one with that index is gone.
+    Gone(u16),
+    /// There is an interface of that name again, and it is up. It is told as long as
+    /// nobody has [`opened`](LinkWatch::opened) it, with each change in the host.
+    Back(Existing),
 }
 
 impl LinkWatch {
-    /// Of these cards, the machine's index of each beside it. They count as up
-    /// until [`changes`](LinkWatch::changes) tells otherwise.
+    /// Of these cards, each with the machine's index of it. They count as up until
+    /// [`changes`](LinkWatch::changes) tells otherwise.
     ///
     /// # Errors
     /// The kernel gives no netlink socket, or one of them is gone.
-    pub fn new(cards: impl IntoIterator<Item = (IfName, u16)>) -> io::Result<LinkWatch> {
+    pub fn new(cards: impl IntoIterator<Item = (IfName, u16, Option<Existing>)>) -> io::Result<LinkWatch> {
         let watch = Watch::new().map_err(|e| sys::failed("netlink", e))?;
-        let card = |(name, if_index): (IfName, u16)| {
+        let rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
+        let card = |(name, if_index, existing): (IfName, u16, Option<Existing>)| {
             let link = link::by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
-            Ok(Card { name, host_index: link.index, if_index, state: LinkState::Up })
+            let is = Is::There { host_index: link.index, if_index, state: LinkState::Up };
+            Ok(Card { name, existing, is })
         };
         let cards = cards.into_iter().map(card).collect::<io::Result<_>>()?;
-        Ok(LinkWatch { watch, cards })
+        Ok(LinkWatch { watch, rt, cards })
     }
 
     /// What to poll for readability.
@@ -43,27 +70,89 @@ impl LinkWatch {
         self.watch.fd()
     }
 
-    /// The cards that are in another state than when last asked. One whose
-    /// interface is gone keeps its state: its queue tells of its end.
+    /// The cards that are otherwise than when last asked.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn changes(&mut self) -> io::Result<Vec<(u16, LinkState)>> {
+    pub fn changes(&mut self) -> io::Result<Vec<Change>> {
         // Before the look: what changes after it is readable again.
         self.watch.drain()?;
-        let mut changed = Vec::new();
+        let links = match self.rt.links() {
+            // It goes on changing, and that will be told.
+            Err(Linux::EBUSY) => return Ok(Vec::new()),
+            other => other.map_err(|e| sys::failed("rtnetlink", e))?,
+        };
+        let mut changes = Vec::new();
         for card in &mut self.cards {
-            let state = match link::by_index(card.host_index) {
-                Ok(link) if link.has_carrier() => LinkState::Up,
-                Ok(_) => LinkState::Down,
-                Err(Linux::ENODEV) => continue,
-                Err(e) => return Err(sys::failed(card.name, e)),
-            };
-            if card.state != state {
-                card.state = state;
-                changed.push((card.if_index, state));
+            card.look(&links, &mut changes);
+        }
+        Ok(changes)
+    }
+
+    /// The card that was back is a card of the machine again.
+    pub fn opened(&mut self, name: IfName, host_index: u32, if_index: u16) {
+        for card in self.cards.iter_mut().filter(|card| card.name == name) {
+            card.is = Is::There { host_index, if_index, state: LinkState::Up };
+        }
+    }
+}
+
+impl Card {
+    fn look(&mut self, links: &[HostLink], changes: &mut Vec<Change>) {
+        if let Is::There { host_index, if_index, state } = &mut self.is {
+            match links.iter().find(|l| l.index == *host_index) {
+                Some(link) => {
+                    let now = if link.has_carrier { LinkState::Up } else { LinkState::Down };
+                    if *state != now {
+                        *state = now;
+                        changes.push(Change::Link(*if_index, now));
+                    }
+                }
+                None => {
+                    changes.push(Change::Gone(*if_index));
+                    self.is = Is::Gone;
+                }
             }
         }
-        Ok(changed)
+        if let (Is::Gone, Some(existing)) = (self.is, &self.existing)
+            && links.iter().any(|l| l.name == existing.name && l.up)
+        {
+            changes.push(Change::Back(existing.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::DataPath;
+
+    fn link(index: u32, name: &str, up: bool) -> HostLink {
+        HostLink { index, name: name.into(), up, has_carrier: up, ..HostLink::default() }
+    }
+
+    #[test]
+    fn a_card_that_is_gone_is_back_with_its_name_once_that_is_up() {
+        let existing = Existing { name: "v0".into(), path: DataPath::Macvlan };
+        let is = Is::There { host_index: 5, if_index: 1, state: LinkState::Up };
+        let mut card = Card { name: IfName([0; 16]), existing: Some(existing.clone()), is };
+        let mut look = |links: &[HostLink]| {
+            let mut changes = Vec::new();
+            card.look(links, &mut changes);
+            changes
+        };
+        assert_eq!(look(&[link(5, "v0", true)]), []);
+        // Whatever it is called, it is the one, and no other is.
+        assert_eq!(look(&[link(5, "lan0", false), link(6, "v0", true)]), [Change::Link(1, LinkState::Down)]);
+        assert_eq!(look(&[link(7, "v0", false)]), [Change::Gone(1)]);
+        assert_eq!(look(&[link(7, "v0", false)]), []);
+        for _ in 0..2 {
+            assert_eq!(look(&[link(7, "v0", true)]), [Change::Back(existing.clone())]);
+        }
+        card.existing = None;
+        card.is = Is::Gone;
+        let mut changes = Vec::new();
+        card.look(&[link(7, "v0", true)], &mut changes);
+        assert_eq!(changes, [], "a tap is its process's own");
     }
 }

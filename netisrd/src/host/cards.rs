@@ -2,7 +2,7 @@
 
 use super::parts::{Desk, Flow, Part, Turn};
 use super::succession::Step;
-use crate::dev::{Device, Transmit};
+use crate::dev::{DataPath, Device, Transmit};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::AsFd;
@@ -24,7 +24,8 @@ pub(super) struct Card {
     pub(super) name: String,
     pub(super) lladdr: [u8; 6],
     shared_with_host: bool,
-    served_by_host: bool,
+    /// Who serves its virtual addresses: `macvlan`, `tap` or `none`.
+    path: String,
 }
 
 impl Card {
@@ -33,15 +34,19 @@ impl Card {
             name: dev.name.to_string(),
             lladdr: dev.lladdr,
             shared_with_host: dev.shared_with_host,
-            served_by_host: dev.served_by_host,
+            path: match dev.path {
+                DataPath::Macvlan => "macvlan".into(),
+                DataPath::Tap => "tap".into(),
+                DataPath::None => "none".into(),
+            },
         }
     }
 
     /// Whether both are one and are used alike.
     pub(super) fn is_like(&self, dev: &Device) -> bool {
         let other = Card::of(dev);
-        (&self.name, self.lladdr, self.shared_with_host, self.served_by_host)
-            == (&other.name, other.lladdr, other.shared_with_host, other.served_by_host)
+        (&self.name, self.lladdr, self.shared_with_host, &self.path)
+            == (&other.name, other.lladdr, other.shared_with_host, &other.path)
     }
 }
 

@@ -6,6 +6,7 @@ use super::runtime::Runtime;
 use super::signals::Pipe;
 use super::succession::Estate;
 use crate::conf::{Cards, Conf, Errors, Report, Service, Was};
+use compat::net::if_::IfName;
 use mio::Interest;
 use signal_hook::consts::SIGHUP;
 use std::cell::RefCell;
@@ -63,6 +64,13 @@ impl Configuration {
     /// What [`follow`](Configuration::follow) needs in another process.
     pub(super) fn bequeath(&self, estate: &mut Estate) -> io::Result<()> {
         self.service.as_ref().map_or(Ok(()), |service| estate.put(SUCCESSION, &service.was()))
+    }
+
+    /// An interface of the host has come again: what the file says of it and of those
+    /// who are to live there is done again. What of it failed.
+    pub fn arrived(&self, name: IfName, machine: &Runtime) -> Vec<String> {
+        let service = self.service.iter();
+        service.flat_map(|service| service.arrived(name, &mut machine.calls())).collect()
     }
 
     /// Reads the file again, does what has changed in it, and says so in the log.

@@ -62,6 +62,8 @@ pub struct ControlSocket {
     /// Clients that may have sent something.
     ready: BTreeSet<usize>,
     accept_again: bool,
+    /// It could not accept, and has said so.
+    troubled: bool,
     /// Requests so far, to tell who is idle.
     serial: u64,
     packet: Vec<u8>,
@@ -132,6 +134,7 @@ impl ControlSocket {
             next: FIRST_CLIENT,
             ready: BTreeSet::new(),
             accept_again: false,
+            troubled: false,
             serial: 0,
             packet: vec![0; ctlsock::MAX_PACKET + 1],
             waker: None,
@@ -148,7 +151,8 @@ impl ControlSocket {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
-                    if let Err(e) = self.welcome(desk, OwnedFd::from(stream)) {
+                    self.troubled = false;
+                    if let Err(e) = self.welcome(desk, stream) {
                         tracing::debug!("control socket: {e}");
                     }
                 }
@@ -156,7 +160,9 @@ impl ControlSocket {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     // Out of descriptors or memory. What waits makes no event.
-                    tracing::warn!("control socket: {e}");
+                    if !core::mem::replace(&mut self.troubled, true) {
+                        tracing::warn!("control socket: {e}");
+                    }
                     self.accept_again = true;
                     return;
                 }
@@ -166,7 +172,9 @@ impl ControlSocket {
 
     /// Takes a client, if its user may have one more. The privileged are never
     /// turned away: the idlest of the others makes room.
-    fn welcome(&mut self, desk: &Desk<'_>, fd: OwnedFd) -> io::Result<()> {
+    fn welcome(&mut self, desk: &Desk<'_>, stream: UnixStream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let fd = OwnedFd::from(stream);
         let peer = getsockopt(&fd, PeerCredentials)?;
         let privileged = self.access.is_privileged(&fd, &peer)?;
         let of_user = self.clients.values().filter(|c| c.uid == peer.uid()).count();
@@ -179,7 +187,6 @@ impl ControlSocket {
             let idlest = self.clients.iter().min_by_key(|(_, c)| worth(c)).map(|(t, _)| *t);
             idlest.into_iter().for_each(|t| self.drop_client(t));
         }
-        UnixStream::from(fd.try_clone()?).set_nonblocking(true)?;
         let t = self.next;
         self.next += 1;
         desk.watch(&fd, t, Interest::READABLE)?;

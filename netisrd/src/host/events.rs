@@ -41,6 +41,8 @@ pub struct EventSocket {
     clients: BTreeMap<usize, Client>,
     next: usize,
     accept_again: bool,
+    /// It could not accept, and has said so.
+    troubled: bool,
 }
 
 struct Client {
@@ -124,6 +126,7 @@ impl EventSocket {
             clients: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
+            troubled: false,
         }
     }
 
@@ -136,6 +139,7 @@ impl EventSocket {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
+                    self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream) {
                         tracing::debug!("event socket: {e}");
                     }
@@ -144,7 +148,9 @@ impl EventSocket {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     // Out of descriptors or memory. What waits makes no event.
-                    tracing::warn!("event socket: {e}");
+                    if !core::mem::replace(&mut self.troubled, true) {
+                        tracing::warn!("event socket: {e}");
+                    }
                     self.accept_again = true;
                     return;
                 }

@@ -11,7 +11,9 @@ use compat::net::if_::IfName;
 use ipnet::IpNet;
 use mio::Interest;
 use nix::errno::Errno as Linux;
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 
 const HOST: usize = 0;
 
@@ -27,11 +29,14 @@ pub struct Shared {
     pub addrs: Vec<IpNet>,
 }
 
+/// All that there are. Another part knows when one goes or comes.
+pub type Lending = Rc<RefCell<Vec<Shared>>>;
+
 /// All of them, as a part.
 pub struct Lent {
     rt: RtNetlink,
     watch: RtWatch,
-    cards: Vec<Shared>,
+    cards: Lending,
 }
 
 impl Lent {
@@ -39,15 +44,19 @@ impl Lent {
     ///
     /// # Errors
     /// The kernel gives no netlink socket.
-    pub fn new(cards: Vec<Shared>) -> io::Result<Lent> {
+    pub fn new(cards: Lending) -> io::Result<Lent> {
         Ok(Lent { rt: RtNetlink::new().map_err(failed)?, watch: RtWatch::new().map_err(failed)?, cards })
     }
 
     /// Tells the machine what is new, then what is gone: whoever lives on an address
     /// may live on another one of the prefix.
     fn tell(&mut self, machine: &Runtime) -> io::Result<()> {
-        let all = self.rt.addresses().map_err(failed)?;
-        for card in &mut self.cards {
+        let all = match self.rt.addresses() {
+            // It goes on changing, and that will be told.
+            Err(Linux::EBUSY) => return Ok(()),
+            other => other.map_err(failed)?,
+        };
+        for card in self.cards.borrow_mut().iter_mut() {
             let now: Vec<IpNet> = all.iter().filter(|a| a.index == card.host_index).map(|a| a.net).collect();
             let come = now.iter().filter(|net| !card.addrs.contains(net)).map(|net| (*net, true));
             let gone = card.addrs.iter().filter(|net| !now.contains(net)).map(|net| (*net, false));
@@ -81,7 +90,7 @@ impl Part for Lent {
         let Step::Frozen(estate) = step else { return Ok(()) };
         let of =
             |card: &Shared| card.addrs.iter().map(|net| (card.name.to_string(), *net)).collect::<Vec<_>>();
-        let lent: Vec<(String, IpNet)> = self.cards.iter().flat_map(of).collect();
+        let lent: Vec<(String, IpNet)> = self.cards.borrow().iter().flat_map(of).collect();
         estate.put(cards::LENT, &lent)
     }
 }

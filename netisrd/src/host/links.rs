@@ -1,34 +1,92 @@
-//! The cables of the machine's cards, as a part.
+//! The links of the machine's cards, as a part: cables that come and go, and
+//! interfaces of the host that do.
 
+use super::configuration::Shared as SharedConf;
+use super::lent::{Lending, Shared};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
-use crate::dev::watch::LinkWatch;
+use crate::dev::host::{self, Existing};
+use crate::dev::watch::{Change, LinkWatch};
 use compat::net::if_::IfName;
 use mio::Interest;
+use std::collections::BTreeMap;
 use std::io;
 
 const LINK: usize = 0;
 
-/// Tells the machine when one of its cards loses its link or has it again.
-pub struct Links(LinkWatch);
+/// Tells the machine when one of its cards loses its link or has it again. An
+/// interface of the host that was deleted, and comes again, is opened again.
+pub struct Links {
+    watch: LinkWatch,
+    lending: Lending,
+    configuration: SharedConf,
+    /// Why one could not be opened, by its name, to be said once.
+    said: BTreeMap<String, String>,
+}
 
 impl Links {
-    /// Of these cards, with their indexes. How they are is told at once.
-    pub fn new(cards: Vec<(IfName, u16)>, machine: &Runtime) -> io::Result<Links> {
-        let mut links = Links(LinkWatch::new(cards)?);
+    /// Of these cards, with their indexes, and with what an interface of the host is
+    /// opened by. How they are is told at once.
+    ///
+    /// # Errors
+    /// The kernel gives no netlink socket, or one of them is gone.
+    pub fn new(
+        cards: Vec<(IfName, u16, Option<Existing>)>,
+        lending: Lending,
+        configuration: SharedConf,
+        machine: &Runtime,
+    ) -> io::Result<Links> {
+        let watch = LinkWatch::new(cards)?;
+        let mut links = Links { watch, lending, configuration, said: BTreeMap::new() };
         links.tell(machine)?;
         Ok(links)
     }
 
     fn tell(&mut self, machine: &Runtime) -> io::Result<()> {
-        self.0.changes()?.into_iter().for_each(|(if_index, state)| machine.link_state(if_index, state));
+        for change in self.watch.changes()? {
+            match change {
+                Change::Link(if_index, state) => machine.link_state(if_index, state),
+                Change::Gone(if_index) => {
+                    machine.detach(if_index);
+                    self.lending.borrow_mut().retain(|card| card.if_index != if_index);
+                }
+                Change::Back(existing) => match self.open(&existing, machine) {
+                    Ok(()) => drop(self.said.remove(&existing.name)),
+                    Err(e) => self.say(&existing.name, e.to_string()),
+                },
+            }
+        }
         Ok(())
+    }
+
+    /// It may be gone, or down, once more before it is open: then it is tried again
+    /// when it is up again.
+    fn open(&mut self, existing: &Existing, machine: &Runtime) -> io::Result<()> {
+        let host_index = host::index(&existing.name)?;
+        let dev = host::open(existing, machine.ncpus())?;
+        let (name, addrs) = (dev.name, dev.addrs.clone());
+        let failed = |e| io::Error::other(format!("{name}: {e}"));
+        let if_index = machine.attach(dev).map_err(failed)?;
+        self.watch.opened(name, host_index, if_index);
+        self.lending.borrow_mut().push(Shared { name, if_index, host_index, addrs });
+        tracing::info!("{name}: attached again");
+        for wrong in self.configuration.borrow().arrived(name, machine) {
+            tracing::error!("netisrd: {wrong}");
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, name: &str, what: String) {
+        if self.said.get(name) != Some(&what) {
+            tracing::warn!("not attached again: {what}");
+            self.said.insert(name.to_owned(), what);
+        }
     }
 }
 
 impl Part for Links {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        desk.watch(self.0.poll_fd(), LINK, Interest::READABLE)
+        desk.watch(self.watch.poll_fd(), LINK, Interest::READABLE)
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {

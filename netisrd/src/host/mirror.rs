@@ -1,24 +1,29 @@
 //! Carp interfaces as interfaces of Linux, whose own stack serves the virtual
-//! addresses: a macvlan for each, on the interface that is its parent.
+//! addresses: a macvlan for each, on the interface that is its parent, or a tap
+//! with the machine's netisrs between both.
 //!
 //! ```text
-//!   MASTER         --> mode bridge, carrier, 192.168.1.1/24, prefix route
-//!   BACKUP, INIT   --> mode source, no carrier: takes no frame, has no address
+//!   MASTER         --> carrier (mode bridge), 192.168.1.1/24, prefix route
+//!   BACKUP, INIT   --> no carrier (mode source): takes no frame, has no address
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
 //! changed, on either side. A transition comes from netisr0 itself, which waits: when
 //! the first advertisement of a MASTER draws the frames here, they are taken, and
-//! what was on its way before somebody else's was heard still is. An address has a lifetime that is renewed all the
-//! time: whatever ends or stops this process, the kernel takes it away before a
-//! peer takes over, with nobody's help.
+//! what was on its way before somebody else's was heard still is. An address has a
+//! lifetime that is renewed all the time: whatever ends or stops this process, the
+//! kernel takes it away before a peer takes over, with nobody's help.
 
-use super::netconf::NetConf;
+mod link;
+
+use self::link::Link;
+use super::netconf::{NetConf, Setting, at};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::succession::{Estate, Step};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
-use crate::dev::{Device, host};
+use crate::dev::{DataPath, Device, host};
 use crate::kern::devctl::{Serve, Served, Vhosted};
+use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
@@ -26,11 +31,11 @@ use ipnet::IpNet;
 use libcarp::softc::State;
 use mio::Interest;
 use nix::errno::Errno as Linux;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -47,14 +52,19 @@ const HOST: usize = 0;
 struct Lower {
     /// Its name in the machine.
     name: IfName,
-    /// Its index in the host.
-    index: u32,
+    /// Its index in the host; none while the host has none.
+    index: Option<u32>,
+    /// Which kind of mirrors.
+    path: DataPath,
 }
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
+    /// The carp interface's index in the machine: one that comes again has another.
+    if_index: u16,
     lower: u32,
+    path: DataPath,
     /// None without a vhid: such an interface is down.
     lladdr: Option<LlAddr>,
     master: bool,
@@ -65,17 +75,24 @@ struct Wanted {
 }
 
 /// What it is.
-#[derive(Debug, Serialize, Deserialize)]
 struct Shown {
+    if_index: u16,
     index: u32,
+    link: Link,
     lower: u32,
     lladdr: Option<LlAddr>,
     master: bool,
     addrs: BTreeMap<IpNet, bool>,
     lifetime: u32,
     /// What went wrong last, to be said once.
-    #[serde(skip)]
     complaint: Option<String>,
+}
+
+impl Shown {
+    /// Whether it can become that: it is of the same carp interface, on the same one.
+    fn is_for(&self, w: &Wanted) -> bool {
+        (self.if_index, self.lower) == (w.if_index, w.lower)
+    }
 }
 
 /// All of them.
@@ -88,6 +105,8 @@ struct Mirror {
     renew: Option<Time>,
     /// The transitions that are in it.
     transitions: u64,
+    /// Whose mirror it is. The machine itself calls it.
+    machine: Weak<Machine>,
     /// At the end nothing is made any more.
     ended: bool,
 }
@@ -110,8 +129,9 @@ impl Mirrors {
     /// The kernel does not allow it.
     pub fn on(devices: &[Device], saved: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
-        for dev in devices.iter().filter(|dev| dev.served_by_host) {
-            lowers.push(Lower { name: dev.name, index: host::index(dev.name.as_str())? });
+        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
+            let index = Some(host::index(dev.name.as_str())?);
+            lowers.push(Lower { name: dev.name, index, path: dev.path });
         }
         if lowers.is_empty() {
             return Ok(None);
@@ -121,8 +141,14 @@ impl Mirrors {
         Ok(Some(Mirrors { mirror, watch }))
     }
 
-    /// What netisr0 calls in a transition.
-    pub fn serve(&self) -> Serve {
+    /// Whether there are taps among them, which are opened as they are needed.
+    pub fn has_taps(&self) -> bool {
+        lock(&self.mirror).lowers.iter().any(|lower| lower.path == DataPath::Tap)
+    }
+
+    /// Of that machine from now on: what its netisr0 calls in a transition.
+    pub fn serve(&self, machine: &Arc<Machine>) -> Serve {
+        lock(&self.mirror).machine = Arc::downgrade(machine);
         let mirror = self.mirror.clone();
         Box::new(move |served, transitions| {
             let mut mirror = lock(&mirror);
@@ -145,35 +171,39 @@ impl Mirror {
     fn new(lowers: Vec<Lower>, saved: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
         if follows {
-            return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)));
+            return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)?));
         }
-        let on_ours = |l: &HostLink| lowers.iter().any(|lower| l.lower == Some(lower.index));
-        for left in rt.links().map_err(|e| failed("rtnetlink", e))? {
-            if left.is_macvlan && left.alias == ALIAS && on_ours(&left) {
+        let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
+        let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
+        for left in &links {
+            if left.is_macvlan && left.alias == ALIAS && on_ours(left) {
                 rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
                 tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
             }
         }
-        let mut conf = NetConf::open(saved)?;
+        let mut conf = NetConf::open(saved, name_in(&links))?;
         for lower in &lowers {
-            // The host would answer for a virtual address here too, with the card's
-            // own MAC, and ask in its name.
-            conf.raise(&format!("ipv4/conf/{}/arp_ignore", lower.name), 1)?;
-            conf.raise(&format!("ipv4/conf/{}/arp_announce", lower.name), 2)?;
+            lower.raise(&mut conf)?;
         }
         Ok(Mirror::with(rt, lowers, conf))
     }
 
     fn with(rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> Mirror {
-        let (shown, renew, transitions, ended) = (BTreeMap::new(), None, 0, false);
-        Mirror { rt, lowers, shown, conf, renew, transitions, ended }
+        let (shown, renew, transitions, machine, ended) = (BTreeMap::new(), None, 0, Weak::new(), false);
+        Mirror { rt, lowers, shown, conf, renew, transitions, machine, ended }
     }
 
     /// Makes the host what the machine says of one.
     fn show(&mut self, v: &Served) {
         let name = v.name.to_string();
+        if self.lowers.iter().any(|lower| lower.index.is_none())
+            && let Ok(links) = self.rt.links()
+        {
+            // It may be back, and that not be heard here.
+            self.follow(&links);
+        }
         if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
-            if self.shown.get(&name).is_some_and(|is| is.lower != w.lower) {
+            if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
                 self.remove(&name);
             }
             let done = self.apply(&name, &w);
@@ -193,7 +223,7 @@ impl Mirror {
         let gone: Vec<String> = self
             .shown
             .iter()
-            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| w.lower != is.lower))
+            .filter(|(name, is)| wanted.get(*name).is_none_or(|w| !is.is_for(w)))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -214,7 +244,8 @@ impl Mirror {
             Some(parent) => self.lowers.iter().find(|l| l.name == parent)?,
             None => self.lowers.first()?,
         };
-        let vhid = v.vhid;
+        let (if_index, path) = (v.if_index, lower.path);
+        let (vhid, index) = (v.vhid, lower.index?);
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
         let master = v.state == State::Master;
         let living = v.living.iter().filter(|_| master);
@@ -222,12 +253,12 @@ impl Mirror {
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
         let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { lower: lower.index, lladdr, master, addrs, lifetime })
+        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
         if !self.shown.contains_key(name) {
-            let shown = self.create(name, w.lower)?;
+            let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
         let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
@@ -235,7 +266,7 @@ impl Mirror {
         let failed = |what: &'static str| move |e: Linux| format!("{what}: {}", e.desc());
         // Whoever is not MASTER takes no frame before it has no address.
         if is.master && !w.master {
-            rt.set_carrier(index, false).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
         }
         let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
@@ -265,20 +296,30 @@ impl Mirror {
         is.lifetime = w.lifetime;
         // And a MASTER has its addresses before it takes a frame.
         if !is.master && w.master {
-            rt.set_carrier(index, true).map_err(failed("carrier"))?;
+            is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
         Ok(())
     }
 
-    fn create(&mut self, name: &str, lower: u32) -> Result<Shown, String> {
+    fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
-        self.rt.add_macvlan(name, lower).map_err(failed)?;
-        let made = self.rt.links().map_err(failed)?.into_iter().find(|l| l.name == name);
-        let index = made.ok_or("is gone as soon as it was made")?.index;
-        self.rt.set_alias(index, ALIAS).map_err(failed)?;
-        // Only virtual addresses are answered for here, whoever asks, and all of
-        // them stay when one goes.
+        let machine = self.machine.upgrade().ok_or("its machine has halted")?;
+        let (if_index, lower) = (w.if_index, w.lower);
+        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (&machine, if_index))?;
+        if let Err(e) = self.settle(name, index) {
+            // Or the next try would find its name taken.
+            self.rt.delete_link(index).map_err(failed)?;
+            return Err(e);
+        }
+        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
+        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
+    }
+
+    /// Only virtual addresses are answered for there, whoever asks, and all of
+    /// them stay when one goes.
+    fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
+        self.rt.set_alias(index, ALIAS).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),
@@ -289,12 +330,10 @@ impl Mirror {
             ("ipv6/conf/{}/accept_ra", 0),
             ("ipv6/conf/{}/router_solicitations", 0),
         ] {
-            let leaf = leaf.replace("{}", name);
+            let leaf = at(leaf, name);
             self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
         }
-        self.rt.set_carrier(index, false).map_err(failed)?;
-        let addrs = BTreeMap::new();
-        Ok(Shown { index, lower, lladdr: None, master: false, addrs, lifetime: 0, complaint: None })
+        Ok(())
     }
 
     fn remove(&mut self, name: &str) {
@@ -320,12 +359,50 @@ impl Mirror {
         }
     }
 
+    /// What another process needs to go on with them. Those of taps are its own.
+    fn bequeath(&mut self, estate: &mut Estate) -> io::Result<()> {
+        let mut all = Vec::new();
+        for (name, is) in &self.shown {
+            let Shown { if_index, index, lower, lladdr, master, lifetime, .. } = *is;
+            all.push((
+                name,
+                (if_index, index, lower, lladdr, master, lifetime),
+                is.addrs.iter().collect::<Vec<_>>(),
+            ));
+            let fds = is.link.descriptors();
+            let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
+            estate.lend(&format!("{SUCCESSION}: {name}"), &fds)?;
+        }
+        estate.put(SUCCESSION, &(all, self.conf.before()))
+    }
+
+    /// Goes on with another's.
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        type Is = (u16, u32, u32, Option<LlAddr>, bool, u32);
+        type All = Vec<(String, Is, Vec<(IpNet, bool)>)>;
+        let Some((all, before)) = estate.take::<(All, Vec<Setting>)>(SUCCESSION)? else { return Ok(()) };
+        let machine = self.machine.upgrade().ok_or_else(|| io::Error::other("the machine has halted"))?;
+        for (name, (if_index, index, lower, lladdr, master, lifetime), addrs) in all {
+            let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
+            let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
+            let (addrs, complaint) = (addrs.into_iter().collect(), None);
+            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, lifetime, complaint };
+            self.shown.insert(name, is);
+        }
+        self.conf.follow(before);
+        self.renew();
+        Ok(())
+    }
+
     /// Removes all, and puts back what was set.
     fn end(&mut self) {
         for name in self.shown.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name);
         }
-        self.conf.restore();
+        match self.rt.links() {
+            Ok(links) => self.conf.restore(name_in(&links)),
+            Err(e) => tracing::warn!("settings of interfaces are not put back: {}", e.desc()),
+        }
         self.ended = true;
     }
 
@@ -340,11 +417,25 @@ impl Mirror {
         }
     }
 
+    /// An interface that was deleted is the next one of its name.
+    fn follow(&mut self, links: &[HostLink]) {
+        for lower in &mut self.lowers {
+            if links.iter().any(|l| Some(l.index) == lower.index) {
+                continue;
+            }
+            lower.index = links.iter().find(|l| l.name == lower.name.as_str()).map(|l| l.index);
+            if let Err(e) = lower.raise(&mut self.conf) {
+                tracing::warn!("{}: {e}", lower.name);
+            }
+        }
+    }
+
     /// What somebody else has done to them is undone: what is not there any more
     /// is forgotten here, and made again.
     fn look(&mut self) -> nix::Result<()> {
         let links = self.rt.links()?;
         let addrs = self.rt.addresses()?;
+        self.follow(&links);
         self.shown.retain(|_, is| links.iter().any(|l| l.index == is.index));
         for is in self.shown.values_mut() {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
@@ -353,8 +444,9 @@ impl Mirror {
             if link.lladdr != is.lladdr || link.up != is.lladdr.is_some() {
                 is.lladdr = None;
             }
-            if link.protodown == is.master {
-                is.master = !link.protodown;
+            is.master = is.link.has_carrier(link);
+            if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
+                is.link.follow_mtu(&mut self.rt, link, lower)?;
             }
         }
         Ok(())
@@ -373,21 +465,17 @@ impl Part for Mirrors {
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         let mut mirror = lock(&self.mirror);
         match step {
-            Step::Frozen(estate) => estate.put(SUCCESSION, &(&mirror.shown, mirror.conf.before()))?,
-            Step::Waits => mirror.renew(),
-            Step::Met(_) | Step::Ready(_) | Step::Stays => {}
+            Step::Frozen(estate) => mirror.bequeath(estate),
+            Step::Waits => {
+                mirror.renew();
+                Ok(())
+            }
+            Step::Met(_) | Step::Ready(_) | Step::Stays => Ok(()),
         }
-        Ok(())
     }
 
     fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
-        if let Some((shown, before)) = estate.take(SUCCESSION)? {
-            let mut mirror = lock(&self.mirror);
-            mirror.shown = shown;
-            mirror.conf.follow(before);
-            mirror.renew();
-        }
-        Ok(())
+        lock(&self.mirror).inherit(estate)
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
@@ -395,7 +483,11 @@ impl Part for Mirrors {
         let mut mirror = lock(&self.mirror);
         if touched {
             self.watch.drain()?;
-            mirror.look().map_err(|e| failed("rtnetlink", e))?;
+            match mirror.look() {
+                // It goes on changing, and that will be told.
+                Ok(()) | Err(Linux::EBUSY) => {}
+                Err(e) => return Err(failed("rtnetlink", e)),
+            }
         }
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
         if due {
@@ -412,6 +504,21 @@ impl Drop for Mirrors {
     fn drop(&mut self) {
         lock(&self.mirror).end();
     }
+}
+
+impl Lower {
+    /// The host would answer for a virtual address here too, with the card's own
+    /// MAC, and ask in its name.
+    fn raise(&self, conf: &mut NetConf) -> io::Result<()> {
+        let (Some(index), name) = (self.index, self.name.as_str()) else { return Ok(()) };
+        conf.raise(index, name, "ipv4/conf/{}/arp_ignore", 1)?;
+        conf.raise(index, name, "ipv4/conf/{}/arp_announce", 2)
+    }
+}
+
+/// What the interface of an index is called.
+fn name_in(links: &[HostLink]) -> impl Fn(u32) -> Option<String> {
+    move |index| links.iter().find(|l| l.index == index).map(|l| l.name.clone())
 }
 
 fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {

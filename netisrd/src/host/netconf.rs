@@ -1,66 +1,97 @@
-//! Settings of the host's stack, `/proc/sys/net`: changed, and put back.
+//! Settings of the host's interfaces, `/proc/sys/net/*/conf`: changed, and put back.
 
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// Where they are.
 const ROOT: &str = "/proc/sys/net";
 
 /// What was there before. It is in a file too, until it is put back: whoever comes
-/// after a netisrd that was killed puts it back in its place.
+/// after a netisrd that was killed puts it back in its place. A line is there before
+/// the setting is changed; the file stays open, since none is opened for writing
+/// once the process has given up its rights.
 pub struct NetConf {
-    file: PathBuf,
-    before: BTreeMap<String, i32>,
+    path: PathBuf,
+    file: File,
+    before: Vec<Setting>,
+    /// What is to be put back is this process's business.
+    own: bool,
+}
+
+/// Of which interface, and what it was. The kernel takes settings along when an
+/// interface is renamed, and forgets them when it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    index: u32,
+    /// `ipv4/conf/{}/arp_ignore`
+    leaf: String,
+    value: i32,
 }
 
 impl NetConf {
-    /// With what a dead netisrd has left to be put back. `file` is replaced.
+    /// With what a dead netisrd has left put back, `name_of` being what the interface
+    /// of an index is called. `path` is replaced.
     ///
     /// # Errors
     /// It cannot be read, or says something else.
-    pub fn open(file: &Path) -> io::Result<NetConf> {
-        let text = match fs::read_to_string(file) {
+    pub fn open(path: &Path, name_of: impl Fn(u32) -> Option<String>) -> io::Result<NetConf> {
+        let text = match fs::read_to_string(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            other => other.map_err(|e| named(file, &e))?,
+            other => other.map_err(|e| named(path, &e))?,
         };
-        let mut conf = NetConf { file: file.to_owned(), before: BTreeMap::new() };
-        for line in text.lines() {
-            let setting = line.split_once(' ').and_then(|(leaf, value)| Some((leaf, value.parse().ok()?)));
-            let (leaf, value) = setting.filter(|(leaf, _)| is_leaf(leaf)).ok_or_else(|| {
-                io::Error::other(format!("{}: not a setting that netisrd has saved: {line}", file.display()))
-            })?;
-            conf.before.insert(leaf.to_owned(), value);
+        let mut before = Vec::new();
+        // Of a line without an end nothing has come.
+        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+            before.push(Setting::parse(line).ok_or_else(|| {
+                io::Error::other(format!("{}: not a setting that netisrd has saved: {line}", path.display()))
+            })?);
         }
-        conf.restore();
-        Ok(conf)
+        let before = put_back(before, name_of);
+        let new = path.with_extension("new");
+        let mut file = File::create(&new).map_err(|e| named(&new, &e))?;
+        let text: String = before.iter().map(Setting::line).collect();
+        file.write_all(text.as_bytes()).map_err(|e| named(&new, &e))?;
+        fs::rename(&new, path).map_err(|e| named(path, &e))?;
+        Ok(NetConf { path: path.to_owned(), file, before, own: true })
     }
 
-    /// With nothing, until it [goes on](NetConf::follow) as another one's.
-    pub fn waiting(file: &Path) -> NetConf {
-        NetConf { file: file.to_owned(), before: BTreeMap::new() }
+    /// With nothing, until it [goes on](NetConf::follow) as another one's. `file` is that
+    /// one's, and stays as it is.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn waiting(path: &Path) -> io::Result<NetConf> {
+        let file = File::options().append(true).open(path).map_err(|e| named(path, &e))?;
+        Ok(NetConf { path: path.to_owned(), file, before: Vec::new(), own: false })
     }
 
     /// What another process has changed is this one's to put back.
-    pub fn follow(&mut self, before: BTreeMap<String, i32>) {
+    pub fn follow(&mut self, before: Vec<Setting>) {
         self.before = before;
+        self.own = true;
     }
 
     /// What was there before.
-    pub fn before(&self) -> &BTreeMap<String, i32> {
+    pub fn before(&self) -> &[Setting] {
         &self.before
     }
 
-    /// Sets it to `least`, if it is less, until [`restore`](NetConf::restore).
+    /// Sets `leaf` of the interface `name`, whose index that is, to `least`, if it is
+    /// less, until [`restore`](NetConf::restore).
     ///
     /// # Errors
     /// It cannot be set, or not be saved.
-    pub fn raise(&mut self, leaf: &str, least: i32) -> io::Result<()> {
-        let now = get(leaf)?;
-        if now < least {
-            self.before.entry(leaf.to_owned()).or_insert(now);
-            self.save()?;
-            self.set(leaf, least)?;
+    pub fn raise(&mut self, index: u32, name: &str, leaf: &str, least: i32) -> io::Result<()> {
+        let setting = Setting { index, leaf: leaf.to_owned(), value: get(&at(leaf, name))? };
+        if setting.value < least {
+            if !self.before.iter().any(|b| b.index == index && b.leaf == leaf) {
+                // In one go: half of it would be somebody else's beginning.
+                self.file.write_all(setting.line().as_bytes()).map_err(|e| named(&self.path, &e))?;
+                self.before.push(setting);
+            }
+            self.set(&at(leaf, name), least)?;
         }
         Ok(())
     }
@@ -70,34 +101,53 @@ impl NetConf {
     /// # Errors
     /// The kernel's.
     pub fn set(&self, leaf: &str, value: i32) -> io::Result<()> {
-        let path = Path::new(ROOT).join(leaf);
-        fs::write(&path, value.to_string()).map_err(|e| named(&path, &e))
+        set(leaf, value)
     }
 
-    /// Puts back what was there. What is gone with its interface needs nothing.
-    pub fn restore(&mut self) {
-        if self.before.is_empty() {
-            // The file, if there is one, is another process's.
+    /// Puts back what was there, under the name that the interface has by now. What
+    /// cannot be is left to the next one.
+    pub fn restore(&mut self, name_of: impl Fn(u32) -> Option<String>) {
+        if !self.own {
             return;
         }
-        for (leaf, value) in core::mem::take(&mut self.before) {
-            match self.set(&leaf, value) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("not put back: {e}"),
-                _ => {}
-            }
+        self.before = put_back(core::mem::take(&mut self.before), name_of);
+        if !self.before.is_empty() {
+            return;
         }
-        match fs::remove_file(&self.file) {
+        match fs::remove_file(&self.path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("{}", named(&self.file, &e));
+                tracing::warn!("{}", named(&self.path, &e));
             }
             _ => {}
         }
     }
+}
 
-    fn save(&self) -> io::Result<()> {
-        let text: String = self.before.iter().map(|(leaf, value)| format!("{leaf} {value}\n")).collect();
-        let new = self.file.with_extension("new");
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &self.file)).map_err(|e| named(&new, &e))
+/// What could not be put back. What is gone with its interface needs nothing.
+fn put_back(settings: Vec<Setting>, name_of: impl Fn(u32) -> Option<String>) -> Vec<Setting> {
+    let fails = |setting: &Setting| {
+        let Some(name) = name_of(setting.index) else { return false };
+        match set(&at(&setting.leaf, &name), setting.value) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!("not put back: {e}");
+                true
+            }
+            _ => false,
+        }
+    };
+    settings.into_iter().filter(fails).collect()
+}
+
+impl Setting {
+    fn line(&self) -> String {
+        format!("{} {} {}\n", self.index, self.leaf, self.value)
+    }
+
+    fn parse(line: &str) -> Option<Setting> {
+        let (index, rest) = line.split_once(' ')?;
+        let (leaf, value) = rest.split_once(' ')?;
+        let (index, value) = (index.parse().ok()?, value.parse().ok()?);
+        is_leaf(leaf).then(|| Setting { index, leaf: leaf.to_owned(), value })
     }
 }
 
@@ -105,6 +155,16 @@ impl NetConf {
 fn is_leaf(leaf: &str) -> bool {
     let part = |p: &str| !p.is_empty() && p != "." && p != "..";
     leaf.split('/').count() == 4 && leaf.split('/').all(part)
+}
+
+/// A setting of that interface.
+pub fn at(leaf: &str, name: &str) -> String {
+    leaf.replace("{}", name)
+}
+
+fn set(leaf: &str, value: i32) -> io::Result<()> {
+    let path = Path::new(ROOT).join(leaf);
+    fs::write(&path, value.to_string()).map_err(|e| named(&path, &e))
 }
 
 fn get(leaf: &str) -> io::Result<i32> {
@@ -124,21 +184,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_says_something_else_is_refused() {
+    fn a_file_that_says_something_else_is_refused_and_half_a_line_is_none() {
         let dir = std::env::temp_dir().join(format!("netconf-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let file = dir.join("saved");
         for bad in [
-            "ipv4/conf/eth0/arp_ignore",
-            "ipv4/conf/eth0/arp_ignore x",
-            "../../../etc/passwd 1",
-            "a/b/../c 1",
+            "2 ipv4/conf/{}/arp_ignore\n",
+            "2 ipv4/conf/{}/arp_ignore x\n",
+            "x ipv4/conf/{}/arp_ignore 1\n",
+            "2 ../../../etc/passwd 1\n",
+            "2 a/b/../c 1\n",
         ] {
             fs::write(&file, bad).unwrap();
-            assert!(NetConf::open(&file).is_err(), "{bad}");
+            assert!(NetConf::open(&file, |_| None).is_err(), "{bad}");
         }
-        fs::remove_file(&file).unwrap();
-        assert!(NetConf::open(&file).unwrap().before.is_empty());
+        let asked = std::cell::RefCell::new(Vec::new());
+        fs::write(&file, "2 ipv4/conf/{}/arp_ignore 0\n3 ipv4/conf/{}/arp_announce 1\n4 ipv4/co").unwrap();
+        let gone = |index| {
+            asked.borrow_mut().push(index);
+            None
+        };
+        let conf = NetConf::open(&file, gone).unwrap();
+        assert_eq!((asked.take(), conf.before), (vec![2, 3], vec![]));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "");
         fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_saved_is_read_as_it_was() {
+        let setting = Setting { index: 7, leaf: "ipv4/conf/{}/arp_ignore".into(), value: -1 };
+        assert_eq!(Setting::parse(setting.line().trim_end()), Some(setting));
     }
 }

@@ -49,8 +49,12 @@ pub struct Later {
     pub reads: Vec<PathBuf>,
     /// Folders in which files are written that are there: settings of the kernel.
     pub writes: Vec<PathBuf>,
+    /// Interfaces of the host that come again are opened again.
+    pub interfaces: bool,
     /// Devices are opened, made and set up.
     pub devices: bool,
+    /// Taps are made.
+    pub taps: bool,
     /// There is a child whose end is noticed.
     pub child: bool,
 }

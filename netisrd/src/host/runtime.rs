@@ -61,6 +61,11 @@ impl Runtime {
             .unwrap_or(Err(Errno::ENXIO))
     }
 
+    /// The interface with that index is gone.
+    pub fn detach(&self, if_index: u16) {
+        self.machine.port0.sendmsg(Netmsg0::IfDetach(if_index));
+    }
+
     /// `if_link_state_change`: a card's cable came or went.
     pub fn link_state(&self, if_index: u16, state: LinkState) {
         self.machine.port0.sendmsg(Netmsg0::LinkState(if_index, state));

@@ -3,7 +3,7 @@
 
 use crate::dev::RxQueue;
 use crate::machine::{Ctx, Machine, PerCpu};
-use crate::net::netisr::{self, Flow, Netmsg0};
+use crate::net::netisr::{self, Flow};
 use compat::net::netisr::PortSync;
 use compat::qsbr::{Netisr, Netisr0, Seed};
 use compat::sys::time::Time;
@@ -102,12 +102,12 @@ impl NetisrThread {
                 let cpu = PerCpu::default();
                 let queues = Vec::new();
                 let t = NetisrThread { m, poll, waker, memory_ready, timer, armed: None, queues, cpu };
-                t.service_loop(seed)
-            }));
-            if !matches!(ended, Ok(Ok(()))) {
-                if let Ok(Err(e)) = ended {
-                    tracing::error!("netisr {cpuid}: {e}");
+                if let Err(e) = t.service_loop(seed) {
+                    // Whoever hears of panics sees to it that it is read.
+                    std::panic::panic_any(format!("netisr {cpuid}: {e}"));
                 }
+            }));
+            if ended.is_err() {
                 std::process::abort();
             }
         })
@@ -125,6 +125,7 @@ impl NetisrThread {
             if flow == Flow::Halt {
                 return Ok(());
             }
+            self.drop_queues();
             self.take_new_queues()?;
             self.arm_timer(token.deadline(&self.m))?;
             let busy = more || self.queues.iter().flatten().any(|q| q.ready);
@@ -163,11 +164,11 @@ impl NetisrThread {
         for slot in &mut self.queues {
             let Some(q) = slot.as_mut().filter(|q| q.ready) else { continue };
             let cx = Ctx { m: &self.m, n: token.any(), cpu: &self.cpu };
-            match q.rx.receive(RX_BUDGET, &mut |frame| netisr::input(cx, q.if_index, frame)) {
+            let input = if q.rx.is_offloaded() { netisr::input_offloaded } else { netisr::input };
+            match q.rx.receive(RX_BUDGET, &mut |frame| input(cx, q.if_index, frame)) {
                 Ok(n) => q.ready = n == RX_BUDGET,
                 Err(e) => {
-                    tracing::warn!("interface {}: {e}", q.if_index);
-                    self.m.port0.sendmsg(Netmsg0::IfDetach(q.if_index));
+                    netisr::queue_died(cx, q.if_index, &e);
                     if let Some(fd) = q.rx.poll_fd() {
                         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))?;
                     }
@@ -176,6 +177,18 @@ impl NetisrThread {
             }
         }
         Ok(())
+    }
+
+    /// Those of interfaces that have left without a word to their queue. Closing
+    /// takes the descriptor out of the poll too.
+    fn drop_queues(&mut self) {
+        let gone = self.cpu.gone.take();
+        if gone.is_empty() {
+            return;
+        }
+        self.cpu.new_queues.borrow_mut().retain(|(if_index, _)| !gone.contains(if_index));
+        let is_gone = |slot: &&mut Option<Queue>| slot.as_ref().is_some_and(|q| gone.contains(&q.if_index));
+        self.queues.iter_mut().filter(is_gone).for_each(|slot| *slot = None);
     }
 
     fn take_new_queues(&mut self) -> io::Result<()> {

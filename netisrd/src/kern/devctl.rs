@@ -86,6 +86,8 @@ pub struct Vhosted {
 pub struct Served {
     /// Its own name.
     pub name: IfName,
+    /// Its index; one that comes again has another.
+    pub if_index: u16,
     /// 0 while it has none.
     pub vhid: u8,
     /// `sc_carpdev`
@@ -104,6 +106,7 @@ impl Vhosted {
     pub fn served(&self) -> Served {
         Served {
             name: self.name,
+            if_index: self.of.if_index,
             vhid: self.of.vhid,
             parent: self.of.parent,
             state: self.state,
@@ -262,6 +265,7 @@ fn served(n0: &Netisr0, sc: &CarpSoftc) -> Served {
     let living = all.iter().filter(|vha| vha.is_active(n0));
     Served {
         name: sc.sc_if.if_xname,
+        if_index: sc.sc_if.if_index,
         vhid: own.vhid.get().map_or(0, |v| v.get()),
         parent: sc.carpdev(n0).map(|p| p.if_xname),
         state: sc.state(),

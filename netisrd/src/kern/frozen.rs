@@ -37,6 +37,7 @@ pub struct FrozenMachine {
     groups: Vec<(String, i32)>,
     carp: FrozenCarp,
     other_vhid: u64,
+    next_index: u16,
 }
 
 /// An interface.
@@ -105,7 +106,8 @@ pub fn freeze(cx: &mut Ctx0<'_>) -> FrozenMachine {
     let demoted = |g: &Arc<IfgGroup>| (g.ifg_group.to_string(), g.carp_demoted(cx.n0).get());
     let groups = cx.m.own(cx.n0).ifg_head.borrow().iter().map(demoted).filter(|(_, n)| *n != 0).collect();
     let (sysctls, carp) = cx.carp(|cx| (frozen::opts(cx), frozen::freeze(cx)));
-    FrozenMachine { sysctls, cards, vhosts, groups, carp, other_vhid: cx.m.other_vhid.value() }
+    let (other_vhid, next_index) = (cx.m.other_vhid.value(), cx.m.own(cx.n0).next_index.get());
+    FrozenMachine { sysctls, cards, vhosts, groups, carp, other_vhid, next_index }
 }
 
 fn freeze_if(cx: &Ctx0<'_>, entry: &IfEntry) -> FrozenIf {
@@ -187,6 +189,7 @@ fn build(
         frozen::thaw(cx, &f.carp)
     })?;
     cx.m.other_vhid.add(f.other_vhid);
+    cx.m.own(cx.n0).next_index.set(f.next_index);
     restore_stats(cx, f);
     Ok(indexes)
 }
@@ -210,7 +213,7 @@ fn build_card(
     lent: &[(String, IpNet)],
 ) -> Result<u16, String> {
     let failed = |e| format!("{}: {e}", card.name);
-    cx.m.own(cx.n0).next_index.set(card.index);
+    cx.m.own(cx.n0).fixed_index.set(Some(card.index));
     let index = if_::attach_device(cx, dev).map_err(failed)?;
     let entry = cx.m.ifentry(cx.n0, index).cloned().ok_or_else(|| format!("{}: is not there", card.name))?;
     entry.ifp.set_link_state(cx.n0, LinkState::from(card.link_state));
@@ -254,7 +257,7 @@ fn build_vhost(cx: &mut Ctx0<'_>, v: &FrozenVhost) -> Result<(), String> {
     let failed = |e| format!("{what}: {e}");
     let no_card = |name: &str| format!("{what}: there is no {name}");
     let name = IfName::new(what).ok_or_else(|| format!("{what}: not a name of an interface"))?;
-    cx.m.own(cx.n0).next_index.set(v.of.index);
+    cx.m.own(cx.n0).fixed_index.set(Some(v.of.index));
     let entry = if_clone::attach(cx, name).map_err(failed)?;
     let Softc::Carp(sc) = &entry.softc else { return Err(no_card(what)) };
     let find = |cx: &Ctx0<'_>, parent: &str| {

@@ -5,7 +5,7 @@
 
 use compat::net::if_var::Counter;
 
-/// The end of a frame's way through `ether_input`.
+/// The end of a frame's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Shorter than its header: `ifi_ierrors`.
@@ -34,11 +34,20 @@ pub enum Fate {
     Ip,
     /// Delivered to IPv6.
     Ip6,
+    /// Of a carp interface that the host serves: given to the host.
+    ToHost,
+    /// From the host, by such an interface: sent.
+    FromHost,
+    /// From the host, by one that is not a running MASTER: `ifi_oerrors`.
+    NotMaster,
+    /// Whoever had to take it there did not, the host or the parent: `ifi_iqdrops`,
+    /// `ifi_oerrors`.
+    Refused,
 }
 
 impl Fate {
     /// All of them.
-    pub const ALL: [Fate; 13] = [
+    pub const ALL: [Fate; 17] = [
         Fate::Short,
         Fate::Stopped,
         Fate::NoInterface,
@@ -52,6 +61,10 @@ impl Fate {
         Fate::Carp,
         Fate::Ip,
         Fate::Ip6,
+        Fate::ToHost,
+        Fate::FromHost,
+        Fate::NotMaster,
+        Fate::Refused,
     ];
 }
 

@@ -1,6 +1,6 @@
 //! `net/if.c`: the machine's interfaces.
 
-use crate::dev::{Device, Transmit};
+use crate::dev::{Device, Offload, Transmit};
 use crate::machine::{Ctx0, Machine};
 use crate::net::{if_group, if_llatbl, ifaddr as addrs, route, rtsock};
 use crate::netinet::carp_vhid;
@@ -31,6 +31,8 @@ pub struct IfEntry {
     pub ifp: Arc<Ifnet>,
     /// What is behind it.
     pub softc: Softc,
+    /// The host's side of it, of a carp interface on the tap path.
+    pub host: Option<StdArc<dyn Offload>>,
 }
 
 /// `ifindex2ifnet`: interfaces by index, copied and switched like `if_carp`.
@@ -101,7 +103,7 @@ pub fn if_attach(
     let ifp = Arc::new(Ifnet::new(&cx.m.brand, attach(index)));
     let softc = softc(cx, &ifp);
     if_group::if_addgroup(cx, &ifp, IFG_ALL)?;
-    let entry = IfEntry { ifp, softc };
+    let entry = IfEntry { ifp, softc, host: None };
     change_table(cx, |t| {
         if t.slots.len() <= usize::from(index) {
             t.slots.resize(usize::from(index) + 1, None);
@@ -115,6 +117,9 @@ pub fn if_attach(
 /// The next index that no interface has, going round: one that was given back
 /// is not given out again soon, since messages about it may still be under way.
 fn free_index(cx: &Ctx0<'_>) -> Result<u16, Errno> {
+    if let Some(index) = cx.m.own(cx.n0).fixed_index.take() {
+        return Ok(index);
+    }
     let next = &cx.m.own(cx.n0).next_index;
     let in_use = cx.m.ifnets.load(cx.n0).map_or(0, |t| t.iter().count());
     let taken = |i: &u16| *i == 0 || cx.m.ifentry(cx.n0, *i).is_some();
@@ -149,7 +154,7 @@ pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
         mtu: dev.mtu,
         lladdr: dev.lladdr,
         shared_with_host: dev.shared_with_host,
-        served_by_host: dev.served_by_host,
+        served_by_host: dev.path.is_served_by_host(),
     };
     let tx = dev.tx.clone();
     let entry = if_attach(cx, dev.name, attach, |_, _| Softc::Nic(tx))?;
@@ -158,6 +163,21 @@ pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
         addrs::add_address(cx, &entry.ifp, *net, None)?;
     }
     Ok(entry.ifp.if_index)
+}
+
+/// From now on the host hears there what that carp interface hears. False if there
+/// is none.
+pub fn set_host(cx: &mut Ctx0<'_>, index: u16, host: &StdArc<dyn Offload>) -> bool {
+    let is_carp = |e: &IfEntry| matches!(e.softc, Softc::Carp(_));
+    if !cx.m.ifentry(cx.n0, index).is_some_and(is_carp) {
+        return false;
+    }
+    change_table(cx, |t| {
+        if let Some(Some(entry)) = t.slots.get_mut(usize::from(index)) {
+            entry.host = Some(host.clone());
+        }
+    });
+    true
 }
 
 /// `if_detach`: the interface and its addresses leave.

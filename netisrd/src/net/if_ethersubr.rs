@@ -1,5 +1,6 @@
 //! `net/if_ethersubr.c`: frames in and out.
 
+use crate::dev::Transmit;
 use crate::machine::{Ctx, Mbuf};
 use crate::net::fate::Fate;
 use crate::net::if_::{IfEntry, Softc};
@@ -37,14 +38,7 @@ pub enum Isr {
 /// used. A frame that goes no further has met its [`Fate`].
 pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Result<(Isr, Mbuf), Fate> {
     let ifp = &cx.m.ifentry(cx.n, if_index).ok_or(Fate::NoInterface)?.ifp;
-    let Some(eh) = EtherHeader::parse(frame) else {
-        ifp.stats.ierrors.add(1);
-        return Err(Fate::Short);
-    };
-    if !ifp.is_up_and_running() {
-        ifp.stats.iqdrops.add(1);
-        return Err(Fate::Stopped);
-    }
+    let eh = header(ifp, frame)?;
     received(ifp, &eh, frame);
     if ifp.flags().contains(Iff::MONITOR) {
         return Err(Fate::Monitored);
@@ -92,6 +86,19 @@ pub fn ether_input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) -> Result<(Isr, Mbu
     Ok((isr, Mbuf { data: frame.to_vec(), rcvif: rcvif.clone(), cast }))
 }
 
+/// What every frame of an interface must be, and the interface for it.
+pub(super) fn header(ifp: &Ifnet, frame: &[u8]) -> Result<EtherHeader, Fate> {
+    let Some(eh) = EtherHeader::parse(frame) else {
+        ifp.stats.ierrors.add(1);
+        return Err(Fate::Short);
+    };
+    if !ifp.is_up_and_running() {
+        ifp.stats.iqdrops.add(1);
+        return Err(Fate::Stopped);
+    }
+    Ok(eh)
+}
+
 fn is_proto_carp(eh: &EtherHeader, frame: &[u8]) -> bool {
     let at = match eh.ether_type {
         ETHERTYPE_IP => 9,
@@ -114,7 +121,7 @@ fn is_nd6(frame: &[u8]) -> bool {
     }
 }
 
-fn received(ifp: &Ifnet, eh: &EtherHeader, frame: &[u8]) {
+pub(super) fn received(ifp: &Ifnet, eh: &EtherHeader, frame: &[u8]) {
     ifp.stats.ipackets.add(1);
     ifp.stats.ibytes.add(frame.len() as u64);
     if eh.cast() != LinkCast::Unicast {
@@ -147,9 +154,19 @@ pub fn ether_output(
 
 /// The device's part.
 fn transmit(cx: Ctx<'_>, ifp: &Ifnet, frame: &[u8]) -> Result<(), Errno> {
+    transmit_by(cx, ifp, frame, |tx, queue| tx.transmit(queue, frame))
+}
+
+/// The same, however the device is given the frame.
+pub(super) fn transmit_by(
+    cx: Ctx<'_>,
+    ifp: &Ifnet,
+    frame: &[u8],
+    send: impl FnOnce(&dyn Transmit, usize) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let sent = match cx.m.ifentry(cx.n, ifp.if_index) {
         _ if !ifp.flags().contains(Iff::UP | Iff::RUNNING) => Err(Errno::ENETDOWN),
-        Some(IfEntry { softc: Softc::Nic(tx), .. }) => tx.transmit(netisr::queue_of(cx, ifp.if_index), frame),
+        Some(IfEntry { softc: Softc::Nic(tx), .. }) => send(&**tx, netisr::queue_of(cx, ifp.if_index)),
         _ => Err(Errno::ENXIO),
     };
     match sent {

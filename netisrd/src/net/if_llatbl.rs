@@ -210,6 +210,7 @@ pub fn ifdetach(cx: &Ctx0<'_>, if_index: u16) {
 /// One netisr's part of it.
 pub fn purge_oncpu(cx: Ctx<'_>, if_index: u16) {
     cx.cpu.lltable.borrow_mut().purge(if_index);
+    cx.cpu.gone.borrow_mut().push(if_index);
 }
 
 /// Whom a question for an address concerns.

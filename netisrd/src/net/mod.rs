@@ -6,6 +6,7 @@ pub mod if_clone;
 pub mod if_ethersubr;
 pub mod if_group;
 pub mod if_llatbl;
+pub mod if_tap;
 pub mod ifaddr;
 pub mod netisr;
 pub mod route;

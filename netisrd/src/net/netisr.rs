@@ -3,17 +3,18 @@
 //! There are two kinds of message, so that what belongs to netisr0 cannot be
 //! sent to another netisr.
 
-use crate::dev::{Device, RxQueue};
+use crate::dev::{Device, HostSide, RxQueue};
 use crate::kern::devctl::{self, Report, Serve};
 use crate::kern::frozen::{self, FrozenMachine};
 use crate::kern::{carp_kernel, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
+use crate::net::if_::Softc;
 use crate::net::if_ethersubr::{self, Isr};
 use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
 use crate::net::rtsock::Wake;
-use crate::net::{if_, if_clone, ifaddr};
+use crate::net::{if_, if_clone, if_tap, ifaddr};
 use crate::netinet::{if_ether, ip_input};
 use crate::netinet6::{ip6_input, mld6, nd6};
 use compat::net::if_::LinkState;
@@ -88,6 +89,8 @@ pub enum Netmsg0 {
     Syscall(Cred, Request, ReplyPort<Reply>),
     /// A device becomes an interface; its queues go to netisrs in turn.
     Attach(Box<Device>, ReplyPort<Result<u16, Errno>>),
+    /// The host serves a carp interface there from now on.
+    HostSide(Box<HostSide>),
     /// A device died: its interface leaves.
     IfDetach(u16),
     /// A device's link came or went.
@@ -208,6 +211,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             }
         }
         Netmsg0::Thaw(thaw, reply) => return self::thaw(&mut cx, *thaw, reply),
+        Netmsg0::HostSide(side) => attach_host(&mut cx, *side),
         Netmsg0::IfDetach(index) => {
             if_::if_detach_index(&mut cx, index);
             devctl::configured(cx.m, cx.n0);
@@ -258,7 +262,7 @@ fn thaw(cx: &mut Ctx0<'_>, thaw: Thaw, reply: ReplyPort<Result<Vec<u16>, String>
     match (built, go.recv()) {
         (Ok(indexes), Ok(())) => {
             for (dev, index) in devices.into_iter().zip(indexes) {
-                deal(cx, index, dev.rx);
+                deal_out(cx, index, dev.rx);
             }
             devctl::configured(cx.m, cx.n0);
             Flow::Continue
@@ -287,11 +291,18 @@ pub fn queue_of(cx: Ctx<'_>, if_index: u16) -> usize {
 /// Attaches a device and deals its queues out.
 fn attach(cx: &mut Ctx0<'_>, dev: Device) -> Result<u16, Errno> {
     let index = if_::attach_device(cx, &dev)?;
-    deal(cx, index, dev.rx);
+    deal_out(cx, index, dev.rx);
     Ok(index)
 }
 
-fn deal(cx: &Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
+/// One that has left meanwhile has nobody on its host's side: the queues are closed.
+fn attach_host(cx: &mut Ctx0<'_>, side: HostSide) {
+    if if_::set_host(cx, side.if_index, &side.tx) {
+        deal_out(cx, side.if_index, side.rx);
+    }
+}
+
+fn deal_out(cx: &mut Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
     for (q, queue) in queues.into_iter().enumerate() {
         match cpu_of(cx.m.ncpus(), index, q) {
             0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),
@@ -309,6 +320,25 @@ pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     let fate =
         if_ethersubr::ether_input(cx, if_index, frame).map_or_else(|fate| fate, |(isr, m)| queue(cx, isr, m));
     cx.m.fates.count(cx.n.cpuid(), fate);
+}
+
+/// The same of a frame behind its `virtio_net_hdr`, between a card and the host's
+/// side of a carp interface.
+pub fn input_offloaded(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
+    let fate = if_tap::input(cx, if_index, frame);
+    cx.m.fates.count(cx.n.cpuid(), fate);
+}
+
+/// A queue of that interface is dead. A card's takes its interface along; the host
+/// has removed its side of a carp interface, and may make another.
+pub fn queue_died(cx: Ctx<'_>, if_index: u16, why: &std::io::Error) {
+    match cx.m.ifentry(cx.n, if_index).map(|e| &e.softc) {
+        Some(Softc::Nic(_)) => {
+            tracing::warn!("interface {if_index}: {why}");
+            cx.m.port0.sendmsg(Netmsg0::IfDetach(if_index));
+        }
+        _ => tracing::debug!("interface {if_index}: {why}"),
+    }
 }
 
 fn queue(cx: Ctx<'_>, isr: Isr, mbuf: Mbuf) -> Fate {

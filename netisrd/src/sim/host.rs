@@ -125,6 +125,9 @@ impl Host {
     }
 
     fn take_new_queues(&mut self) {
+        // A device in memory has no descriptor that would be kept.
+        self.cpu0.gone.take();
+        self.others.borrow().iter().for_each(|(_, cpu)| drop(cpu.gone.take()));
         let mut new = self.cpu0.new_queues.take().into_iter().map(|q| (0, q)).collect::<Vec<_>>();
         for (n, cpu) in self.others.borrow().iter() {
             new.extend(cpu.new_queues.take().into_iter().map(|q| (n.cpuid(), q)));

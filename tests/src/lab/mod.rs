@@ -9,6 +9,7 @@ mod events;
 mod forge;
 mod frame;
 mod frame6;
+mod keepalived;
 mod neighbours;
 mod netisrd;
 mod pinger;
@@ -26,6 +27,7 @@ pub use events::Events;
 pub use forge::{Forge, checksum, digest, echo_request, ethernet, ipv4, seal};
 pub use frame::{Advert, Arp, BROADCAST, Frame, Mac, Packet, arp_request, show_mac, virtual_mac};
 pub use frame6::{Nd, Packet6, echo_request6, solicitation, solicited_node};
+pub use keepalived::{Keepalived, Vrrp};
 pub use neighbours::{Learnt, Neighbours};
 pub use netisrd::{Netisrd, Setup};
 pub use pinger::{Pinger, Probe};
@@ -218,6 +220,12 @@ impl Lab {
     /// tap, or the host behind a veth, says.
     pub fn wire_in(&self, dev: &str) -> Wire {
         Wire::open(self, None, dev, true)
+    }
+
+    /// A disk of that size at a folder that is there.
+    pub fn mount_tmpfs(&self, at: &Path, size: &str) {
+        let options = format!("mount -t tmpfs -o size={size} tmpfs {}", at.display());
+        Said::by(None, command(&options)).ok();
     }
 
     /// Starts to set up a `netisrd`.

@@ -22,6 +22,7 @@ pub struct Setup<'a> {
     args: Vec<String>,
     taps: Vec<String>,
     envs: Vec<(String, String)>,
+    shell: Option<String>,
 }
 
 impl<'a> Setup<'a> {
@@ -35,6 +36,7 @@ impl<'a> Setup<'a> {
             args: Vec::new(),
             taps: Vec::new(),
             envs: Vec::new(),
+            shell: None,
         }
     }
 
@@ -78,9 +80,23 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// By a script of sh, which has the command line as `"$@"`: with other limits, or
+    /// another standard error.
+    pub fn by(mut self, script: &str) -> Setup<'a> {
+        self.shell = Some(script.to_owned());
+        self
+    }
+
     /// Only starts it.
     pub fn spawn(self) -> Netisrd {
-        let mut command = Command::new(binary("netisrd"));
+        let mut command = match &self.shell {
+            Some(script) => {
+                let mut sh = Command::new("sh");
+                sh.args(["-c", script, "sh"]).arg(binary("netisrd"));
+                sh
+            }
+            None => Command::new(binary("netisrd")),
+        };
         command.arg("-S").arg(&self.sock).args(&self.args);
         if !self.args.iter().any(|a| a == "--hooks") {
             // Not what the host does on a takeover.

@@ -6,7 +6,7 @@ use compat::netinet::in_::in_cksum;
 use compat::netinet::ip::Ip;
 use compat::netinet6::ip6::Ip6;
 use compat::sys::errno::Errno;
-use netisrd::dev::{Device, RxQueue, Transmit, Waker};
+use netisrd::dev::{DataPath, Device, RxQueue, Transmit, Waker};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::io;
@@ -106,7 +106,7 @@ impl Cable {
             rx: rx.collect(),
             tx: Arc::new(Sink(self.shared.clone())),
             shared_with_host: false,
-            served_by_host: false,
+            path: DataPath::None,
             addrs: Vec::new(),
         }
     }

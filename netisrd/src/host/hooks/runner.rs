@@ -9,6 +9,7 @@ use super::find::Finder;
 use super::program::{self, Ended};
 use super::wire::{Answer, Job, Lines, Order, line};
 use crate::host::clock::MonotonicClock;
+use crate::host::log::Log;
 use crate::host::privilege;
 use compat::sys::time::{Clock, Time};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -74,7 +75,7 @@ pub(super) fn start(
 ///
 /// # Errors
 /// What it cannot begin without.
-pub fn main(runner: &Runner) -> io::Result<()> {
+pub fn main(runner: &Runner, log: &Log) -> io::Result<()> {
     // It ends with netisrd, and programs are not left alone by a signal that was
     // meant for all. They have the default again.
     for signal in [SIGTERM, SIGINT, SIGHUP] {
@@ -82,6 +83,7 @@ pub fn main(runner: &Runner) -> io::Result<()> {
     }
     let mut socket = UnixStream::from(stdin().as_fd().try_clone_to_owned()?);
     privilege::lower_for_programs(runner.sandbox)?;
+    log.start()?;
     let clock = Arc::new(MonotonicClock::start());
     let (last, (queue, jobs)) = (Arc::new(OnceLock::new()), channel());
     let worker = Worker {

@@ -151,6 +151,10 @@ fn fate_word(fate: Fate) -> &'static str {
         Fate::Carp => "carp",
         Fate::Ip => "ip",
         Fate::Ip6 => "ip6",
+        Fate::ToHost => "to_host",
+        Fate::FromHost => "from_host",
+        Fate::NotMaster => "not_master",
+        Fate::Refused => "refused",
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Http {
     conns: BTreeMap<usize, Conn>,
     next: usize,
     accept_again: bool,
+    /// It could not accept, and has said so.
+    troubled: bool,
     hooks: Arc<HookCounts>,
     timeline: Timeline,
     /// Of the page: whose it is.
@@ -92,6 +94,7 @@ impl Http {
             conns: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
+            troubled: false,
             hooks: Arc::default(),
             timeline: Timeline::default(),
             title: host.map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
@@ -108,6 +111,7 @@ impl Http {
         for _ in 0..MAX_CONNS {
             match self.listener.accept() {
                 Ok((stream, _)) => {
+                    self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream, now) {
                         tracing::debug!("http: {e}");
                     }
@@ -116,7 +120,9 @@ impl Http {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     // Out of descriptors or memory. What waits makes no event.
-                    tracing::warn!("http: {e}");
+                    if !core::mem::replace(&mut self.troubled, true) {
+                        tracing::warn!("http: {e}");
+                    }
                     break;
                 }
             }

@@ -171,6 +171,10 @@ fn fate_words(fate: Fate) -> &'static str {
         Fate::Carp => "to CARP",
         Fate::Ip => "to IPv4",
         Fate::Ip6 => "to IPv6",
+        Fate::ToHost => "to the host",
+        Fate::FromHost => "from the host",
+        Fate::NotMaster => "from the host, not MASTER",
+        Fate::Refused => "refused by host or parent",
     }
 }
 

@@ -24,6 +24,10 @@ pub(super) fn restrict(later: &Later) -> Result<Outcome, Box<dyn Error>> {
         .add_rules(folders(&later.cleans, AccessFs::RemoveFile.into()))?
         .add_rules(folders(&later.reads, read))?
         .add_rules(folders(&later.writes, read | AccessFs::WriteFile | AccessFs::Truncate))?;
+    if later.taps {
+        let tun = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+        rules = rules.add_rules(path_beneath_rules(["/dev/net"], tun))?;
+    }
     if later.devices {
         rules = rules.add_rules(path_beneath_rules(["/dev/net", "/proc", "/sys"], all))?;
     }
@@ -52,6 +56,9 @@ fn reach(later: &Later) -> String {
     }
     if !later.writes.is_empty() {
         parts.push(format!("written in {}", listed(&later.writes)));
+    }
+    if later.taps {
+        parts.push("taps".to_owned());
     }
     if later.devices {
         parts.push("devices".to_owned());

@@ -101,8 +101,15 @@ const FILES: &[i64] = &[
     libc::SYS_stat,
 ];
 
+/// What libpcap asks of an interface before it listens there.
+const LOOKS: [libc::c_ulong; 4] =
+    [libc::SIOCGIFHWADDR, libc::SIOCGIFINDEX, libc::SIOCGIFMTU, libc::SIOCETHTOOL];
+
 /// What devices need beside [`FILES`]; of any socket, and any ioctl.
 const DEVICES: &[i64] = &[libc::SYS_ioctl, libc::SYS_socket];
+
+/// The ioctls by which a tap is made and set up, beside [`FILES`].
+const TAPS: &[libc::Ioctl] = &[libc::TUNSETIFF, libc::TUNSETOFFLOAD, libc::TUNSETCARRIER];
 
 /// To learn how a child has ended.
 const CHILD: &[i64] = &[libc::SYS_wait4];
@@ -189,11 +196,19 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     // abort(3)
     rules.insert(libc::SYS_tgkill, vec![equals(0, std::process::id() as libc::c_int)?]);
     // A socket that does not block, and libpcap's look at an interface.
-    let ioctls = [libc::FIONBIO, libc::SIOCGIFFLAGS];
+    let (mut ioctls, mut sockets) = (vec![libc::FIONBIO, libc::SIOCGIFFLAGS], vec![libc::AF_NETLINK]);
+    if later.taps {
+        ioctls.extend(TAPS);
+    }
+    if later.interfaces {
+        ioctls.extend(LOOKS);
+        sockets.push(libc::AF_PACKET);
+    }
     let ioctls: Result<_, _> = ioctls.into_iter().map(|request| equals(1, request as libc::c_int)).collect();
     rules.insert(libc::SYS_ioctl, ioctls?);
-    rules.insert(libc::SYS_socket, vec![equals(0, libc::AF_NETLINK)?]);
-    let files = later.devices || !later.reads.is_empty() || !later.writes.is_empty();
+    let sockets: Result<_, _> = sockets.into_iter().map(|family| equals(0, family)).collect();
+    rules.insert(libc::SYS_socket, sockets?);
+    let files = later.devices || later.taps || !later.reads.is_empty() || !later.writes.is_empty();
     let files = if files { FILES } else { &[] };
     let devices = if later.devices { DEVICES } else { &[] };
     let child = if later.child { CHILD } else { &[] };

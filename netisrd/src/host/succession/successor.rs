@@ -121,9 +121,9 @@ impl Predecessor {
             Word::Yours => {}
             Word::Ready => return Err(io::Error::other("takeover: the running netisrd speaks out of turn")),
         }
+        parts.iter_mut().try_for_each(|p| p.inherit(&mut estate))?;
         go.send(()).map_err(|_| io::Error::other("takeover: netisr 0 is gone"))?;
         tracing::info!("takeover: this process goes on in the place of a netisrd {}", self.version);
-        parts.iter_mut().try_for_each(|p| p.inherit(&mut estate))?;
         Ok((indexes, estate))
     }
 }

@@ -1,0 +1,149 @@
+//! The tap path's frames on an interface of the host, as its stack has them: whole
+//! segments of TCP, checksums that the card makes. Each is behind a
+//! `virtio_net_hdr` that says so.
+//!
+//! A packet socket for each netisr, in a group that deals the frames out by flow.
+//! What the machine's own protocols hear, [`host`](super::host) captures beside
+//! them.
+
+use super::host::Interface;
+use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
+use compat::netinet::in_::IPPROTO_CARP;
+use compat::sys::errno::Errno;
+use nix::errno::Errno as Linux;
+use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socket};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// What the kernel holds for a netisr that is busy: some hundred whole segments.
+const RCVBUF: usize = 8 << 20;
+/// And of its own that the card has not sent yet.
+const SNDBUF: usize = 4 << 20;
+
+const LD_W: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const LD_H: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+const LD_B: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+const JEQ: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const JSET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const RET: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+const fn op(code: u16, k: u32) -> libc::sock_filter {
+    jump(code, k, 0, 0)
+}
+
+/// Where to, counted from the next instruction.
+const fn jump(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+/// What the kernel knows of a frame beside its bytes.
+const fn about(what: libc::c_int) -> u32 {
+    (libc::SKF_AD_OFF + what) as u32
+}
+
+const NOTHING: [libc::sock_filter; 1] = [op(RET, 0)];
+
+/// Whatever is sent to 00:00:5e:00:01:xx, and what is sent to a group and is not
+/// CARP's: that is the machine's alone. Nothing of a VLAN, nothing that the host
+/// sends. Not in libpcap's language: it cuts frames off at its own limit, and the
+/// kernel keeps a VLAN's tag elsewhere.
+const WANTED: [libc::sock_filter; 18] = [
+    op(LD_W, about(libc::SKF_AD_VLAN_TAG_PRESENT)),
+    jump(JEQ, 0, 0, 15),
+    op(LD_W, about(libc::SKF_AD_PKTTYPE)),
+    jump(JEQ, libc::PACKET_OUTGOING as u32, 13, 0),
+    op(LD_W, 0),
+    jump(JEQ, 0x5e00, 0, 2),
+    op(LD_B, 4),
+    jump(JEQ, 1, 8, 9),
+    // To a group: the lowest bit of the first byte.
+    jump(JSET, 0x0100_0000, 0, 8),
+    op(LD_H, 12),
+    jump(JEQ, libc::ETH_P_IP as u32, 0, 2),
+    op(LD_B, 14 + 9),
+    jump(JEQ, IPPROTO_CARP as u32, 4, 3),
+    jump(JEQ, libc::ETH_P_IPV6 as u32, 0, 2),
+    op(LD_B, 14 + 6),
+    jump(JEQ, IPPROTO_CARP as u32, 1, 0),
+    op(RET, u32::MAX),
+    op(RET, 0),
+];
+
+/// A queue for each netisr, and their sending side.
+pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
+    let mut group = None;
+    let mut sockets = Vec::new();
+    for _ in 0..queues {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+        // Before it hears anything; and before it shares, others' frames are not its.
+        sys::attach_filter(fd.as_fd(), &NOTHING)?;
+        sys::vnet_hdr(fd.as_fd())?;
+        setsockopt(&fd, RcvBufForce, &RCVBUF)?;
+        setsockopt(&fd, SndBufForce, &SNDBUF)?;
+        sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
+        group = Some(sys::fanout(fd.as_fd(), group)?);
+        sockets.push(Arc::new(fd));
+    }
+    for fd in &sockets {
+        sys::attach_filter(fd.as_fd(), &WANTED)?;
+    }
+    let rx = sockets.iter().map(|fd| -> Box<dyn RxQueue> {
+        Box::new(PacketRx { it, fd: fd.clone(), buf: vec![0; OFFLOADED_MAX].into_boxed_slice() })
+    });
+    Ok((rx.collect(), PacketTx { sockets }))
+}
+
+struct PacketRx {
+    it: Interface,
+    fd: Arc<OwnedFd>,
+    buf: Box<[u8]>,
+}
+
+impl RxQueue for PacketRx {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let mut done = 0;
+        while done < budget {
+            match recv(self.fd.as_raw_fd(), &mut self.buf, MsgFlags::MSG_TRUNC) {
+                // One that is longer than its header can say is none.
+                Ok(n) => input(self.buf.get(..n).unwrap_or_default()),
+                Err(Linux::EAGAIN) => break,
+                Err(Linux::EINTR) => continue,
+                // It came, and its header cannot say what it is.
+                Err(Linux::EINVAL) => input(&[]),
+                Err(Linux::ENETDOWN) => {
+                    self.it.check_alive()?;
+                    continue;
+                }
+                Err(e) => return Err(sys::failed(self.it.name, e)),
+            }
+            done += 1;
+        }
+        Ok(done)
+    }
+
+    fn is_offloaded(&self) -> bool {
+        true
+    }
+}
+
+/// Each netisr sends on the socket that it hears from.
+pub(super) struct PacketTx {
+    sockets: Vec<Arc<OwnedFd>>,
+}
+
+impl Offload for PacketTx {
+    fn transmit_offloaded(&self, queue: usize, frame: &[u8]) -> Result<(), Errno> {
+        let fd = self.sockets.get(queue % self.sockets.len()).ok_or(Errno::ENXIO)?;
+        match send(fd.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(sys::transmit_errno(e)),
+        }
+    }
+}

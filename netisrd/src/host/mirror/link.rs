@@ -1,0 +1,109 @@
+//! The two kinds of link that a carp interface is in the host: how it is made, and
+//! what its carrier is. All else is the same of both.
+
+use crate::dev::carptap::CarpTap;
+use crate::dev::rtnetlink::{HostLink, RtNetlink};
+use crate::dev::{DataPath, HostSide};
+use crate::machine::Machine;
+use crate::net::netisr::Netmsg0;
+use nix::errno::Errno as Linux;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// A link of ours.
+pub(super) enum Link {
+    /// The kernel brings it the frames.
+    Macvlan,
+    /// The machine does.
+    Tap(Arc<CarpTap>),
+}
+
+impl Link {
+    /// Makes it, down and without a carrier. The machine has the other side of a
+    /// tap from then on.
+    pub(super) fn make(
+        rt: &mut RtNetlink,
+        name: &str,
+        (lower, path): (u32, DataPath),
+        (machine, if_index): (&Machine, u16),
+    ) -> Result<(u32, Link), String> {
+        let failed = |e: Linux| format!("cannot be made: {}", e.desc());
+        let mut side = None;
+        let link = match path {
+            DataPath::Tap => {
+                let (tap, rx) = CarpTap::open(name, machine.ncpus()).map_err(|e| e.to_string())?;
+                let tap = Arc::new(tap);
+                side = Some(HostSide { if_index, rx, tx: tap.clone() });
+                Link::Tap(tap)
+            }
+            _ => {
+                rt.add_macvlan(name, lower).map_err(failed)?;
+                Link::Macvlan
+            }
+        };
+        let made = rt.links().map_err(failed)?.into_iter().find(|l| l.name == name);
+        let index = made.ok_or("is gone as soon as it was made")?.index;
+        link.set_carrier(rt, index, false).map_err(failed)?;
+        if let Some(side) = side {
+            machine.port0.sendmsg(Netmsg0::HostSide(Box::new(side)));
+        }
+        Ok((index, link))
+    }
+
+    /// That of another process, with the descriptors of a tap. The machine has the
+    /// other side of it.
+    pub(super) fn adopt(
+        name: &str,
+        queues: Vec<OwnedFd>,
+        carrier: bool,
+        (machine, if_index): (&Machine, u16),
+    ) -> io::Result<Link> {
+        if queues.is_empty() {
+            return Ok(Link::Macvlan);
+        }
+        let (tap, rx) = CarpTap::adopt(name, queues, carrier)?;
+        let tap = Arc::new(tap);
+        let side = HostSide { if_index, rx, tx: tap.clone() };
+        machine.port0.sendmsg(Netmsg0::HostSide(Box::new(side)));
+        Ok(Link::Tap(tap))
+    }
+
+    /// Without them it would be gone.
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Link::Macvlan => Vec::new(),
+            Link::Tap(tap) => tap.descriptors().collect(),
+        }
+    }
+
+    /// Whether it takes frames, and has a carrier.
+    pub(super) fn set_carrier(&self, rt: &mut RtNetlink, index: u32, on: bool) -> nix::Result<()> {
+        match self {
+            Link::Macvlan => rt.set_carrier(index, on),
+            Link::Tap(tap) => tap.set_carrier(on),
+        }
+    }
+
+    /// Whether it is said to have one: a macvlan's is its parent's, unless it is held
+    /// down.
+    pub(super) fn has_carrier(&self, link: &HostLink) -> bool {
+        match self {
+            Link::Macvlan => !link.protodown,
+            Link::Tap(_) => link.carrier,
+        }
+    }
+
+    /// A macvlan follows its parent by itself.
+    pub(super) fn follow_mtu(
+        &self,
+        rt: &mut RtNetlink,
+        link: &HostLink,
+        lower: &HostLink,
+    ) -> nix::Result<()> {
+        match self {
+            Link::Tap(_) if link.mtu != lower.mtu => rt.set_mtu(link.index, lower.mtu),
+            _ => Ok(()),
+        }
+    }
+}
