@@ -28,7 +28,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::sync::Arc as StdArc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use triomphe::Arc;
 
 /// A packet of this machine.
@@ -85,7 +85,7 @@ pub struct Machine {
     /// CARP says nothing and tells nobody: what netisr0 builds was there before.
     pub mute: AtomicBool,
     clock: StdArc<dyn Clock>,
-    hz: u32,
+    hz: AtomicU32,
     log: Log,
     own: Netisr0Cell<MachineOwn>,
 }
@@ -153,7 +153,7 @@ impl Machine {
             fates: Fates::new(config.ncpus),
             mute: AtomicBool::new(false),
             clock: config.clock,
-            hz: config.hz,
+            hz: AtomicU32::new(config.hz),
             log: config.log,
             own: Netisr0Cell::new(&brand, own),
             brand,
@@ -183,7 +183,12 @@ impl Machine {
 
     /// `hz`; 0 for exact callouts.
     pub fn hz(&self) -> u32 {
-        self.hz
+        self.hz.load(Ordering::Relaxed)
+    }
+
+    /// Of callouts that are armed from now on.
+    pub fn set_hz(&self, hz: u32) {
+        self.hz.store(hz, Ordering::Relaxed);
     }
 }
 

@@ -164,7 +164,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let path = args.socket.clone().or(daemon.socket).unwrap_or_else(control::default_path);
     let devices_of = if conf.is_some() { daemon.cards } else { cards.clone() };
     let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();
-    let configuration = Configuration::new(conf, cards);
+    let configuration = Configuration::new(conf, cards, args.hz.is_some());
     let hangup = Hangup::of(&configuration)?;
     let mut old = args.takeover.then(|| Predecessor::meet(&path)).transpose()?;
     let (control, events) = sockets(args, &path, &configuration, old.as_mut())?;
@@ -276,6 +276,7 @@ fn serve(
         None => configuration.borrow_mut().start(machine)?,
         Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
     }
+    notify.iter().for_each(|n| configuration.borrow_mut().telling(n.manager()));
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());

@@ -116,6 +116,11 @@ impl Service {
         &self.path
     }
 
+    /// Ticks a second, as the file says: 0 unless it does.
+    pub fn hz(&self) -> u32 {
+        self.applied.conf().daemon.hz.unwrap_or(0)
+    }
+
     /// The addresses of cards that are theirs and not from the file.
     fn lent(&self, calls: &mut dyn Syscalls) -> Result<Lent, String> {
         let mut lent = Lent::new();
@@ -152,10 +157,13 @@ impl Service {
             Err(complaints) => return refused(complaints),
         };
         let mut lines: Vec<String> = conf.warnings().lines().collect();
-        lines.extend(at_the_next_start(self.applied.conf(), &conf));
-        match done.lines.is_empty() {
-            true => lines.push("nothing has changed".into()),
-            false => lines.extend(done.lines),
+        lines.extend(for_another_process(self.applied.conf(), &conf));
+        let (hz, was) = (conf.daemon.hz.unwrap_or(0), self.hz());
+        let told = lines.len();
+        lines.extend((hz != was).then(|| format!("netisrd_hz={hz}")));
+        lines.extend(done.lines);
+        if lines.len() == told {
+            lines.push("nothing has changed".into());
         }
         self.applied.becomes(conf, done.sysctls);
         Ok(lines)
@@ -179,20 +187,23 @@ fn missing(conf: &Conf, names: &BTreeSet<String>) -> Vec<Complaint> {
     cards.map(|i| (Some(i.at), complaint(i.name))).collect()
 }
 
-/// What has changed and is not for a reload.
-fn at_the_next_start(before: &Conf, now: &Conf) -> Vec<String> {
+/// What has changed and no process that runs can change.
+fn for_another_process(before: &Conf, now: &Conf) -> Vec<String> {
     let (b, n) = (&before.daemon, &now.daemon);
-    let keys = [
+    // What a successor must have as it is.
+    let restart = [
         ("netisrd_interfaces", b.cards.interfaces != n.cards.interfaces),
         ("netisrd_taps", b.cards.taps != n.cards.taps),
-        ("netisrd_netisrs", b.netisrs != n.netisrs),
         ("netisrd_socket", b.socket != n.socket),
-        ("netisrd_hz", b.hz != n.hz),
     ];
-    let changed = keys.iter().filter(|(_, changed)| *changed);
-    changed
-        .map(|(key, _)| format!("warning: {key} has changed, and counts when netisrd starts again"))
-        .collect()
+    let restart = restart.iter().filter(|(_, changed)| *changed);
+    let mut told: Vec<String> =
+        restart.map(|(key, _)| format!("warning: {key} has changed: that needs a restart")).collect();
+    if b.netisrs != n.netisrs {
+        let what = "that needs a restart, or without a transition netisrd --takeover";
+        told.push(format!("warning: netisrd_netisrs has changed: {what}"));
+    }
+    told
 }
 
 /// Steps that were done.

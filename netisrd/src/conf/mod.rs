@@ -42,8 +42,9 @@
 //! and not begun. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
-//! that leaves the file gets the value back that it had before. The keys that
-//! begin with `netisrd_` count when netisrd starts.
+//! that leaves the file gets the value back that it had before. Of the
+//! keys that begin with `netisrd_`, `netisrd_hz` counts at once, and the others when
+//! netisrd starts; a reload says which have changed.
 
 mod act;
 mod apply;

@@ -1,6 +1,7 @@
 //! What the machine is to be, as a file says: at the start, and again on HUP and
 //! `netisrd reload`.
 
+use super::notify::Manager;
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
 use super::signals::Pipe;
@@ -28,12 +29,22 @@ pub struct Configuration {
     /// Those of the command line.
     cards: Cards,
     service: Option<Service>,
+    manager: Option<Manager>,
+    /// `--hz` was given: the file has no say in it.
+    fixed_hz: bool,
 }
 
 impl Configuration {
-    /// To be applied; `cards` are those of the command line.
-    pub fn new(conf: Option<Conf>, cards: Cards) -> Shared {
-        Rc::new(RefCell::new(Configuration { conf, cards, service: None }))
+    /// To be applied; `cards` are those of the command line, which may have said what
+    /// hz is too.
+    pub fn new(conf: Option<Conf>, cards: Cards, fixed_hz: bool) -> Shared {
+        let (service, manager) = (None, None);
+        Rc::new(RefCell::new(Configuration { conf, cards, service, manager, fixed_hz }))
+    }
+
+    /// The service manager hears of reloads from now on.
+    pub fn telling(&mut self, manager: Manager) {
+        self.manager = Some(manager);
     }
 
     /// Configures the machine, which has its cards and nothing else.
@@ -78,7 +89,13 @@ impl Configuration {
         let Some(service) = &mut self.service else {
             return Report::refused(["netisrd was started without a configuration (-f)".into()]);
         };
-        let report = service.reload(&mut machine.calls());
+        self.manager.iter().for_each(Manager::reloading);
+        let mut report = service.reload(&mut machine.calls());
+        match self.fixed_hz {
+            true => report.lines.retain(|line| !line.starts_with("netisrd_hz=")),
+            false => machine.set_hz(service.hz()),
+        }
+        self.manager.iter().for_each(Manager::ready);
         let path = service.path().display().to_string();
         for line in &report.lines {
             match report.ok {

@@ -92,6 +92,11 @@ impl Runtime {
         self.machine.clock().now()
     }
 
+    /// Callouts that are armed from now on are rounded to ticks of 1/hz.
+    pub fn set_hz(&self, hz: u32) {
+        self.machine.set_hz(hz);
+    }
+
     /// `netisr_ncpus`
     pub fn ncpus(&self) -> usize {
         self.machine.ncpus()
