@@ -30,23 +30,25 @@ struct Pair<'a> {
     a: Host,
     client: Host,
     wire: Wire,
+    /// `-i` of all.
+    card: &'a str,
     old: Netisrd,
     backup: Netisrd,
 }
 
-fn pair(body: impl FnOnce(&Pair<'_>)) {
-    lab::run(Needs::namespaces(), |lab| {
+fn pair(card: &str, body: impl FnOnce(&Pair<'_>)) {
+    lab::run(Needs::namespaces().taps(), |lab| {
         lab.bridge("br0");
         let a = lab.host("a", "br0", "10.77.0.1/24");
         let b = lab.host("b", "br0", "10.77.0.2/24");
         let client = lab.host("c", "br0", "10.77.0.9/24");
-        let old = lab.netisrd("old").netns("a").mirrored("v0").start();
+        let old = lab.netisrd("old").netns("a").mirrored(card).start();
         old.carp("carp0", &virtual_host(0));
         old.wait_master("carp0");
-        let backup = lab.netisrd("backup").netns(&b.ns).mirrored("v0").start();
+        let backup = lab.netisrd("backup").netns(&b.ns).mirrored(card).start();
         backup.carp("carp0", &virtual_host(100));
         backup.wait_backup("carp0");
-        body(&Pair { lab, a, client, wire: lab.wire("br0"), old, backup });
+        body(&Pair { lab, a, client, wire: lab.wire("br0"), card, old, backup });
     });
 }
 
@@ -57,7 +59,7 @@ impl Pair<'_> {
             .netisrd("new")
             .netns("a")
             .sock(self.old.tools.sock())
-            .mirrored("v0")
+            .mirrored(self.card)
             .args(&["--takeover"])
             .spawn()
     }
@@ -134,7 +136,16 @@ fn wait_ended(old: &Netisrd) {
 
 #[test]
 fn an_interface_of_the_host_goes_on_under_another_netisrd_and_no_peer_no_ping_and_no_connection_notices() {
-    pair(|p| {
+    goes_on("v0");
+}
+
+#[test]
+fn so_does_one_on_the_tap_path() {
+    goes_on("v0:tap");
+}
+
+fn goes_on(card: &str) {
+    pair(card, |p| {
         let listener = lab::within(Some(&p.a.ns), || TcpListener::bind((VIP, 7)).unwrap());
         let echo = std::thread::spawn(move || {
             let (mut here, _) = listener.accept().unwrap();
@@ -179,7 +190,7 @@ fn an_interface_of_the_host_goes_on_under_another_netisrd_and_no_peer_no_ping_an
             .netisrd("third")
             .netns("a")
             .sock(new.tools.sock())
-            .mirrored("v0")
+            .mirrored(p.card)
             .args(&["--takeover"])
             .spawn();
         third.wait_ready();
@@ -273,7 +284,7 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
 
 #[test]
 fn one_that_fails_leaves_all_to_the_old_one() {
-    pair(|p| {
+    pair("v0", |p| {
         let sock = p.old.tools.sock();
         let heard = p.backup.proc.log.len();
         let goes_on = |what: &str| {
