@@ -22,6 +22,7 @@ use netisrd::host::parts::{self, End, Part};
 use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
+use netisrd::host::succession::launch::{self, Upgrade};
 use netisrd::host::succession::successor::Predecessor;
 use netisrd::machine::Config;
 use std::error::Error;
@@ -87,6 +88,10 @@ struct Args {
     #[arg(long)]
     takeover: bool,
 
+    /// For netisrd itself: tell on standard output when it goes on
+    #[arg(long = launch::TELLS, hide = true)]
+    tell_ready: bool,
+
     #[command(flatten)]
     access: Access,
 
@@ -100,6 +105,9 @@ enum Command {
     Check(conf::cli::Check),
     /// Have the running netisrd read its configuration again
     Reload(conf::cli::Reload),
+    /// Go on in the place of the running netisrd, if that is another program; else
+    /// have it read its configuration again
+    Upgrade(Upgrade),
     /// Simulate machines on LANs, in virtual time
     Lab(netisrd::lab::cli::Lab),
     /// For netisrd itself: be the process that runs programs on transitions
@@ -128,6 +136,15 @@ fn main() -> ExitCode {
         }
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
+        Some(Command::Upgrade(upgrade)) => match upgrade.is_another() {
+            Ok(true) => upgrade.launch().map_err(Into::into),
+            Ok(false) => {
+                let name = [OsString::from("netisrd")];
+                let args = Args::parse_from(name.into_iter().chain(upgrade.options().iter().cloned()));
+                return conf::cli::reload(&conf::cli::Reload::of(args.socket));
+            }
+            Err(e) => Err(e.into()),
+        },
         None => {
             log_to(&log);
             run(&args, &log)
@@ -211,7 +228,8 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
-    let served = serve((devices, old), parts, notify, &configuration, (&machine, log));
+    let ready = || if args.tell_ready { launch::tell_ready() } else { Ok(()) };
+    let served = serve((devices, old), parts, (notify, &ready), &configuration, (&machine, log));
     tracing::info!("netisrd: halting");
     machine.halt();
     served
@@ -246,7 +264,7 @@ fn sockets(
 fn serve(
     (devices, old): (Vec<Device>, Option<Predecessor>),
     mut parts: Vec<Box<dyn Part>>,
-    notify: Option<Notify>,
+    (notify, ready): (Option<Notify>, &dyn Fn() -> io::Result<()>),
     configuration: &SharedConf,
     (machine, log): (&Runtime, &Log),
 ) -> Result<(), Box<dyn Error>> {
@@ -280,6 +298,7 @@ fn serve(
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
     tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
+    ready()?;
     match parts::run(&mut parts, machine)? {
         End::Halted => Ok(()),
         // Nothing is removed: it is in use.

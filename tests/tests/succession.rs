@@ -1,7 +1,8 @@
 //! A new netisrd goes on in the place of a running one, and nobody notices.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -425,5 +426,64 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
         let heard = of(&new, "hook 10-words: ");
         assert!(new.proc.log.lines()[heard].contains("1@em0 INIT carp0 MASTER down"));
         assert!(!old.proc.log.lines().iter().any(|l| l.contains("hook 10-words: 1@em0 INIT")));
+    });
+}
+
+#[test]
+fn an_upgrade_is_a_takeover_by_another_program_and_a_reload_by_the_same() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let path = lab.dir().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        let next = || {
+            let mut buffer = [0; 1024];
+            let n = manager.recv(&mut buffer).expect("a message");
+            String::from_utf8(buffer[..n].to_vec()).unwrap()
+        };
+        let conf = lab.dir().join("netisrd.conf");
+        fs::write(&conf, "netisrd_taps=em0\n").unwrap();
+        fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
+        let file = ["-f", conf.to_str().unwrap()];
+        let old = lab.netisrd("old").args(&file).env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
+        old.wait_ready();
+        old.ifconfig("carp0 create").ok();
+        while next() != "STATUS=1 INIT\n" {}
+        // Whatever it starts has its standard error, so that this is a file.
+        let log = lab.dir().join("log");
+        let upgrade = |program: &PathBuf, pid: i32, options: &[&str]| {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", "exec \"$0\" \"$@\" 2>\"$LOG\""])
+                .arg(program)
+                .env("LOG", &log)
+                .env("NO_COLOR", "1");
+            sh.arg("upgrade").arg(pid.to_string()).arg("-S").arg(old.tools.sock());
+            Said::by(None, {
+                sh.args(file).args(["--hooks", ""]).args(options);
+                sh
+            })
+        };
+        let (same, other) = (binary("netisrd"), lab.dir().join("other"));
+        fs::copy(&same, &other).unwrap();
+        assert_eq!(upgrade(&same, old.proc.pid(), &[]).ok(), "nothing has changed\n");
+        assert!(next().starts_with("RELOADING=1\n") && next() == "READY=1\n");
+        // One that fails leaves the old one, and is told of.
+        assert!(!upgrade(&other, old.proc.pid(), &["--tap", "em7"]).status.success());
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.contains("takeover: the running netisrd has no tap em7"), "{said}");
+        assert!(old.proc.is_running());
+
+        assert_eq!(upgrade(&other, old.proc.pid(), &[]).ok(), "");
+        wait_ended(&old);
+        assert!(next().starts_with("RELOADING=1\n"));
+        let main = next();
+        let pid: i32 =
+            main.strip_prefix("MAINPID=").and_then(|m| m.trim_end().parse().ok()).expect("a process");
+        assert_eq!(next(), "READY=1\nSTATUS=1 INIT\n");
+        assert_eq!(fs::read_link(format!("/proc/{pid}/exe")).unwrap(), other);
+        assert!(old.ifconfig("carp0").ok().contains("carp0"));
+        assert_eq!(upgrade(&other, pid, &[]).ok(), "nothing has changed\n");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        assert!(next().starts_with("RELOADING=1\n") && next() == "READY=1\n");
+        assert_eq!(next(), "STOPPING=1\nSTATUS=halting\n");
     });
 }

@@ -15,9 +15,10 @@
 //! kernel takes it away before a peer takes over, with nobody's help.
 
 mod link;
+mod succession;
 
 use self::link::Link;
-use super::netconf::{NetConf, Setting, at};
+use super::netconf::{NetConf, at};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::succession::{Estate, Step};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
@@ -33,7 +34,6 @@ use mio::Interest;
 use nix::errno::Errno as Linux;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -43,8 +43,6 @@ use std::time::Duration;
 const ALIAS: &str = "netisrd";
 /// Where the settings of interfaces are that come and go.
 pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
-/// What a successor finds them by.
-const SUCCESSION: &str = "interfaces of the host";
 /// Something has changed in the host.
 const HOST: usize = 0;
 
@@ -357,41 +355,6 @@ impl Mirror {
             }
             (None, last) => last.into_iter().for_each(|last| *last = None),
         }
-    }
-
-    /// What another process needs to go on with them. Those of taps are its own.
-    fn bequeath(&mut self, estate: &mut Estate) -> io::Result<()> {
-        let mut all = Vec::new();
-        for (name, is) in &self.shown {
-            let Shown { if_index, index, lower, lladdr, master, lifetime, .. } = *is;
-            all.push((
-                name,
-                (if_index, index, lower, lladdr, master, lifetime),
-                is.addrs.iter().collect::<Vec<_>>(),
-            ));
-            let fds = is.link.descriptors();
-            let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
-            estate.lend(&format!("{SUCCESSION}: {name}"), &fds)?;
-        }
-        estate.put(SUCCESSION, &(all, self.conf.before()))
-    }
-
-    /// Goes on with another's.
-    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
-        type Is = (u16, u32, u32, Option<LlAddr>, bool, u32);
-        type All = Vec<(String, Is, Vec<(IpNet, bool)>)>;
-        let Some((all, before)) = estate.take::<(All, Vec<Setting>)>(SUCCESSION)? else { return Ok(()) };
-        let machine = self.machine.upgrade().ok_or_else(|| io::Error::other("the machine has halted"))?;
-        for (name, (if_index, index, lower, lladdr, master, lifetime), addrs) in all {
-            let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
-            let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
-            let (addrs, complaint) = (addrs.into_iter().collect(), None);
-            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, lifetime, complaint };
-            self.shown.insert(name, is);
-        }
-        self.conf.follow(before);
-        self.renew();
-        Ok(())
     }
 
     /// Removes all, and puts back what was set.

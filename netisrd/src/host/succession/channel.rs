@@ -81,7 +81,7 @@ impl Channel {
 
     /// One packet as it is.
     pub(super) fn send_packet(&self, packet: &[u8]) -> io::Result<()> {
-        send(self.0.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL)?;
+        send(self.0.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL).map_err(said)?;
         Ok(())
     }
 
@@ -107,12 +107,10 @@ impl Channel {
     pub(super) fn receive_packet(&self, packet: &mut [u8]) -> io::Result<usize> {
         loop {
             match recv(self.0.as_raw_fd(), packet, MsgFlags::empty()) {
-                Ok(0) | Err(Linux::ECONNRESET) => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has ended"));
-                }
+                Ok(0) => return Err(said(Linux::EPIPE)),
                 Ok(n) => return Ok(n),
                 Err(Linux::EINTR) => {}
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(said(e)),
             }
         }
     }
@@ -127,7 +125,7 @@ impl Channel {
         for fd in descriptors.values().flatten() {
             let rights = [ControlMessage::ScmRights(&[fd.as_raw_fd()])];
             let (this, flags) = (self.0.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
-            sendmsg::<()>(this, &[IoSlice::new(&[LAST])], &rights, flags, None)?;
+            sendmsg::<()>(this, &[IoSlice::new(&[LAST])], &rights, flags, None).map_err(said)?;
         }
         Ok(())
     }
@@ -136,10 +134,18 @@ impl Channel {
         let Listed { facts, descriptors } = self.receive()?;
         let mut estate = Estate { facts, ..Estate::default() };
         for (name, count) in descriptors {
-            let all = (0..count).map(|_| Ok(sys::receive_fd(self.0.as_fd())?));
+            let all = (0..count).map(|_| sys::receive_fd(self.0.as_fd()).map_err(said));
             estate.descriptors.insert(name, all.collect::<io::Result<_>>()?);
         }
         Ok(estate)
+    }
+}
+
+/// However it is noticed that the other end is gone.
+fn said(e: Linux) -> io::Error {
+    match e {
+        Linux::EPIPE | Linux::ECONNRESET => io::Error::new(io::ErrorKind::UnexpectedEof, "it has ended"),
+        e => e.into(),
     }
 }
 

@@ -18,6 +18,7 @@
 //! begins. So there are never two.
 
 mod channel;
+pub mod launch;
 pub mod predecessor;
 pub mod successor;
 

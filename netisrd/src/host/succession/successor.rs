@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How long any answer may take. The other one has given up before.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Frames that are left to the other one, at most: under load more come all the time.
+const HEARD_MAX: usize = 1 << 16;
 /// More than any answer.
 const ANSWER_MAX: usize = 4096;
 
@@ -112,7 +114,7 @@ impl Predecessor {
         let frozen: FrozenMachine = estate.take(MACHINE)?.ok_or_else(missing)?;
         for dev in devices.iter_mut().filter(|dev| dev.shared_with_host) {
             // What has come by now the other one has heard.
-            dev.rx.iter_mut().try_for_each(|rx| rx.receive(usize::MAX, &mut |_| ()).map(drop))?;
+            dev.rx.iter_mut().try_for_each(|rx| rx.receive(HEARD_MAX, &mut |_| ()).map(drop))?;
         }
         let lent: Vec<(String, IpNet)> = estate.take(cards::LENT)?.unwrap_or_default();
         let Thawing { indexes, go } = machine.thaw(frozen, devices, lent).map_err(named)?;
