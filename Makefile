@@ -35,7 +35,7 @@ test:
 
 bench:
 	@scripts/need libpcap-dev iproute2 ucarp iputils-ping
-	@scripts/need --optional valgrind
+	@scripts/need --optional keepalived valgrind
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
 

@@ -16,8 +16,10 @@ pub(crate) fn describe() -> String {
     let rustc = said("rustc", &["--version"]).unwrap_or_else(|| "an unknown rustc".to_owned());
     let rustc = rustc.split(" (").next().unwrap_or_default().to_owned();
     let ucarp = said("dpkg-query", &["-W", "-f=${Version}", "ucarp"]);
-    let ucarp = ucarp.map_or_else(String::new, |v| format!(", ucarp {v}"));
-    format!("{cpu}, {cores} cores, {memory} GiB, Linux {kernel}, {rustc}{ucarp}")
+    let keepalived = said("dpkg-query", &["-W", "-f=${Version}", "keepalived"]);
+    let peers = [("ucarp", ucarp), ("keepalived", keepalived)];
+    let peers = peers.map(|(name, v)| v.map_or_else(String::new, |v| format!(", {name} {v}"))).concat();
+    format!("{cpu}, {cores} cores, {memory} GiB, Linux {kernel}, {rustc}{peers}")
 }
 
 fn said(program: &str, args: &[&str]) -> Option<String> {

@@ -24,26 +24,34 @@
     reason = "it measures the real world: clocks, threads and processes are its subject"
 )]
 
+mod barrage;
+mod bogus;
 mod callgrind;
 mod change;
 mod cpus;
+mod datapath;
+mod drip;
 mod figures;
 mod flood;
 mod forward;
 mod handover;
 mod host;
+mod keepalived;
 mod lockless;
 mod lookup;
+mod loss;
 mod paced;
 mod pair;
 mod plot;
 mod read;
 mod report;
+mod report_host;
 mod report_lockless;
 mod report_simulated;
 mod rig;
 mod scale;
 mod section;
+mod served;
 mod simulated;
 mod stats;
 mod table;

@@ -6,14 +6,15 @@ use crate::lookup::{self, Kind, VHIDS};
 use crate::section::Section;
 use crate::stats::Summary;
 use crate::table::Table;
-use crate::{report_lockless, report_simulated};
+use crate::{report_host, report_lockless, report_simulated};
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What is measured in a laboratory and next to ucarp, what is measured in memory,
-/// and what in virtual time: each stays in the document until it is measured again.
-const BLOCKS: [&str; 3] = ["figures", "lockless", "simulated"];
+/// What is measured in a laboratory and next to ucarp, what where the host serves the
+/// address, what in memory, and what in virtual time: each stays in the document
+/// until it is measured again.
+const BLOCKS: [&str; 4] = ["figures", "host", "lockless", "simulated"];
 
 /// Milliseconds over the formula that a takeover may take.
 const TAKEOVER_SLACK: f64 = 10.0;
@@ -76,7 +77,7 @@ pub(crate) struct Block {
 
 /// All of it, in Markdown.
 pub(crate) fn report(figures: &Figures, quick: bool) -> Vec<Block> {
-    let chapters = [with_peers, report_lockless::chapters, report_simulated::chapters];
+    let chapters = [with_peers, report_host::chapters, report_lockless::chapters, report_simulated::chapters];
     BLOCKS.into_iter().zip(chapters).filter_map(|(name, fill)| block(name, figures, quick, fill)).collect()
 }
 

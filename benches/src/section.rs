@@ -3,7 +3,7 @@
 use crate::figures::Figures;
 use crate::lab::{self, Lab, Needs};
 use crate::pair::{Ours, Theirs, Timing};
-use crate::{handover, scale, takeover};
+use crate::{bogus, datapath, handover, keepalived, loss, scale, takeover};
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -44,10 +44,18 @@ pub(crate) enum Section {
     Scale,
     /// The same with ucarp.
     ScaleUcarp,
+    /// What goes through a virtual address that the host serves.
+    Datapath,
+    /// What a stream to it loses.
+    Loss,
+    /// The same with keepalived.
+    LossKeepalived,
+    /// Frames that no peer has sent, with both peers.
+    Bogus,
 }
 
 impl Section {
-    pub(crate) const ALL: [Section; 7] = [
+    pub(crate) const ALL: [Section; 11] = [
         Section::Takeover,
         Section::TakeoverFast,
         Section::TakeoverUcarp,
@@ -55,6 +63,10 @@ impl Section {
         Section::HandoverUcarp,
         Section::Scale,
         Section::ScaleUcarp,
+        Section::Datapath,
+        Section::Loss,
+        Section::LossKeepalived,
+        Section::Bogus,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -66,17 +78,27 @@ impl Section {
             Section::HandoverUcarp => "handover-ucarp",
             Section::Scale => "scale",
             Section::ScaleUcarp => "scale-ucarp",
+            Section::Datapath => "data-path",
+            Section::Loss => "loss",
+            Section::LossKeepalived => "loss-keepalived",
+            Section::Bogus => "bogus",
         }
     }
 
-    fn is_peer(self) -> bool {
-        matches!(self, Section::TakeoverUcarp | Section::HandoverUcarp | Section::ScaleUcarp)
+    /// The peer that it is about, if it is about one alone.
+    fn peer(self) -> Option<&'static str> {
+        match self {
+            Section::TakeoverUcarp | Section::HandoverUcarp | Section::ScaleUcarp => Some("ucarp"),
+            Section::LossKeepalived => Some(keepalived::NAME),
+            _ => None,
+        }
     }
 
     fn needs(self) -> Needs {
-        match self.is_peer() {
-            true => Needs::namespaces().programs(&["ucarp"]),
-            false => Needs::namespaces().taps(),
+        match (self.peer(), self) {
+            (Some(peer), _) => Needs::namespaces().programs(&[peer]),
+            (None, Section::Loss | Section::Bogus) => Needs::namespaces(),
+            (None, _) => Needs::namespaces().taps(),
         }
     }
 
@@ -92,6 +114,10 @@ impl Section {
             Section::HandoverUcarp => handover::theirs(lab, if quick { 1 } else { 5 }),
             Section::Scale => scale::ours(lab, quick),
             Section::ScaleUcarp => scale::theirs(lab, quick),
+            Section::Datapath => datapath::measure(lab, quick),
+            Section::Loss => loss::ours(lab, quick),
+            Section::LossKeepalived => loss::theirs(lab, quick),
+            Section::Bogus => bogus::measure(lab, quick),
         }
     }
 
@@ -99,8 +125,8 @@ impl Section {
     /// that is not installed has no figures.
     pub(crate) fn measure(self, quick: bool, figures: &mut Figures) -> Result<(), String> {
         let name = self.name();
-        if self.is_peer() && lab::find_program("ucarp").is_none() {
-            println!("{name}: not measured, there is no ucarp");
+        if let Some(peer) = self.peer().filter(|peer| lab::find_program(peer).is_none()) {
+            println!("{name}: not measured, there is no {peer}");
             return Ok(());
         }
         println!("{name}: ...");

@@ -98,7 +98,7 @@ pub fn ifdetach(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
                 *held.borrow_mut() = None;
             }
         }
-        demote::review(cx, &sc);
+        demote::review_without(cx, &sc, |ia| Arc::ptr_eq(&ia.ifa_ifp, ifp));
     }
 }
 
@@ -134,6 +134,21 @@ fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     stop(cx, sc, reason);
     if !sc.own(cx.n0).dead.get() && sc.sc_if.flags().contains(Iff::UP) {
         sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
+    }
+}
+
+/// Whoever serves the virtual addresses of `sc` outside of the machine cannot, or
+/// can again. Who is not served is no MASTER, and suppresses as one whose parent is
+/// down.
+pub fn served(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, is: bool) {
+    if sc.own(cx.n0).unserved.replace(!is) == is {
+        match is {
+            false => suspend(cx, sc, Reason::NotServed),
+            true => {
+                demote::review(cx, sc);
+                state::setrun(cx, sc, None);
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::kernel::Cx;
 use crate::softc::CarpSoftc;
-use crate::{Ifnet, log};
+use crate::{Ifaddr, Ifnet, log, vhaddr};
 use compat::net::if_::{IFG_ALL, Iff, LinkState};
 use compat::net::if_var::IfgGroup;
 use compat::qsbr::Netisr0;
@@ -154,11 +154,16 @@ pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
     end(cx, &own.sendad_demotes, "send ok");
 }
 
-/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, while
-/// `sc` would be running otherwise. Asked again whenever any of that changes,
+/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, or nobody
+/// can serve its addresses, while `sc` would be running otherwise. Asked again whenever any of that changes,
 /// so that the reason ends with its cause, whichever goes first.
 #[doc(alias = "carp_sc_state")]
 pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
+    review_without(cx, sc, |_| false);
+}
+
+/// The same when some addresses are about to be gone.
+pub fn review_without(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) {
     let own = sc.own(cx.n0);
     let wants_to_run = sc.sc_if.flags().contains(Iff::UP)
         && own.vhid.get().is_some()
@@ -166,16 +171,22 @@ pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
         && !own.vha_list().is_empty();
     let parent_down = match sc.carpdev(cx.n0) {
         Some(parent) => parent.link_state() == LinkState::Down,
-        None => {
-            let is_down = |ifp: &Arc<Ifnet>| !ifp.flags().contains(Iff::UP);
-            let missed = own.lost_parent.borrow().clone().or_else(|| own.bound.borrow().clone());
-            missed.as_ref().is_some_and(is_down)
-        }
+        None => misses_parent(cx, sc, gone),
     };
-    if wants_to_run && parent_down {
+    if wants_to_run && (parent_down || own.unserved.get()) {
         let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();
         begin(cx, &own.suppress, factor, "interface down");
     } else {
         end(cx, &own.suppress, "interface up");
     }
+}
+
+/// Whether `sc` would have a parent if one that is down were up: the one that it had
+/// or was given, or else any that has an address for it. It does not matter which
+/// was first, the configuration or the end of the parent.
+fn misses_parent(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) -> bool {
+    let own = sc.own(cx.n0);
+    let is_down = |ifp: &Arc<Ifnet>| !ifp.flags().contains(Iff::UP);
+    let missed = own.lost_parent.borrow().clone().or_else(|| own.bound.borrow().clone());
+    missed.map_or_else(|| vhaddr::could_be_backed(cx, sc, gone), |ifp| is_down(&ifp))
 }

@@ -44,6 +44,7 @@ pub struct FrozenSoftc {
     sendad_success: u32,
     sendad_demotes: Option<i32>,
     suppress: Option<i32>,
+    unserved: bool,
     heard: [bool; 2],
     /// Address, advbase, advskew, when.
     peers: Vec<(IpAddr, u8, u8, u64)>,
@@ -115,6 +116,7 @@ pub fn freeze_softc(cx: &Cx<'_>, sc: &CarpSoftc, fired: &dyn Fn(CarpCallout) -> 
         sendad_success: own.sendad_success.get(),
         sendad_demotes: own.sendad_demotes.get(),
         suppress: own.suppress.get(),
+        unserved: own.unserved.get(),
         heard: Af::ALL.map(|af| own.af(af).heard.get()),
         peers: own.peers.all().iter().map(|p| (p.src, p.advbase, p.advskew, p.heard.0)).collect(),
         callouts: Timer::ALL.map(callout),
@@ -161,6 +163,7 @@ pub fn thaw_softc(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, f: &FrozenSoftc) -> Result<(
     own.sendad_success.set(f.sendad_success);
     own.sendad_demotes.set(f.sendad_demotes);
     own.suppress.set(f.suppress);
+    own.unserved.set(f.unserved);
     for (af, heard) in Af::ALL.into_iter().zip(f.heard) {
         own.af(af).heard.set(heard);
     }

@@ -57,7 +57,8 @@ fn addr_event(cx: &mut Cx<'_>, ia: &Arc<Ifaddr>, event: IfaddrEvent) -> Result<(
             moved.push((backing_addr_event(cx, &sc, ia, event), sc));
         }
     }
-    run_all(cx, &moved);
+    let del = (event == IfaddrEvent::Delete).then_some(ia);
+    run_all(cx, &moved, del);
     Ok(())
 }
 
@@ -95,9 +96,9 @@ fn bound_addr_event(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>, even
 /// What comes of an event for all whom it concerns, once everybody has found a
 /// place or none. All reasons not to preempt have begun and ended before the
 /// first election: it must not hang on who was created when.
-fn run_all(cx: &Cx<'_>, moved: &[(bool, Arc<CarpSoftc>)]) {
+fn run_all(cx: &Cx<'_>, moved: &[(bool, Arc<CarpSoftc>)], del: Option<&Arc<Ifaddr>>) {
     for sc in cx.carp.softcs(cx.n0) {
-        demote::review(cx, &sc);
+        demote::review_without(cx, &sc, |ia| del.is_some_and(|del| Arc::ptr_eq(ia, del)));
     }
     for (found, sc) in moved {
         run_on(cx, sc, *found);
@@ -145,7 +146,7 @@ pub fn parent_is_down(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
         clone::detach(cx, &sc, true, true, Reason::ParentDown);
         moved.push((update_addrs(cx, &sc, None), sc));
     }
-    run_all(cx, &moved);
+    run_all(cx, &moved, None);
     vhaddr::claim_routes(cx);
 }
 
@@ -167,7 +168,7 @@ pub fn parent_is_up(cx: &mut Cx<'_>, ifp: &Arc<Ifnet>) {
         }
         moved.push((found, sc));
     }
-    run_all(cx, &moved);
+    run_all(cx, &moved, None);
     vhaddr::claim_routes(cx);
 }
 

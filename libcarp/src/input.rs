@@ -64,13 +64,18 @@ pub fn input<'n>(cif: &'n CarpIf, eh: &EtherHeader, frame: &[u8]) -> Claim<'n> {
 #[doc(alias = "carp_forus")]
 #[inline]
 fn forus<'n>(cif: &'n CarpIf, eh: &EtherHeader) -> Option<&'n Arc<Ifnet>> {
+    owner(cif, eh).filter(|sc| sc.is_running_master()).map(|sc| &sc.sc_if)
+}
+
+/// Whose virtual MAC the frame is for, in whatever state.
+#[inline]
+pub fn owner<'n>(cif: &'n CarpIf, eh: &EtherHeader) -> Option<&'n Arc<CarpSoftc>> {
     let [prefix @ .., vhid] = eh.dhost;
     let [carp_prefix @ .., _] = CARP_ETHERADDR;
     if prefix != carp_prefix {
         return None;
     }
-    let sc = &cif.by_vhid(vhid)?.scc_softc;
-    sc.is_running_master().then_some(&sc.sc_if)
+    cif.by_vhid(vhid).map(|scc| &scc.scc_softc)
 }
 
 /// If the frame is an advertisement: whom it is for, by its vhid. One too short

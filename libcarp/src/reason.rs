@@ -39,6 +39,8 @@ pub enum Reason {
     ParentDown,
     /// Its parent has no link.
     LinkDown,
+    /// Its virtual addresses cannot be served.
+    NotServed,
     /// Its parent has left the machine.
     ParentGone,
     /// It is destroyed.
@@ -49,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    const ALL: [Reason; 17] = [
+    const ALL: [Reason; 18] = [
         Reason::Created,
         Reason::Started,
         Reason::MasterTimedOut,
@@ -64,6 +66,7 @@ impl Reason {
         Reason::Down,
         Reason::ParentDown,
         Reason::LinkDown,
+        Reason::NotServed,
         Reason::ParentGone,
         Reason::Destroyed,
         Reason::Halted,
@@ -91,6 +94,7 @@ impl Reason {
             Reason::Down => "down",
             Reason::ParentDown => "parent-down",
             Reason::LinkDown => "link-down",
+            Reason::NotServed => "not-served",
             Reason::ParentGone => "parent-gone",
             Reason::Destroyed => "destroyed",
             Reason::Halted => "halted",

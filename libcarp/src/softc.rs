@@ -98,6 +98,8 @@ pub struct SoftcOwn {
     pub advertised: Cell<u8>,
     /// `sc_dead`
     pub dead: Cell<bool>,
+    /// Nobody can serve its addresses.
+    pub unserved: Cell<bool>,
     /// How it came to its state.
     pub history: History,
     /// Whom it has heard.
@@ -161,6 +163,7 @@ impl CarpSoftc {
             suppress: Cell::new(None),
             advertised: Cell::new(0),
             dead: Cell::new(false),
+            unserved: Cell::new(false),
             history: History::default(),
             peers: Peers::default(),
         };

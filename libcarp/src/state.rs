@@ -49,6 +49,7 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
     let runnable = sc.sc_if.flags().contains(Iff::RUNNING)
         && own.vhid.get().is_some()
         && own.naddrs() > 0
+        && !own.unserved.get()
         && parent.flags().contains(Iff::UP)
         && parent.link_state() != LinkState::Down;
     if !runnable {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::carpreq::CarpReq;
+use crate::clone;
 use crate::demote;
 use crate::ifaddr;
 use crate::reason::Reason;
@@ -132,6 +133,49 @@ fn a_parent_that_is_down_is_a_reason_until_it_is_up_whatever_happens_meanwhile()
 }
 
 #[test]
+fn a_parent_that_was_down_before_is_as_much_a_reason_as_one_that_goes_down_later() {
+    let (mut w, first) = master();
+    em0_down(&mut w);
+    let second = w.carp_if("carp1");
+    w.setvh(&second, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap();
+    assert_eq!(demotion(&w), (1, 240), "without an address it would not run anyway");
+    w.add_addr(&second.sc_if, [10, 0, 0, 11]).unwrap();
+    w.up(&second);
+    assert_eq!(demotion(&w), (2, 480));
+    // It ends with the address that could have backed it, or with the parent's return.
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.del_addr([10, 0, 0, 2]);
+    assert_eq!((demotion(&w), second.state()), ((1, 240), State::Init));
+    w.add(&em0, "10.0.0.2/24").unwrap();
+    assert_eq!(demotion(&w), (2, 480));
+    em0_up(&mut w);
+    assert_eq!((demotion(&w), first.state(), second.state()), ((0, 0), State::Backup, State::Backup));
+}
+
+#[test]
+fn who_has_a_place_elsewhere_or_could_have_none_misses_nothing() {
+    let (mut w, sc) = master();
+    let em1 = w.ether("em1");
+    w.add(&em1, "10.0.0.3/24").unwrap();
+    w.set_up(&em1, false);
+    assert_eq!((demotion(&w), sc.state()), ((0, 0), State::Master), "it lives on em0");
+    em0_down(&mut w);
+    assert_eq!(demotion(&w), (1, 240));
+    let second = w.carp_if("carp1");
+    w.setvh(&second, CarpReq { carpr_vhid: 2, ..w.keep("secret") }).unwrap();
+    w.add_addr(&second.sc_if, [10, 9, 9, 9]).unwrap();
+    w.up(&second);
+    assert_eq!(demotion(&w), (1, 240), "no interface has that prefix");
+    // em0 leaves, and em1 could back carp0 as well: until it leaves too.
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.cx(|cx| crate::clone::ifdetach(cx, &em0));
+    assert_eq!(demotion(&w), (1, 240));
+    w.del_addr([10, 0, 0, 2]);
+    w.cx(|cx| crate::clone::ifdetach(cx, &em1));
+    assert_eq!(demotion(&w), (0, 0));
+}
+
+#[test]
 fn down_and_up_again_while_the_parent_is_down_is_a_reason_again() {
     let (mut w, sc) = master();
     em0_down(&mut w);
@@ -156,6 +200,29 @@ fn a_link_that_is_lost_stops_carp_and_its_return_starts_the_election() {
     em0.set_link_state(&w.n0, LinkState::Up);
     w.cx(|cx| ifaddr::carpdev_state(cx, &em0));
     assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+}
+
+#[test]
+fn who_cannot_be_served_bows_out_and_is_none_until_that_ends() {
+    let (mut w, sc) = master();
+    w.effects();
+    w.cx(|cx| clone::served(cx, &sc, false));
+    assert_eq!(
+        w.effects(),
+        [Ad("carp0", 1, 255, 255), IfMsg("carp0", State::Init), Route([10, 0, 0, 0].into(), "carp0", "em0")]
+    );
+    assert_eq!((sc.state(), demotion(&w), w.timers(&sc)), (State::Init, (1, 240), (None, None)));
+    w.setvh(&sc, CarpReq { carpr_advskew: 1, ..w.keep("secret") }).unwrap();
+    w.down(&sc);
+    w.up(&sc);
+    w.pass(10 * SEC);
+    assert_eq!((sc.state(), demotion(&w)), (State::Init, (1, 240)));
+    w.cx(|cx| clone::served(cx, &sc, true));
+    assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+    // Said once more, it is no news.
+    w.effects();
+    w.cx(|cx| clone::served(cx, &sc, true));
+    assert_eq!(w.effects(), []);
 }
 
 /// carp0, MASTER, and carp1 on em0.

@@ -11,7 +11,7 @@ use crate::sysctl::OIDS;
 use crate::testutil::{Effect, World};
 use crate::testutil_machine::same_route;
 use crate::{Ifaddr, Ifnet, ioctl};
-use compat::net::if_::{Iff, LinkState};
+use compat::net::if_::{IFT_CARP, Iff, LinkState};
 use compat::netinet::in_::SockAddrIn;
 use compat::sys::errno::Errno;
 use compat::sys::socket::Af;
@@ -354,7 +354,13 @@ impl Chaos {
             Some(p) => p.link_state() == LinkState::Down,
             None => {
                 let missed = own.lost_parent.borrow().clone().or_else(|| own.bound.borrow().clone());
-                missed.is_some_and(|p| !p.flags().contains(Iff::UP))
+                let is_down = |p: &Arc<Ifnet>| !p.flags().contains(Iff::UP);
+                let could = |ia: &Arc<Ifaddr>| {
+                    is_down(&ia.ifa_ifp)
+                        && ia.ifa_ifp.if_type != IFT_CARP
+                        && list.iter().any(|vha| vha.vha_ia.same_prefix(n0, ia))
+                };
+                missed.map_or_else(|| self.w.kern.ifaddrs.borrow().iter().any(could), |p| is_down(&p))
             }
         };
         let wants = sc.sc_if.flags().contains(Iff::UP) && own.vhid.get().is_some() && !list.is_empty();

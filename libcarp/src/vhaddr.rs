@@ -150,6 +150,18 @@ fn choose_on(cx: &Cx<'_>, ifp: &Arc<Ifnet>, vha: &CarpVhaddr, del: Option<&Arc<I
     Some(Backing { ifp: ifp.clone(), ia: best.map(|(_, ia)| ia), own })
 }
 
+/// Whether an interface that is down has an address of the same prefix as one of
+/// `sc`'s virtual ones, and not `gone`: it would back it if it were up.
+pub fn could_be_backed(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) -> bool {
+    let list = sc.own(cx.n0).vha_list();
+    let waits =
+        |ifp: &Ifnet| ifp.if_type != IFT_CARP && (ifp.flags() & (Iff::UP | Iff::MULTICAST)) == Iff::MULTICAST;
+    let could = |ia: &Arc<Ifaddr>| {
+        waits(&ia.ifa_ifp) && !gone(ia) && list.iter().any(|vha| vha.vha_ia.same_prefix(cx.n0, ia))
+    };
+    cx.kern.ifaddrs(cx.n0).iter().any(could)
+}
+
 /// Whether `vha`, as it is now, would leave `sc` without a parent because the
 /// vhid is taken on the one that it finds.
 pub fn is_refused(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, vha: &CarpVhaddr) -> bool {

@@ -78,6 +78,8 @@ pub struct Machine {
     pub ip6stat: Ip6Stats,
     /// Whoever listens to routing messages.
     pub listeners: Listeners,
+    /// `ip6_forwarding`: whether it says of itself that it is a router.
+    pub ip6_forwarding: AtomicBool,
     /// Frames for a vhid that nobody here has.
     pub other_vhid: Counter,
     /// What became of each frame.
@@ -149,6 +151,7 @@ impl Machine {
             ipstat: IpStats::default(),
             ip6stat: Ip6Stats::default(),
             listeners: Listeners::default(),
+            ip6_forwarding: AtomicBool::new(false),
             other_vhid: Counter::default(),
             fates: Fates::new(config.ncpus),
             mute: AtomicBool::new(false),
@@ -200,6 +203,8 @@ pub struct PerCpu {
     pub routes: RefCell<RouteTable>,
     /// Receive queues that it was given and does not poll yet.
     pub new_queues: RefCell<Vec<(u16, Box<dyn RxQueue>)>>,
+    /// The netisrs that it has queued packets for and not woken yet.
+    pub to_wake: RefCell<Vec<usize>>,
     /// Interfaces that have left: it lets go of their queues.
     pub gone: RefCell<Vec<u16>>,
 }
@@ -210,6 +215,7 @@ impl Default for PerCpu {
             lltable: RefCell::default(),
             routes: RefCell::new(Arc::from(Vec::new())),
             new_queues: RefCell::default(),
+            to_wake: RefCell::default(),
             gone: RefCell::default(),
         }
     }

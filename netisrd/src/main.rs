@@ -177,7 +177,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let conf = args.file.as_deref().map(|path| read(path, &cards)).transpose()?;
     let daemon = conf.as_ref().map(|conf| conf.daemon.clone()).unwrap_or_default();
     // Signals first: one that comes while devices are made must not leave them.
-    let signals = Signals::new()?;
+    let signals = Signals::new(conf.is_none())?;
     let path = args.socket.clone().or(daemon.socket).unwrap_or_else(control::default_path);
     let devices_of = if conf.is_some() { daemon.cards } else { cards.clone() };
     let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();

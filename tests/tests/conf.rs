@@ -268,7 +268,7 @@ fn whose_a_file_is_and_who_may_write_it_decides_whether_it_is_read() {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             ends(
                 &check(&path),
-                &format!("netisrd.conf: mode {shown} lets everybody write it: chmod o-w it first"),
+                &format!("netisrd.conf: mode {shown} lets others write it: chmod go-w it first"),
             );
         }
         write(&path, "a=\u{fffd}", 0o644);

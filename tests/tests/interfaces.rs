@@ -18,7 +18,7 @@ struct Stage<'a> {
 }
 
 fn stage(body: impl FnOnce(&Stage<'_>)) {
-    lab::run(Needs::namespaces().programs(&["ping"]), |lab| {
+    lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
         lab.bridge("br0");
         let a = lab.host("a", "br0", &format!("{N1}/24"));
         let client = lab.host("c", "br0", "10.77.0.9/24");
@@ -102,20 +102,25 @@ fn an_interface_that_is_deleted_and_made_again_is_used_again() {
     });
 }
 
+/// The other data paths: the machine answers alone, or all frames go through it.
 #[test]
-fn who_answers_without_the_host_does_so_on_an_interface_that_was_made_again() {
+fn whoever_takes_the_frames_does_so_on_an_interface_that_was_made_again() {
     stage(|s| {
-        let a = s.lab.netisrd("on-a").netns("a").iface("v0").start();
-        a.sysctl("net.inet.carp.preempt=1");
-        a.carp("carp0", &virtual_host(0));
-        a.wait_master("carp0");
-        assert_eq!(s.client.ping(VIP, 1), 1);
-        s.lab.ip_in(Some("a"), "link del v0");
-        a.wait_state("carp0", "INIT", PATIENCE);
-        s.make_again();
-        a.wait_master("carp0");
-        assert_eq!(s.client.ping(VIP, 2), 2);
-        assert_eq!(s.client.neighbour(VIP), Some(virtual_mac(1)));
+        for path in ["none", "tap"] {
+            let a = s.lab.netisrd(path).netns("a").args(&["-i", &format!("v0:{path}")]).start();
+            a.sysctl("net.inet.carp.preempt=1");
+            a.carp("carp0", &virtual_host(0));
+            a.wait_master("carp0");
+            assert_eq!(s.client.ping(VIP, 1), 1, "{path}");
+            s.lab.ip_in(Some("a"), "link del v0");
+            a.wait_state("carp0", "INIT", PATIENCE);
+            s.make_again();
+            a.wait_master("carp0");
+            assert_eq!(s.client.ping(VIP, 2), 2, "{path}");
+            assert_eq!(s.client.neighbour(VIP), Some(virtual_mac(1)), "{path}");
+            a.signal(Signal::SIGTERM);
+            assert!(a.wait_exit().success(), "{path}");
+        }
     });
 }
 

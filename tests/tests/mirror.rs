@@ -1,5 +1,5 @@
 //! Carp interfaces that the host itself serves: macvlans, with Linux's own stack
-//! behind the virtual address.
+//! behind the virtual address. `tap_path.rs` has all of it for taps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use nix::sys::signal::Signal;
@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, mpsc};
-use tests::lab::{self, Events, Host, Lab, Mac, Needs, Neighbours, Netisrd, VIP, Wire, virtual_host};
+use tests::lab::{self, Events, Host, Lab, Mac, Needs, Neighbours, Netisrd, Proc, VIP, Wire, virtual_host};
 
 /// Two hosts with a netisrd each on `v0`, and a client.
 struct Stage<'a> {
@@ -16,10 +16,18 @@ struct Stage<'a> {
     client: Host,
 }
 
+/// Which kind of them.
+const PATH: &str = if matches!(module_path!().as_bytes(), b"mirror") { "macvlan" } else { "tap" };
+
 const VIRTUAL: Mac = [0, 0, 0x5e, 0, 1, 1];
 
+/// The same, for `-i`.
+fn on(card: &str) -> String {
+    format!("{card}:{PATH}")
+}
+
 fn stage(body: impl FnOnce(&Stage<'_>)) {
-    lab::run(Needs::namespaces().programs(&["ping"]), |lab| {
+    lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
         lab.bridge("br0");
         let hosts =
             [("a", "10.77.0.1/24"), ("b", "10.77.0.2/24")].map(|(ns, cidr)| lab.host(ns, "br0", cidr));
@@ -31,7 +39,7 @@ fn stage(body: impl FnOnce(&Stage<'_>)) {
 impl Stage<'_> {
     fn start(&self, n: usize, advskew: u8) -> Netisrd {
         let ns = &self.hosts[n].ns;
-        let machine = self.lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").start();
+        let machine = self.lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored(&on("v0")).start();
         machine.carp("carp0", &virtual_host(advskew));
         machine
     }
@@ -74,8 +82,13 @@ fn a_master_is_an_interface_with_the_address_and_anybody_else_one_without_a_carr
         let b = s.start(1, 100);
         b.wait_backup("carp0");
         assert!(s.carp0(0).contains("link/ether 00:00:5e:00:01:01"), "{}", s.carp0(0));
-        assert!(s.carp0(0).contains("LOWER_UP") && s.carp0(0).contains("mode bridge"), "{}", s.carp0(0));
-        assert!(s.carp0(1).contains("NO-CARRIER") && s.carp0(1).contains("mode source"), "{}", s.carp0(1));
+        let (kind, silent) = if PATH == "macvlan" {
+            ("macvlan mode bridge", "state DOWN")
+        } else {
+            ("tun type tap", "NO-CARRIER")
+        };
+        assert!(s.carp0(0).contains("LOWER_UP") && s.carp0(0).contains(kind), "{}", s.carp0(0));
+        assert!(s.carp0(1).contains(silent) && s.carp0(1).contains(kind), "{}", s.carp0(1));
         assert!(!serves_now(&s.hosts[1]));
         assert_eq!(s.client.ping(VIP, 3), 3);
         assert_eq!(s.client.neighbour(VIP), Some(VIRTUAL));
@@ -140,10 +153,12 @@ fn a_killed_netisrd_is_silent_before_its_peer_takes_over_and_the_next_one_cleans
             }
         }
         // What it has left is removed, and the setting is not taken for the host's.
-        assert!(s.carp0(0).contains("alias netisrd"), "{}", s.carp0(0));
+        if PATH == "macvlan" {
+            assert!(s.carp0(0).contains("alias netisrd"), "{}", s.carp0(0));
+        }
         let again = s.start(0, 0);
         again.wait_backup("carp0");
-        assert!(s.carp0(0).contains("NO-CARRIER"), "{}", s.carp0(0));
+        assert!(!s.carp0(0).contains("LOWER_UP"), "{}", s.carp0(0));
         again.signal(Signal::SIGTERM);
         assert!(again.wait_exit().success());
         assert_ne!(s.hosts[0].run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok(), before);
@@ -213,6 +228,98 @@ fn an_interface_that_is_deleted_takes_its_mirrors_along() {
         assert!(!serves_now(&s.hosts[0]));
         a.signal(Signal::SIGTERM);
         assert!(a.wait_exit().success());
+    });
+}
+
+#[test]
+fn everybody_reaches_everybody_by_their_own_addresses_too() {
+    lab::run(Needs::namespaces().programs(&["ping"]), |lab| {
+        lab.bridge("br0");
+        let host = |ns, n| lab.host6(ns, "br0", &format!("10.77.0.{n}/24"), &format!("2001:db8::{n}/64"));
+        let (a, b, client) = (host("a", 1), host("b", 2), host("c", 9));
+        let strict = || std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+        let router = || std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        for host in [&a, &b] {
+            lab::within(Some(&host.ns), strict);
+            lab::within(Some(&host.ns), router);
+        }
+        let machines = [(&a, 0), (&b, 100)].map(|(host, advskew)| {
+            let machine = lab.netisrd(&format!("on-{}", host.ns)).netns(&host.ns).mirrored("v0").start();
+            machine.carp("carp0", &virtual_host(advskew));
+            machine.ifconfig("carp0 inet6 2001:db8::100/64").ok();
+            machine
+        });
+        machines[0].wait_master("carp0");
+        machines[1].wait_backup("carp0");
+        Events::open(Some(&a.ns)).wait_until("2001:db8::100", || {
+            a.run("ip -6 -o addr show dev carp0").ok().contains("2001:db8::100")
+        });
+        for (from, to) in [(&a, 2), (&b, 1), (&client, 1), (&client, 2), (&a, 9), (&b, 100), (&client, 100)] {
+            for address in [format!("10.77.0.{to}"), format!("2001:db8::{to}")] {
+                assert_eq!(from.ping(&address, 1), 1, "{} to {address}", from.ns);
+            }
+        }
+        // What the host itself begins is not the virtual address's.
+        assert!(a.run("ip route get 10.77.0.9").ok().contains("src 10.77.0.1 "));
+        assert!(a.run("ip route get 10.77.0.9 from 10.77.0.100").ok().contains("dev carp0"));
+        // Who was a router is one for whoever hears that it is elsewhere now.
+        let is_router = || client.run("ip -6 neigh show 2001:db8::100").ok().contains("router");
+        assert!(is_router());
+        machines[0].ifconfig("carp0 state backup").ok();
+        machines[1].wait_master("carp0");
+        assert_eq!(client.ping("2001:db8::100", 1), 1);
+        assert!(is_router());
+        // Nor is anything left of it when it is not there any more.
+        machines[0].ifconfig("carp0 destroy").ok();
+        machines[1].wait_master("carp0");
+        Events::open(Some(&a.ns)).wait_until("no rule", || !a.run("ip rule").ok().contains("10.77.0.100"));
+        assert_eq!((client.ping("10.77.0.1", 1), client.ping("2001:db8::1", 1)), (1, 1));
+    });
+}
+
+#[test]
+fn who_cannot_be_served_is_no_master() {
+    stage(|s| {
+        let b = s.start(1, 100);
+        b.wait_master("carp0");
+        s.wait_serves(1, true);
+        s.lab.ip_in(Some("a"), "link add carp0 type veth peer name other");
+        let a = s.lab.netisrd("on-a").netns("a").mirrored("v0").start();
+        a.sysctl("net.inet.carp.preempt=1");
+        let mark = a.proc.log.len();
+        a.carp("carp0", &virtual_host(0));
+        a.proc
+            .log
+            .wait_line(mark, "what is in its way", lab::PATIENCE, |l| l.contains("carp0: cannot be made"));
+        a.wait_state("carp0", "INIT", lab::PATIENCE);
+        assert_eq!(s.client.ping(VIP, 3), 3);
+        // It is said once, and tried again.
+        s.lab.ip_in(Some("a"), "link del carp0");
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        s.wait_serves(1, false);
+        let said = a.proc.log.since(mark).iter().filter(|l| l.contains("cannot be made")).count();
+        assert_eq!((said, s.client.ping(VIP, 3)), (1, 3));
+    });
+}
+
+#[test]
+fn an_address_lives_on_however_often_the_machine_is_asked() {
+    stage(|s| {
+        let a = s.start(0, 0);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        let monitor = Proc::spawn("monitor", Some("a"), lab::command("ip monitor address"));
+        // Three advertisements long: longer than an address lives.
+        let wire = s.lab.wire("br0");
+        while wire.since(0).iter().filter(|f| f.advert().is_some()).count() < 3 {
+            a.ifconfig("carp0 advskew 1").ok();
+        }
+        a.ifconfig("carp0 destroy").ok();
+        let gone = |l: &str| l.contains("Deleted") && l.contains(&VIP.to_string());
+        monitor.log.wait_line(0, "its end", lab::PATIENCE, gone);
+        assert_eq!(monitor.log.lines().iter().filter(|l| gone(l)).count(), 1);
+        monitor.kill();
     });
 }
 
@@ -306,7 +413,7 @@ fn router(lab: &Lab, ns: &str, n: u8, advskew: u8) -> Netisrd {
     lab.wait_carrier(Some(ns), "v1");
     lab.wait_forwarding(&format!("{ns}1"));
     lab::within(Some(ns), || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
-    let machine = lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").mirrored("v1").start();
+    let machine = lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored(&on("v0")).mirrored(&on("v1")).start();
     machine.sysctl("net.inet.carp.preempt=1");
     machine.carp("carp0", &virtual_host(advskew));
     machine.carp("carp1", &format!("vhid 2 advskew {advskew} pass secret {VIP1}/24"));

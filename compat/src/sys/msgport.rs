@@ -106,13 +106,25 @@ impl<M> MsgPort<M> {
     /// back then. Of senders at the same moment each may add one above the
     /// limit.
     pub fn sendmsg_packet(&self, limit: usize, msg: M) -> Result<(), M> {
+        self.queue_packet(limit, msg)?;
+        self.notify();
+        Ok(())
+    }
+
+    /// The same for one of several that come together: the owner need not learn of it
+    /// before [`wakeup`](MsgPort::wakeup), which whoever queues must call soon.
+    pub fn queue_packet(&self, limit: usize, msg: M) -> Result<(), M> {
         if self.0.packets.len() >= limit {
             return Err(msg);
         }
         // p
         let _ = self.0.packets.push(msg);
-        self.notify();
         Ok(())
+    }
+
+    /// Wakes the owner for what was queued.
+    pub fn wakeup(&self) {
+        self.notify();
     }
 
     /// `lwkt_dropmsg`: takes a droppable message back that was not yet
@@ -302,6 +314,23 @@ mod tests {
         while p.getport().is_some() {}
         p.sendmsg(());
         assert_eq!(woken.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn packets_that_come_together_wake_the_owner_after_the_last() {
+        let p = MsgPort::default();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let w = woken.clone();
+        p.set_wake(Box::new(move || {
+            w.fetch_add(1, Ordering::Relaxed);
+        }));
+        let queued = [1, 2, 3].map(|msg| p.queue_packet(2, msg));
+        assert_eq!((queued, woken.load(Ordering::Relaxed)), ([Ok(()), Ok(()), Err(3)], 0));
+        p.wakeup();
+        p.wakeup();
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        let got: Vec<_> = std::iter::from_fn(|| p.getport()).collect();
+        assert_eq!(got, [1, 2]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 /// Bytes that a configuration has at most: many times what 255 virtual hosts
 /// need.
 const MAX: u64 = 1 << 20;
-/// `S_IWOTH`
-const WORLD_WRITES: u32 = 0o002;
+/// `S_IWGRP`, `S_IWOTH`
+const OTHERS_WRITE: u32 = 0o022;
 /// `S_IROTH`
 const WORLD_READS: u32 = 0o004;
 
@@ -26,8 +26,8 @@ pub(super) struct Text {
 /// One sentence, without the path.
 pub(super) fn read(path: &Path) -> Result<Text, String> {
     let trusted::Opened { file, mode } = trusted::open(path)?;
-    if mode & WORLD_WRITES != 0 {
-        return Err(format!("mode {mode:04o} lets everybody write it: chmod o-w it first"));
+    if mode & OTHERS_WRITE != 0 {
+        return Err(format!("mode {mode:04o} lets others write it: chmod go-w it first"));
     }
     // All the room at once: a vector that grows leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX as usize + 1));

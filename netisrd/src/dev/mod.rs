@@ -115,6 +115,17 @@ pub trait Offload: Send + Sync {
     /// # Errors
     /// The same.
     fn transmit_offloaded(&self, queue: usize, frame: &[u8]) -> Result<(), Errno>;
+
+    /// Whether it takes frames at all.
+    fn has_carrier(&self) -> bool {
+        true
+    }
+
+    /// Hands what waits in the receive queues of the same card to `input`, in the
+    /// place of those who read them, and waits until they have done with theirs.
+    fn drain(&self, input: &mut dyn FnMut(&[u8])) {
+        let _ = input;
+    }
 }
 
 /// The host's side of a carp interface: what that hears, the host hears, and what

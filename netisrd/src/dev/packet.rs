@@ -16,11 +16,14 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the kernel holds for a netisr that is busy: some hundred whole segments.
 const RCVBUF: usize = 8 << 20;
 /// And of its own that the card has not sent yet.
 const SNDBUF: usize = 4 << 20;
+/// Frames that are waited for at the end: whoever sends without a pause has no last.
+const DRAINED_MAX: usize = 1024;
 
 const LD_W: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const LD_H: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
@@ -85,34 +88,31 @@ pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQ
         setsockopt(&fd, SndBufForce, &SNDBUF)?;
         sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
         group = Some(sys::fanout(fd.as_fd(), group)?);
-        sockets.push(Arc::new(fd));
+        sockets.push(Arc::new(Socket { it, fd, busy: AtomicBool::new(false) }));
     }
-    for fd in &sockets {
-        sys::attach_filter(fd.as_fd(), &WANTED)?;
+    for socket in &sockets {
+        sys::attach_filter(socket.fd.as_fd(), &WANTED)?;
     }
-    let rx = sockets.iter().map(|fd| -> Box<dyn RxQueue> {
-        Box::new(PacketRx { it, fd: fd.clone(), buf: vec![0; OFFLOADED_MAX].into_boxed_slice() })
+    let rx = sockets.iter().map(|socket| -> Box<dyn RxQueue> {
+        Box::new(PacketRx { socket: socket.clone(), buf: vec![0; OFFLOADED_MAX].into_boxed_slice() })
     });
     Ok((rx.collect(), PacketTx { sockets }))
 }
 
-struct PacketRx {
+struct Socket {
     it: Interface,
-    fd: Arc<OwnedFd>,
-    buf: Box<[u8]>,
+    fd: OwnedFd,
+    /// Its netisr has frames in hand.
+    busy: AtomicBool,
 }
 
-impl RxQueue for PacketRx {
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.fd.as_fd())
-    }
-
-    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+impl Socket {
+    fn receive(&self, buf: &mut [u8], budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         let mut done = 0;
         while done < budget {
-            match recv(self.fd.as_raw_fd(), &mut self.buf, MsgFlags::MSG_TRUNC) {
+            match recv(self.fd.as_raw_fd(), buf, MsgFlags::MSG_TRUNC) {
                 // One that is longer than its header can say is none.
-                Ok(n) => input(self.buf.get(..n).unwrap_or_default()),
+                Ok(n) => input(buf.get(..n).unwrap_or_default()),
                 Err(Linux::EAGAIN) => break,
                 Err(Linux::EINTR) => continue,
                 // It came, and its header cannot say what it is.
@@ -127,6 +127,24 @@ impl RxQueue for PacketRx {
         }
         Ok(done)
     }
+}
+
+struct PacketRx {
+    socket: Arc<Socket>,
+    buf: Box<[u8]>,
+}
+
+impl RxQueue for PacketRx {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.fd.as_fd())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        self.socket.busy.store(true, Ordering::SeqCst);
+        let done = self.socket.receive(&mut self.buf, budget, input);
+        self.socket.busy.store(false, Ordering::Release);
+        done
+    }
 
     fn is_offloaded(&self) -> bool {
         true
@@ -135,15 +153,28 @@ impl RxQueue for PacketRx {
 
 /// Each netisr sends on the socket that it hears from.
 pub(super) struct PacketTx {
-    sockets: Vec<Arc<OwnedFd>>,
+    sockets: Vec<Arc<Socket>>,
 }
 
 impl Offload for PacketTx {
     fn transmit_offloaded(&self, queue: usize, frame: &[u8]) -> Result<(), Errno> {
-        let fd = self.sockets.get(queue % self.sockets.len()).ok_or(Errno::ENXIO)?;
-        match send(fd.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT) {
+        let socket = self.sockets.get(queue % self.sockets.len()).ok_or(Errno::ENXIO)?;
+        match send(socket.fd.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(()),
             Err(e) => Err(sys::transmit_errno(e)),
+        }
+    }
+
+    fn drain(&self, input: &mut dyn FnMut(&[u8])) {
+        let mut buf = vec![0; OFFLOADED_MAX];
+        for socket in &self.sockets {
+            // A dead one is its netisr's to tell.
+            let _ = socket.receive(&mut buf, DRAINED_MAX, input);
+        }
+        // Who has taken one before the socket was empty was busy by then. He waits
+        // for nobody: neither for a frame nor for the host.
+        while self.sockets.iter().any(|socket| socket.busy.load(Ordering::Acquire)) {
+            std::thread::yield_now();
         }
     }
 }

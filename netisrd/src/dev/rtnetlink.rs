@@ -1,6 +1,10 @@
 //! rtnetlink: links, addresses and routes of the host, asked for and changed. One
 //! request at a time, answered before the next.
 
+mod rules;
+
+pub(crate) use rules::Rule;
+
 use ipnet::IpNet;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
@@ -12,9 +16,6 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage, MacVlanMode,
-};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, address};
 use nix::errno::Errno as Linux;
@@ -29,8 +30,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 const ROOM: usize = 64 * 1024;
 /// How often a host that changes meanwhile is asked how it is.
 const DUMPS_MAX: usize = 8;
-/// Before the parents' own route, whose metric is 256.
-const METRIC6: u32 = 16;
 
 /// A link of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +45,6 @@ pub(crate) struct HostLink {
     pub(crate) lower: Option<u32>,
     pub(crate) is_macvlan: bool,
     pub(crate) lladdr: Option<[u8; 6]>,
-    /// Its carrier is held down.
-    pub(crate) protodown: bool,
     pub(crate) carrier: bool,
     pub(crate) mtu: u32,
 }
@@ -84,14 +81,13 @@ impl RtNetlink {
         Ok(answers.into_iter().filter_map(addr).collect())
     }
 
-    /// `ip link add link LOWER name NAME type macvlan mode source`: a link that takes
-    /// no frame.
+    /// `ip link add link LOWER name NAME type macvlan mode bridge`
     pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32) -> nix::Result<()> {
         let mut m = LinkMessage::default();
         m.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::Link(lower),
-            macvlan(MacVlanMode::Source),
+            macvlan(MacVlanMode::Bridge),
         ];
         self.ask(Route::NewLink(m), NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
@@ -104,13 +100,6 @@ impl RtNetlink {
     /// `ip link set address`
     pub(crate) fn set_lladdr(&mut self, index: u32, lladdr: [u8; 6]) -> nix::Result<()> {
         self.change(index, vec![LinkAttribute::Address(lladdr.to_vec())])
-    }
-
-    /// Whether a macvlan takes frames, and has a carrier.
-    pub(crate) fn set_carrier(&mut self, index: u32, on: bool) -> nix::Result<()> {
-        let mode = if on { MacVlanMode::Bridge } else { MacVlanMode::Source };
-        self.change(index, vec![macvlan(mode)])?;
-        self.change(index, vec![LinkAttribute::ProtoDown(u8::from(!on))])
     }
 
     /// `ip link set mtu`
@@ -156,16 +145,6 @@ impl RtNetlink {
     /// `ip address del`
     pub(crate) fn delete_address(&mut self, index: u32, net: IpNet) -> nix::Result<()> {
         self.ask(Route::DelAddress(address_message(index, net)), 0).map(drop)
-    }
-
-    /// `ip route prepend PREFIX dev LINK`, before all others of that prefix.
-    pub(crate) fn add_route(&mut self, index: u32, net: IpNet) -> nix::Result<()> {
-        self.ask(Route::NewRoute(route_message(index, net)), NLM_F_CREATE).map(drop)
-    }
-
-    /// `ip route del PREFIX dev LINK`
-    pub(crate) fn delete_route(&mut self, index: u32, net: IpNet) -> nix::Result<()> {
-        self.ask(Route::DelRoute(route_message(index, net)), 0).map(drop)
     }
 
     /// All of a kind, at one moment: what changes while it is told may lack what is
@@ -235,43 +214,20 @@ fn macvlan(mode: MacVlanMode) -> LinkAttribute {
     ])
 }
 
-fn family(addr: IpAddr) -> AddressFamily {
+fn addr_family(addr: IpAddr) -> AddressFamily {
     if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
 
 fn address_message(index: u32, net: IpNet) -> AddressMessage {
     let mut m = AddressMessage::default();
     m.header = AddressHeader {
-        family: family(net.addr()),
+        family: addr_family(net.addr()),
         prefix_len: net.prefix_len(),
         scope: AddressScope::Universe,
         index,
         ..AddressHeader::default()
     };
     m.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
-    m
-}
-
-fn route_message(index: u32, net: IpNet) -> RouteMessage {
-    let mut m = RouteMessage::default();
-    let net = net.trunc();
-    m.header = RouteHeader {
-        address_family: family(net.addr()),
-        destination_prefix_length: net.prefix_len(),
-        table: libc::RT_TABLE_MAIN,
-        protocol: RouteProtocol::Static,
-        scope: if net.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe },
-        kind: RouteType::Unicast,
-        ..RouteHeader::default()
-    };
-    let to = match net.addr() {
-        IpAddr::V4(a) => RouteAddress::Inet(a),
-        IpAddr::V6(a) => RouteAddress::Inet6(a),
-    };
-    m.attributes = vec![RouteAttribute::Destination(to), RouteAttribute::Oif(index)];
-    if net.addr().is_ipv6() {
-        m.attributes.push(RouteAttribute::Priority(METRIC6));
-    }
     m
 }
 
@@ -290,7 +246,6 @@ fn link(answer: Route) -> Option<HostLink> {
             LinkAttribute::IfAlias(alias) => link.alias = alias,
             LinkAttribute::Link(lower) => link.lower = Some(lower),
             LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
-            LinkAttribute::ProtoDown(down) => link.protodown = down != 0,
             LinkAttribute::Carrier(carrier) => link.carrier = carrier != 0,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::LinkInfo(info) => {

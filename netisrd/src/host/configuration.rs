@@ -117,8 +117,7 @@ pub struct Hangup {
 }
 
 impl Hangup {
-    /// Nothing without a configuration: who has none to read again ends with his
-    /// terminal.
+    /// Nothing without a configuration, when there is none to read again.
     ///
     /// # Errors
     /// No more signals or descriptors.

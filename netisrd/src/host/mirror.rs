@@ -3,8 +3,8 @@
 //! with the machine's netisrs between both.
 //!
 //! ```text
-//!   MASTER         --> carrier (mode bridge), 192.168.1.1/24, prefix route
-//!   BACKUP, INIT   --> no carrier (mode source): takes no frame, has no address
+//!   MASTER         --> carrier, 192.168.1.1/24, a way out for what it says
+//!   BACKUP, INIT   --> no carrier: takes no frame, has no address
 //! ```
 //!
 //! What should be is compared with what was done each time that anything may have
@@ -12,29 +12,36 @@
 //! the first advertisement of a MASTER draws the frames here, they are taken, and
 //! what was on its way before somebody else's was heard still is. An address has a
 //! lifetime that is renewed all the time: whatever ends or stops this process, the
-//! kernel takes it away before a peer takes over, with nobody's help.
+//! kernel takes it away before a peer takes over, with nobody's help. Who cannot be
+//! served is no MASTER, and of a machine whose netisr0 does not answer nothing is
+//! renewed.
 
 mod link;
+mod pulse;
+mod shown;
 mod succession;
 
 use self::link::Link;
-use super::netconf::{NetConf, at};
+use self::pulse::Pulse;
+use self::shown::{Shown, Wanted, ok_if};
+use super::netconf::{self, NetConf, at};
 use super::parts::{Desk, Flow, Part, Turn};
+use super::runtime::Runtime;
 use super::succession::{Estate, Step};
-use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch};
+use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch, Rule};
 use crate::dev::{DataPath, Device, host};
 use crate::kern::devctl::{Serve, Served, Vhosted};
 use crate::machine::Machine;
 use compat::net::if_::IfName;
-use compat::net::if_var::LlAddr;
 use compat::sys::time::Time;
 use ipnet::IpNet;
 use libcarp::softc::State;
 use mio::Interest;
 use nix::errno::Errno as Linux;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -43,8 +50,16 @@ use std::time::Duration;
 const ALIAS: &str = "netisrd";
 /// Where the settings of interfaces are that come and go.
 pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
+/// Whether the host forwards IPv6; not there without IPv6.
+const FORWARDING: &str = "ipv6/conf/all/forwarding";
 /// Something has changed in the host.
 const HOST: usize = 0;
+/// What could not be done is tried again after so long.
+const RETRY: Duration = Duration::from_secs(1);
+/// And what could not be done for a MASTER is not asked of one before this: nobody
+/// else can try whether it can be done by now, and each try takes the address from
+/// its holder for a moment.
+const HOLD: Duration = Duration::from_secs(10);
 
 /// An interface that carries mirrors.
 struct Lower {
@@ -56,41 +71,10 @@ struct Lower {
     path: DataPath,
 }
 
-/// What a carp interface should be in the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
-    /// The carp interface's index in the machine: one that comes again has another.
-    if_index: u16,
-    lower: u32,
-    path: DataPath,
-    /// None without a vhid: such an interface is down.
-    lladdr: Option<LlAddr>,
-    master: bool,
-    /// The virtual addresses, and whether the prefix route goes with each.
-    addrs: BTreeMap<IpNet, bool>,
-    /// Seconds that the addresses live without being renewed.
-    lifetime: u32,
-}
-
-/// What it is.
-struct Shown {
-    if_index: u16,
-    index: u32,
-    link: Link,
-    lower: u32,
-    lladdr: Option<LlAddr>,
-    master: bool,
-    addrs: BTreeMap<IpNet, bool>,
-    lifetime: u32,
-    /// What went wrong last, to be said once.
-    complaint: Option<String>,
-}
-
-impl Shown {
-    /// Whether it can become that: it is of the same carp interface, on the same one.
-    fn is_for(&self, w: &Wanted) -> bool {
-        (self.if_index, self.lower) == (w.if_index, w.lower)
-    }
+/// What went wrong, and until when that counts whatever succeeds.
+struct Complaint {
+    what: String,
+    until: Time,
 }
 
 /// All of them.
@@ -101,6 +85,8 @@ struct Mirror {
     conf: NetConf,
     /// When the addresses are to be renewed.
     renew: Option<Time>,
+    /// What went wrong with which, said once.
+    complaints: BTreeMap<String, Complaint>,
     /// The transitions that are in it.
     transitions: u64,
     /// Whose mirror it is. The machine itself calls it.
@@ -114,6 +100,11 @@ struct Mirror {
 pub struct Mirrors {
     mirror: Arc<Mutex<Mirror>>,
     watch: RtWatch,
+    pulse: Pulse,
+    /// The machine has been told that these carp interfaces are not served.
+    unserved: BTreeSet<u16>,
+    /// Whether the host was a router when that was looked at last.
+    forwarding: Option<bool>,
 }
 
 impl Mirrors {
@@ -136,7 +127,13 @@ impl Mirrors {
         }
         let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
         let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved, follows)?));
-        Ok(Some(Mirrors { mirror, watch }))
+        Ok(Some(Mirrors {
+            mirror,
+            watch,
+            pulse: Pulse::default(),
+            unserved: BTreeSet::new(),
+            forwarding: None,
+        }))
     }
 
     /// Whether there are taps among them, which are opened as they are needed.
@@ -172,23 +169,29 @@ impl Mirror {
             return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)?));
         }
         let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
+        let is_left = |l: &HostLink| l.is_macvlan && l.alias == ALIAS && on_ours(l);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
-        for left in &links {
-            if left.is_macvlan && left.alias == ALIAS && on_ours(left) {
-                rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
-                tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
-            }
+        let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(is_left);
+        for left in left {
+            rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
+            tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
+        }
+        let there = |rule: &Rule| links.iter().any(|l| l.index == rule.link);
+        let rules = rt.rules().map_err(|e| failed("rtnetlink", e))?;
+        for left in rules.iter().filter(|rule| !there(rule)) {
+            rt.delete_rule(*left).map_err(|e| failed("rule", e))?;
         }
         let mut conf = NetConf::open(saved, name_in(&links))?;
         for lower in &lowers {
-            lower.raise(&mut conf)?;
+            lower.prepare(&mut conf)?;
         }
         Ok(Mirror::with(rt, lowers, conf))
     }
 
     fn with(rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> Mirror {
-        let (shown, renew, transitions, machine, ended) = (BTreeMap::new(), None, 0, Weak::new(), false);
-        Mirror { rt, lowers, shown, conf, renew, transitions, machine, ended }
+        let (shown, complaints, machine) = (BTreeMap::new(), BTreeMap::new(), Weak::new());
+        let (renew, transitions, ended) = (None, 0, false);
+        Mirror { rt, lowers, shown, conf, renew, complaints, transitions, machine, ended }
     }
 
     /// Makes the host what the machine says of one.
@@ -200,13 +203,13 @@ impl Mirror {
             // It may be back, and that not be heard here.
             self.follow(&links);
         }
-        if let Some(w) = self.wanted(v).filter(|_| !self.ended) {
-            if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
-                self.remove(&name);
-            }
-            let done = self.apply(&name, &w);
-            self.complain(&name, done);
+        // On another interface it would go anyway; here it has no frame till then.
+        let Some(w) = self.wanted(v).filter(|_| !self.ended) else { return self.remove(&name) };
+        if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
+            self.remove(&name);
         }
+        let done = self.apply(&name, &w);
+        self.complain(&name, &w, done);
     }
 
     /// And of all, as they were after so many transitions. It is woken once more if
@@ -229,10 +232,18 @@ impl Mirror {
         }
         for (name, w) in &wanted {
             let done = self.apply(name, w);
-            self.complain(name, done);
+            self.complain(name, w, done);
         }
-        let shortest = wanted.values().filter(|w| w.master).map(|w| w.lifetime).min();
-        self.renew = shortest.map(|s| now + Duration::from_secs(s.into()) / 4);
+        self.complaints.retain(|name, _| wanted.contains_key(name));
+        // What was just made is fresh; nothing else puts a renewal off.
+        let next = self.next_renewal(now);
+        self.renew = next.map(|next| self.renew.map_or(next, |before| before.min(next)));
+    }
+
+    /// Four times in the life of the addresses that live shortest.
+    fn next_renewal(&self, now: Time) -> Option<Time> {
+        let shortest = self.shown.values().filter(|is| is.master).map(|is| is.lifetime).min();
+        shortest.map(|s| now + Duration::from_secs(s.into()) / 4)
     }
 
     /// Nothing for one whose parent is no interface that carries mirrors; one
@@ -269,27 +280,23 @@ impl Mirror {
         }
         let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
         for net in gone {
-            ok_if(rt.delete_address(index, net), Linux::EADDRNOTAVAIL).map_err(failed("address"))?;
-            is.addrs.remove(&net);
+            is.withdraw(rt, net).map_err(failed("address"))?;
         }
         if is.lladdr != w.lladdr {
             if let Some(lladdr) = w.lladdr {
                 rt.set_lladdr(index, lladdr).map_err(failed("address"))?;
             }
-            rt.set_up(index, w.lladdr.is_some()).map_err(failed("up"))?;
+            is.link.set_running(rt, index, w.lladdr.is_some()).map_err(failed("up"))?;
             is.lladdr = w.lladdr;
         }
-        for (net, route) in &w.addrs {
+        // One that the kernel does not take is no reason to leave out the others.
+        let mut done = Ok(());
+        for net in w.addrs.keys() {
             if is.lifetime != w.lifetime || !is.addrs.contains_key(net) {
-                rt.replace_address(index, *net, w.lifetime).map_err(failed("address"))?;
+                let added = rt.replace_address(index, *net, w.lifetime);
+                done = done.and(added.map_err(|e| format!("{net}: {}", e.desc())));
+                is.addrs.entry(*net).or_insert(false);
             }
-            let had = is.addrs.insert(*net, false).unwrap_or_default();
-            if *route && !had {
-                ok_if(rt.add_route(index, *net), Linux::EEXIST).map_err(failed("route"))?;
-            } else if had && !route {
-                ok_if(rt.delete_route(index, *net), Linux::ESRCH).map_err(failed("route"))?;
-            }
-            is.addrs.insert(*net, *route);
         }
         is.lifetime = w.lifetime;
         // And a MASTER has its addresses before it takes a frame.
@@ -297,7 +304,10 @@ impl Mirror {
             is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
-        Ok(())
+        for (net, route) in &w.addrs {
+            done = done.and(is.route(rt, *net, *route).map_err(failed("route")));
+        }
+        done
     }
 
     fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
@@ -310,8 +320,8 @@ impl Mirror {
             self.rt.delete_link(index).map_err(failed)?;
             return Err(e);
         }
-        let (lladdr, addrs, complaint) = (None, BTreeMap::new(), None);
-        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0, complaint })
+        let (lladdr, addrs) = (None, BTreeMap::new());
+        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0 })
     }
 
     /// Only virtual addresses are answered for there, whoever asks, and all of
@@ -323,6 +333,7 @@ impl Mirror {
             ("ipv4/conf/{}/arp_announce", 2),
             ("ipv4/conf/{}/rp_filter", 2),
             ("ipv4/conf/{}/promote_secondaries", 1),
+            ("ipv6/conf/{}/disable_ipv6", 0),
             ("ipv6/conf/{}/addr_gen_mode", 1),
             ("ipv6/conf/{}/accept_dad", 0),
             ("ipv6/conf/{}/accept_ra", 0),
@@ -335,8 +346,10 @@ impl Mirror {
     }
 
     fn remove(&mut self, name: &str) {
-        if let Some(is) = self.shown.remove(name) {
-            let done = ok_if(self.rt.delete_link(is.index), Linux::ENODEV);
+        if let Some(mut is) = self.shown.remove(name) {
+            let nets: Vec<IpNet> = is.addrs.keys().copied().collect();
+            let mut done = nets.into_iter().try_for_each(|net| is.withdraw(&mut self.rt, net));
+            done = done.and(ok_if(self.rt.delete_link(is.index), Linux::ENODEV));
             if let Err(e) = done {
                 tracing::warn!("{name}: stays: {}", e.desc());
             }
@@ -344,16 +357,17 @@ impl Mirror {
     }
 
     /// Each complaint once.
-    fn complain(&mut self, name: &str, done: Result<(), String>) {
-        let complaint = done.err();
-        let last = self.shown.get_mut(name).map(|is| &mut is.complaint);
-        match (complaint, last) {
-            (Some(new), Some(last)) if last.as_ref() == Some(&new) => {}
-            (Some(new), last) => {
-                tracing::warn!("{name}: {new}");
-                last.into_iter().for_each(|last| *last = Some(new.clone()));
+    fn complain(&mut self, name: &str, w: &Wanted, done: Result<(), String>) {
+        let Some(now) = self.machine.upgrade().map(|m| m.clock().now()) else { return };
+        let until = if w.master { now + HOLD } else { now };
+        match (done, self.complaints.get_mut(name)) {
+            (Ok(()), Some(last)) if !w.master && now < last.until => {}
+            (Ok(()), _) => drop(self.complaints.remove(name)),
+            (Err(what), Some(last)) if last.what == what => last.until = last.until.max(until),
+            (Err(what), _) => {
+                tracing::warn!("{name}: {what}");
+                self.complaints.insert(name.to_owned(), Complaint { what, until });
             }
-            (None, last) => last.into_iter().for_each(|last| *last = None),
         }
     }
 
@@ -370,7 +384,7 @@ impl Mirror {
     }
 
     /// The addresses live on.
-    fn renew(&mut self) {
+    fn renew(&mut self, now: Time) {
         for (name, is) in &mut self.shown {
             for net in is.addrs.keys() {
                 if let Err(e) = self.rt.replace_address(is.index, *net, is.lifetime) {
@@ -378,6 +392,7 @@ impl Mirror {
                 }
             }
         }
+        self.renew = self.next_renewal(now);
     }
 
     /// An interface that was deleted is the next one of its name.
@@ -387,7 +402,7 @@ impl Mirror {
                 continue;
             }
             lower.index = links.iter().find(|l| l.name == lower.name.as_str()).map(|l| l.index);
-            if let Err(e) = lower.raise(&mut self.conf) {
+            if let Err(e) = lower.prepare(&mut self.conf) {
                 tracing::warn!("{}: {e}", lower.name);
             }
         }
@@ -403,8 +418,12 @@ impl Mirror {
         for is in self.shown.values_mut() {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
             let there = |net: &IpNet| addrs.iter().any(|a| a.index == is.index && a.net == *net);
+            if !link.up {
+                // Routes go with that.
+                is.addrs.values_mut().for_each(|route| *route = false);
+            }
             is.addrs.retain(|net, _| there(net));
-            if link.lladdr != is.lladdr || link.up != is.lladdr.is_some() {
+            if link.lladdr != is.lladdr || is.link.is_stopped(link) {
                 is.lladdr = None;
             }
             is.master = is.link.has_carrier(link);
@@ -422,27 +441,29 @@ impl Part for Mirrors {
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {
-        lock(&self.mirror).renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)))
+        let mirror = lock(&self.mirror);
+        let renew = mirror.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)));
+        let retry = (!mirror.complaints.is_empty()).then_some(RETRY);
+        renew.into_iter().chain(retry).min()
     }
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         let mut mirror = lock(&self.mirror);
         match step {
-            Step::Frozen(estate) => mirror.bequeath(estate),
-            Step::Waits => {
-                mirror.renew();
-                Ok(())
-            }
+            Step::Frozen(estate) => mirror.bequeath(&self.unserved, estate),
+            Step::Waits => mirror.live_on(),
             Step::Met(_) | Step::Ready(_) | Step::Stays => Ok(()),
         }
     }
 
     fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
-        lock(&self.mirror).inherit(estate)
+        self.unserved = lock(&self.mirror).inherit(estate)?;
+        Ok(())
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
         let touched = turn.ready.contains(&HOST);
+        self.follow_forwarding(turn.machine);
         let mut mirror = lock(&self.mirror);
         if touched {
             self.watch.drain()?;
@@ -453,13 +474,31 @@ impl Part for Mirrors {
             }
         }
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
-        if due {
-            mirror.renew();
+        if due && self.pulse.beats(turn.machine) {
+            mirror.renew(turn.now);
+        } else if due {
+            mirror.renew = mirror.next_renewal(turn.now);
         }
-        if due || touched || turn.woken {
+        if due || touched || turn.woken || !mirror.complaints.is_empty() {
             mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
         }
+        let unserved = |v: &&Vhosted| mirror.complaints.contains_key(v.name.as_str());
+        let unserved = turn.watcher.vhosts().iter().filter(unserved).map(|v| v.of.if_index).collect();
+        for changed in self.unserved.symmetric_difference(&unserved) {
+            turn.machine.served(*changed, !unserved.contains(changed));
+        }
+        self.unserved = unserved;
         Ok(Flow::Continue)
+    }
+}
+
+impl Mirrors {
+    /// The machine says of itself what the host is.
+    fn follow_forwarding(&mut self, machine: &Runtime) {
+        let Ok(now) = netconf::get(FORWARDING).map(|v| v > 0) else { return };
+        if self.forwarding.replace(now) != Some(now) {
+            machine.machine().ip6_forwarding.store(now, Ordering::Relaxed);
+        }
     }
 }
 
@@ -472,21 +511,15 @@ impl Drop for Mirrors {
 impl Lower {
     /// The host would answer for a virtual address here too, with the card's own
     /// MAC, and ask in its name.
-    fn raise(&self, conf: &mut NetConf) -> io::Result<()> {
+    fn prepare(&self, conf: &mut NetConf) -> io::Result<()> {
         let (Some(index), name) = (self.index, self.name.as_str()) else { return Ok(()) };
-        conf.raise(index, name, "ipv4/conf/{}/arp_ignore", 1)?;
-        conf.raise(index, name, "ipv4/conf/{}/arp_announce", 2)
+        // Others do answer for addresses that another interface has.
+        conf.require(index, name, "ipv4/conf/{}/arp_ignore", &[1, 2, 8])?;
+        conf.require(index, name, "ipv4/conf/{}/arp_announce", &[2])
     }
 }
 
 /// What the interface of an index is called.
 fn name_in(links: &[HostLink]) -> impl Fn(u32) -> Option<String> {
     move |index| links.iter().find(|l| l.index == index).map(|l| l.name.clone())
-}
-
-fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {
-    match done {
-        Err(e) if e == harmless => Ok(()),
-        other => other,
-    }
 }

@@ -78,20 +78,20 @@ impl NetConf {
         &self.before
     }
 
-    /// Sets `leaf` of the interface `name`, whose index that is, to `least`, if it is
-    /// less, until [`restore`](NetConf::restore).
+    /// Sets `leaf` of the interface `name`, whose index that is, to the first of
+    /// `any_of`, unless it is one of them, until [`restore`](NetConf::restore).
     ///
     /// # Errors
     /// It cannot be set, or not be saved.
-    pub fn raise(&mut self, index: u32, name: &str, leaf: &str, least: i32) -> io::Result<()> {
+    pub fn require(&mut self, index: u32, name: &str, leaf: &str, any_of: &[i32]) -> io::Result<()> {
         let setting = Setting { index, leaf: leaf.to_owned(), value: get(&at(leaf, name))? };
-        if setting.value < least {
+        if let Some(first) = any_of.first().filter(|_| !any_of.contains(&setting.value)) {
             if !self.before.iter().any(|b| b.index == index && b.leaf == leaf) {
                 // In one go: half of it would be somebody else's beginning.
                 self.file.write_all(setting.line().as_bytes()).map_err(|e| named(&self.path, &e))?;
                 self.before.push(setting);
             }
-            self.set(&at(leaf, name), least)?;
+            self.set(&at(leaf, name), *first)?;
         }
         Ok(())
     }
@@ -167,7 +167,11 @@ fn set(leaf: &str, value: i32) -> io::Result<()> {
     fs::write(&path, value.to_string()).map_err(|e| named(&path, &e))
 }
 
-fn get(leaf: &str) -> io::Result<i32> {
+/// What it is set to.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn get(leaf: &str) -> io::Result<i32> {
     let path = Path::new(ROOT).join(leaf);
     let text = fs::read_to_string(&path).map_err(|e| named(&path, &e))?;
     text.trim().parse().map_err(|_| io::Error::other(format!("{}: not a number", path.display())))

@@ -166,6 +166,8 @@ pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<End> {
     for (part, p) in parts.iter_mut().enumerate() {
         p.register(&Desk { registry: poll.registry(), waker: &waker, part })?;
     }
+    // Nothing that it needs is missing any more.
+    tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     let mut events = Events::with_capacity(EVENTS);
     let mut ready = Ready { woken: true, names: Vec::new() };
     let served = loop {

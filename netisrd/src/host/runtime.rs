@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -74,6 +75,16 @@ impl Runtime {
     /// The host has an address there that it had not, or has it no more.
     pub fn lend(&self, if_index: u16, net: IpNet, there: bool) {
         self.machine.port0.sendmsg(Netmsg0::Lend(if_index, net, there));
+    }
+
+    /// The virtual addresses of a carp interface can be served outside, or not.
+    pub fn served(&self, if_index: u16, is: bool) {
+        self.machine.port0.sendmsg(Netmsg0::Served(if_index, is));
+    }
+
+    /// netisr0 stores `n`, when it comes to it.
+    pub fn alive(&self, at: Arc<AtomicU64>, n: u64) {
+        self.machine.port0.sendmsg(Netmsg0::Alive(at, n));
     }
 
     /// Returns when every netisr has ended the message that it was dispatching:

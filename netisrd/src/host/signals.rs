@@ -2,7 +2,7 @@
 
 use super::parts::{Desk, Flow, Part, Turn};
 use mio::Interest;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -37,7 +37,8 @@ impl Pipe {
     }
 }
 
-/// Halts the daemon when it is asked to end, by TERM or INT.
+/// Halts the daemon when it is asked to end, by TERM or INT; and by HUP, if it has
+/// no configuration to read again and was not started to outlive its terminal.
 pub struct Signals(Pipe);
 
 impl Signals {
@@ -45,9 +46,19 @@ impl Signals {
     ///
     /// # Errors
     /// No more descriptors.
-    pub fn new() -> io::Result<Signals> {
-        Pipe::new(&[SIGTERM, SIGINT]).map(Signals)
+    pub fn new(ends_with_terminal: bool) -> io::Result<Signals> {
+        let hangup = (ends_with_terminal && !is_ignored(SIGHUP)?).then_some(SIGHUP);
+        let all: Vec<i32> = [SIGTERM, SIGINT].into_iter().chain(hangup).collect();
+        Pipe::new(&all).map(Signals)
     }
+}
+
+/// As whoever started the process has said, as nohup(1) does.
+fn is_ignored(signal: i32) -> io::Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    Ok(mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1))
 }
 
 impl Part for Signals {

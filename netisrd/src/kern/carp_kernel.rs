@@ -4,7 +4,7 @@ use crate::kern::devctl;
 use crate::machine::{Ctx, Ctx0, Machine, PerCpu};
 use crate::net::if_ethersubr::ether_output;
 use crate::net::netisr::Netmsg0;
-use crate::net::{if_, if_llatbl, ifaddr, route, rtsock};
+use crate::net::{if_, if_llatbl, if_tap, ifaddr, route, rtsock};
 use compat::net::ethernet::{ETHERTYPE_IP, ETHERTYPE_IPV6, map_ip_multicast};
 use compat::netinet::ip::Ip;
 use compat::netinet6::in6::map_ipv6_multicast;
@@ -16,6 +16,7 @@ use compat::sys::time::{Time, tvtohz_high};
 use core::fmt;
 use core::net::IpAddr;
 use libcarp::kernel::{CarpCallout, Cx, Kernel, Level};
+use libcarp::softc::State;
 use libcarp::{CarpSoftc, Ifaddr, Ifnet, Transition};
 use rand_chacha::rand_core::Rng;
 use std::sync::atomic::Ordering;
@@ -149,9 +150,13 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
-        if !self.is_mute() {
-            devctl::notify(self.m, n0, sc, t);
+        if self.is_mute() {
+            return;
         }
+        if t.old == State::Master {
+            if_tap::last_frames(self.ctx(n0), sc);
+        }
+        devctl::notify(self.m, n0, sc, t);
     }
 
     fn ifaddrs(&self, n0: &Netisr0) -> Vec<Arc<Ifaddr>> {

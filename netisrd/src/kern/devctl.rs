@@ -96,8 +96,8 @@ pub struct Served {
     pub state: State,
     /// `sc_advbase`
     pub advbase: u8,
-    /// The virtual addresses that have a place, and whether the prefix route goes
-    /// with each.
+    /// The virtual addresses that have a place, and whether a route to the prefix goes
+    /// with each (`net.inet.carp.setroute`).
     pub living: Vec<(IpNet, bool)>,
 }
 
@@ -195,7 +195,7 @@ pub fn notify(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
     let devctl = &m.own(n0).devctl;
     devctl.transitions.set(devctl.transitions.get() + 1);
     if let Some(serve) = &*devctl.serve.borrow() {
-        serve(&served(n0, sc), devctl.transitions.get());
+        serve(&served(m, n0, sc), devctl.transitions.get());
     }
     devctl.push(|| Notice {
         of: vhost(m, n0, sc),
@@ -259,10 +259,11 @@ fn addresses(n0: &Netisr0, sc: &CarpSoftc, living: bool) -> Vec<IpNet> {
     all.iter().filter(|vha| !living || vha.is_active(n0)).map(|vha| vha.vha_ia.net(n0)).collect()
 }
 
-fn served(n0: &Netisr0, sc: &CarpSoftc) -> Served {
+fn served(m: &Machine, n0: &Netisr0, sc: &CarpSoftc) -> Served {
     let own = sc.own(n0);
     let all = own.vha_list();
     let living = all.iter().filter(|vha| vha.is_active(n0));
+    let setroute = m.carp.own(n0).opts.setroute();
     Served {
         name: sc.sc_if.if_xname,
         if_index: sc.sc_if.if_index,
@@ -270,13 +271,13 @@ fn served(n0: &Netisr0, sc: &CarpSoftc) -> Served {
         parent: sc.carpdev(n0).map(|p| p.if_xname),
         state: sc.state(),
         advbase: own.advbase.get(),
-        living: living.map(|vha| (vha.vha_ia.net(n0), vha.vha_ia.has_route(n0))).collect(),
+        living: living.map(|vha| (vha.vha_ia.net(n0), setroute)).collect(),
     }
 }
 
 fn vhosted(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, demoted_advskew: u8) -> Vhosted {
     let own = sc.own(n0);
-    let Served { name, state, advbase, living, .. } = served(n0, sc);
+    let Served { name, state, advbase, living, .. } = served(m, n0, sc);
     Vhosted {
         of: vhost(m, n0, sc),
         state,

@@ -38,6 +38,7 @@ pub struct FrozenMachine {
     carp: FrozenCarp,
     other_vhid: u64,
     next_index: u16,
+    ip6_forwarding: bool,
 }
 
 /// An interface.
@@ -107,7 +108,8 @@ pub fn freeze(cx: &mut Ctx0<'_>) -> FrozenMachine {
     let groups = cx.m.own(cx.n0).ifg_head.borrow().iter().map(demoted).filter(|(_, n)| *n != 0).collect();
     let (sysctls, carp) = cx.carp(|cx| (frozen::opts(cx), frozen::freeze(cx)));
     let (other_vhid, next_index) = (cx.m.other_vhid.value(), cx.m.own(cx.n0).next_index.get());
-    FrozenMachine { sysctls, cards, vhosts, groups, carp, other_vhid, next_index }
+    let ip6_forwarding = cx.m.ip6_forwarding.load(Ordering::Relaxed);
+    FrozenMachine { sysctls, cards, vhosts, groups, carp, other_vhid, next_index, ip6_forwarding }
 }
 
 fn freeze_if(cx: &Ctx0<'_>, entry: &IfEntry) -> FrozenIf {
@@ -188,6 +190,7 @@ fn build(
         }
         frozen::thaw(cx, &f.carp)
     })?;
+    cx.m.ip6_forwarding.store(f.ip6_forwarding, Ordering::Relaxed);
     cx.m.other_vhid.add(f.other_vhid);
     cx.m.own(cx.n0).next_index.set(f.next_index);
     restore_stats(cx, f);

@@ -5,7 +5,8 @@ use crate::net::rt_sysctl;
 use compat::net::if_var::Counter;
 use compat::sys::ctlsock::{CtlType, SYSCTL_IFLIST, SYSCTL_NAMES, SYSCTL_RTTABLE};
 use compat::sys::errno::Errno;
-use compat::sys::sysctl::{self, Context, Oid, Read, Value, int_out};
+use compat::sys::sysctl::{self, Context, Oid, Read, Value, int_in, int_out};
+use core::sync::atomic::Ordering;
 
 /// The context of the machine's leaves.
 struct MachineContext;
@@ -52,6 +53,17 @@ const OIDS: &[Oid<MachineContext>] = &[
     rd("net.inet6.ip6.stats.noproto", "Unknown protocol", |cx| count(|m| &m.ip6stat.noproto, cx.m)),
     rd("net.inet6.ip6.stats.delivered", "Delivered", |cx| count(|m| &m.ip6stat.delivered, cx.m)),
     rd("net.inet6.ip6.stats.noroute", "No route to send by", |cx| count(|m| &m.ip6stat.noroute, cx.m)),
+    Oid {
+        name: "net.inet6.ip6.forwarding",
+        ctltype: CtlType::Int,
+        descr: "Neighbours are told that this is a router",
+        read: |cx| int_out(cx.m.ip6_forwarding.load(Ordering::Relaxed).into()),
+        write: Some(|cx, new| {
+            let on = Some(int_in(new)?).filter(|v| (0..=1).contains(v)).ok_or(Errno::EINVAL)? != 0;
+            cx.m.ip6_forwarding.store(on, Ordering::Relaxed);
+            Ok(())
+        }),
+    },
     rd("net.netisr.ncpus", "# of CPUs to handle network messages", |cx| int_out(cx.m.ncpus() as i32)),
 ];
 

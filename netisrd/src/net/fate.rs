@@ -89,6 +89,13 @@ impl Fates {
         }
     }
 
+    /// How many of those that a netisr took were of CARP's protocol, or are lost in
+    /// a full port, as only those can be that come too fast.
+    pub fn advertisements(&self, cpuid: usize) -> u64 {
+        let fates = [Fate::Carp, Fate::OtherVhid, Fate::QueueFull];
+        self.0.get(cpuid).map_or(0, |row| fates.iter().map(|fate| row.0[*fate as usize].value()).sum())
+    }
+
     /// How many frames ended so.
     pub fn value(&self, fate: Fate) -> u64 {
         self.0.iter().map(|row| row.0[fate as usize].value()).sum()

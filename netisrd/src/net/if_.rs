@@ -184,8 +184,9 @@ pub fn set_host(cx: &mut Ctx0<'_>, index: u16, host: &StdArc<dyn Offload>) -> bo
 pub fn if_detach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>) {
     carp_vhid::destroy_all(cx, ifp);
     cx.carp(|cx| clone::ifdetach(cx, ifp));
-    // While its addresses go one by one nobody finds the next one to live on.
-    ifp.clear_flags(cx.n0, Iff::UP | Iff::RUNNING);
+    // While its addresses go one by one nobody finds the next one to live on, or
+    // misses it.
+    ifp.clear_flags(cx.n0, Iff::UP | Iff::RUNNING | Iff::MULTICAST);
     addrs::delete_addresses(cx, ifp);
     if_group::leave_all(cx, ifp);
     let index = usize::from(ifp.if_index);

@@ -2,9 +2,13 @@
 //! on the netisr that has read them.
 //!
 //! ```text
-//!   card --> ether_input --> if_carp: whose virtual MAC --> MASTER --> the host
-//!   card <-- carp_output <-- sc_carpdev <-- MASTER <-- the host
+//!   card --> ether_input --> if_carp: whose virtual MAC --> carrier --> the host
+//!   card <-- carp_output <-- sc_carpdev <-- MASTER <------------------- the host
 //! ```
+//!
+//! The host's side has a carrier while its addresses are those of a MASTER: netisr0
+//! gives and takes it in the transition. What has come before that is still given
+//! to the host, and nothing of the host's goes out after it.
 //!
 //! No frame is copied or kept here: it goes from one queue's buffer into a system
 //! call. It is behind its `virtio_net_hdr`, and may be 64 kilobytes of one segment
@@ -20,7 +24,7 @@ use compat::net::ethernet::{ETHER_HDR_LEN, EtherHeader};
 use compat::net::if_::Iff;
 use compat::sys::errno::Errno;
 use compat::sys::mbuf::LinkCast;
-use libcarp::input::{self, Claim};
+use libcarp::input;
 use libcarp::{CarpSoftc, Ifnet, output};
 
 /// A frame that came to that interface: to a card from the wire, to a carp
@@ -45,20 +49,24 @@ fn from_wire(cx: Ctx<'_>, ifp: &Ifnet, frame: &[u8], offloaded: &[u8]) -> Result
     }
     let cif = ifp.if_carp.load(cx.n).ok_or(Fate::NotForUs)?;
     if eh.cast() != LinkCast::Unicast {
-        let masters = cif.iter().map(|scc| &scc.scc_softc).filter(|sc| sc.is_running_master());
-        let fates = masters.map(|sc| to_host(cx, &sc.sc_if, &eh, frame, offloaded));
-        // Whoever took it decides, if anybody did.
-        let taken = fates.reduce(|all, one| if all == Ok(Fate::ToHost) { all } else { one });
-        return taken.unwrap_or(Err(Fate::NotForUs));
+        let fates = cif.iter().map(|scc| to_host(cx, &scc.scc_softc.sc_if, &eh, frame, offloaded));
+        // Whoever took it decides, if anybody did, then whoever should have.
+        let rank = |fate: &Result<Fate, Fate>| match fate {
+            Ok(_) => 2,
+            Err(Fate::NotForUs) => 0,
+            Err(_) => 1,
+        };
+        return fates.max_by_key(rank).unwrap_or(Err(Fate::NotForUs));
     }
     received(ifp, &eh, frame);
-    match input::input(cif, &eh, frame) {
-        Claim::ToCarp(cifp) => to_host(cx, cifp, &eh, frame, offloaded),
-        _ => {
-            ifp.stats.iqdrops.add(1);
-            Err(Fate::NotForUs)
-        }
+    let done = match input::owner(cif, &eh) {
+        Some(sc) => to_host(cx, &sc.sc_if, &eh, frame, offloaded),
+        None => Err(Fate::NotForUs),
+    };
+    if done == Err(Fate::NotForUs) {
+        ifp.stats.iqdrops.add(1);
     }
+    done
 }
 
 /// `ether_reinput_oncpu`
@@ -69,15 +77,25 @@ fn to_host(
     frame: &[u8],
     offloaded: &[u8],
 ) -> Result<Fate, Fate> {
-    received(cifp, eh, frame);
     let host = cx.m.ifentry(cx.n, cifp.if_index).and_then(|e| e.host.as_ref());
-    let queue = netisr::queue_of(cx, cifp.if_index);
-    match host.ok_or(Errno::ENXIO).and_then(|host| host.transmit_offloaded(queue, offloaded)) {
+    let Some(host) = host.filter(|host| host.has_carrier()) else { return Err(Fate::NotForUs) };
+    received(cifp, eh, frame);
+    match host.transmit_offloaded(netisr::queue_of(cx, cifp.if_index), offloaded) {
         Ok(()) => Ok(Fate::ToHost),
         Err(_) => {
             cifp.stats.iqdrops.add(1);
             Err(Fate::Refused)
         }
+    }
+}
+
+/// Before a MASTER's host loses its carrier: what waits for any netisr is given to
+/// it, as if it were still MASTER, and who is in the middle of a frame ends it.
+pub fn last_frames(cx: Ctx<'_>, sc: &CarpSoftc) {
+    let Some(parent) = sc.carpdev(cx.n) else { return };
+    let Some(IfEntry { softc: Softc::Nic(tx), .. }) = cx.m.ifentry(cx.n, parent.if_index) else { return };
+    if let Some(offload) = tx.offload() {
+        offload.drain(&mut |frame| netisr::input_offloaded(cx, parent.if_index, frame));
     }
 }
 

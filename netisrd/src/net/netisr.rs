@@ -25,6 +25,8 @@ use compat::sys::errno::Errno;
 use compat::sys::msgport::ReplyPort;
 use ipnet::IpNet;
 use libcarp::kernel::CarpCallout;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use zeroize::Zeroize;
 
@@ -104,6 +106,10 @@ pub enum Netmsg0 {
     Thaw(Box<Thaw>, ReplyPort<Result<Vec<u16>, String>>),
     /// `netmsg_service_sync()` and nothing else.
     Barrier(ReplyPort<()>),
+    /// Whether those of a carp interface can be served there.
+    Served(u16, bool),
+    /// Stores the number: netisr0 is alive.
+    Alive(Arc<AtomicU64>, u64),
     /// Who serves the virtual addresses outside of the machine.
     DevctlServe(Serve),
     /// Whoever is woken when a carp interface changes.
@@ -224,6 +230,15 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
+        Netmsg0::Served(index, is) => {
+            cx.carp(|cx| {
+                if let Some(sc) = cx.carp.softc(cx.n0, index) {
+                    libcarp::clone::served(cx, &sc, is);
+                }
+            });
+            devctl::configured(cx.m, cx.n0);
+        }
+        Netmsg0::Alive(at, n) => at.store(n, Ordering::Release),
         Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
         Netmsg0::DevctlRead(reply) => reply.replymsg(devctl::read(&mut cx)),
@@ -317,9 +332,27 @@ fn deal_out(cx: &mut Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
 /// from queue to protocol. A netisr that is [`PACKETS_MAX`] packets behind gets
 /// no more; they count as input drops of their interface.
 pub fn input(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
+    input_batched(cx, if_index, frame);
+    wakeup(cx);
+}
+
+/// The same of one of several frames: [`wakeup`] comes after the last. To wake a
+/// netisr costs more than what it does for a frame.
+pub fn input_batched(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     let fate =
         if_ethersubr::ether_input(cx, if_index, frame).map_or_else(|fate| fate, |(isr, m)| queue(cx, isr, m));
     cx.m.fates.count(cx.n.cpuid(), fate);
+}
+
+/// Wakes the netisrs that frames were queued for. This one looks before it sleeps.
+pub fn wakeup(cx: Ctx<'_>) {
+    for cpu in cx.cpu.to_wake.borrow_mut().drain(..) {
+        match cpu {
+            _ if cpu == cx.n.cpuid() => {}
+            0 => cx.m.port0.wakeup(),
+            cpu => cx.m.ports[cpu - 1].wakeup(),
+        }
+    }
 }
 
 /// The same of a frame behind its `virtio_net_hdr`, between a card and the host's
@@ -367,13 +400,22 @@ fn queue_ip(cx: Ctx<'_>, ip6: bool, mbuf: Mbuf) -> bool {
         0 => queue0(cx, PACKETS_MAX, if ip6 { Netmsg0::Ip6(mbuf) } else { Netmsg0::Ip(mbuf) }),
         cpu => {
             let msg = if ip6 { Netmsg::Ip6(mbuf) } else { Netmsg::Ip(mbuf) };
-            cx.m.ports[cpu - 1].sendmsg_packet(PACKETS_MAX, msg).is_ok()
+            wake_later(cx, cpu);
+            cx.m.ports[cpu - 1].queue_packet(PACKETS_MAX, msg).is_ok()
         }
     }
 }
 
 fn queue0(cx: Ctx<'_>, limit: usize, msg: Netmsg0) -> bool {
-    cx.m.port0.sendmsg_packet(limit, msg).is_ok()
+    wake_later(cx, 0);
+    cx.m.port0.queue_packet(limit, msg).is_ok()
+}
+
+fn wake_later(cx: Ctx<'_>, cpu: usize) {
+    let mut to_wake = cx.cpu.to_wake.borrow_mut();
+    if !to_wake.contains(&cpu) {
+        to_wake.push(cpu);
+    }
 }
 
 /// netisr0's turn: callouts that are due, then up to [`ROLLUP_LIMIT`]

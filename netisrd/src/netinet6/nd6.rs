@@ -2,18 +2,19 @@
 //! learns. The machine looks for no duplicates: a virtual address has two
 //! holders by design.
 
-use crate::machine::{Ctx, Ctx0, Mbuf};
+use crate::machine::{Ctx, Ctx0, Machine, Mbuf};
 use crate::net::if_llatbl::{self, Concern};
 use crate::netinet::if_ether::complain;
 use crate::netinet6::{ip6_output, mld6};
 use compat::net::ethernet::ETHER_HDR_LEN;
 use compat::net::if_::Iff;
 use compat::net::if_var::LlAddr;
-use compat::netinet6::icmp6::{ND_NA_FLAG_OVERRIDE, ND_NA_FLAG_SOLICITED, Nd, cksum_ok};
+use compat::netinet6::icmp6::{ND_NA_FLAG_OVERRIDE, ND_NA_FLAG_ROUTER, ND_NA_FLAG_SOLICITED, Nd, cksum_ok};
 use compat::netinet6::in6::{IN6ADDR_LINKLOCAL_ALLNODES, IPPROTO_HOPOPTS, IPPROTO_ICMPV6, solicited_node};
 use compat::netinet6::ip6::Ip6;
 use compat::sys::errno::Errno;
 use core::net::Ipv6Addr;
+use core::sync::atomic::Ordering;
 use libcarp::Ifnet;
 use triomphe::Arc;
 
@@ -53,7 +54,8 @@ fn ns_input(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, ip6: &Ip6, target: Ipv6Addr, 
     if lladdr == Some(me.lladdr()) {
         return; // from me
     }
-    let answer = Nd::Advert { target, flags: ND_NA_FLAG_OVERRIDE, lladdr: Some(me.lladdr()) };
+    let flags = ND_NA_FLAG_OVERRIDE | router_flag(cx.m);
+    let answer = Nd::Advert { target, flags, lladdr: Some(me.lladdr()) };
     let sent = if ip6.src.is_unspecified() {
         // Somebody looks for a duplicate: all nodes are told that there is one.
         na_output(cx.any(), &me, IN6ADDR_LINKLOCAL_ALLNODES, answer)
@@ -61,7 +63,7 @@ fn ns_input(cx: &mut Ctx0<'_>, rcvif: &Arc<Ifnet>, ip6: &Ip6, target: Ipv6Addr, 
         if let Some(lladdr) = lladdr {
             if_llatbl::learn(cx, rcvif, ip6.src.into(), lladdr, true);
         }
-        let flags = ND_NA_FLAG_OVERRIDE | ND_NA_FLAG_SOLICITED;
+        let flags = flags | ND_NA_FLAG_SOLICITED;
         na_output(cx.any(), &me, ip6.src, Nd::Advert { target, flags, lladdr: Some(me.lladdr()) })
     };
     if let Err(e) = sent {
@@ -93,9 +95,15 @@ fn na_output(cx: Ctx<'_>, ifp: &Arc<Ifnet>, dst: Ipv6Addr, nd: Nd) -> Result<(),
     output(cx, ifp, src, dst, nd)
 }
 
+/// Whoever hears of a router that it is none takes it out of its routes.
+fn router_flag(m: &Machine) -> u8 {
+    if m.ip6_forwarding.load(Ordering::Relaxed) { ND_NA_FLAG_ROUTER } else { 0 }
+}
+
 /// Everyone who knows `addr` learns the MAC of `ifp`.
 pub fn na_unsolicited(cx: Ctx<'_>, ifp: &Arc<Ifnet>, addr: Ipv6Addr) -> Result<(), Errno> {
-    let nd = Nd::Advert { target: addr, flags: ND_NA_FLAG_OVERRIDE, lladdr: Some(ifp.lladdr()) };
+    let flags = ND_NA_FLAG_OVERRIDE | router_flag(cx.m);
+    let nd = Nd::Advert { target: addr, flags, lladdr: Some(ifp.lladdr()) };
     na_output(cx, ifp, IN6ADDR_LINKLOCAL_ALLNODES, nd)
 }
 

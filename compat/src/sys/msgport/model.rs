@@ -114,6 +114,25 @@ fn a_packet_and_a_message_lose_no_wakeup() {
     });
 }
 
+/// Whoever has queued two and wakes once, while the owner may find the first before.
+#[test]
+fn packets_that_come_together_lose_no_wakeup() {
+    check(|| {
+        let (port, sleep) = port_and_sleep();
+        let sender = {
+            let port = port.clone();
+            thread::spawn(move || {
+                (1..=2).for_each(|m| port.queue_packet(2, m).unwrap());
+                port.wakeup();
+            })
+        };
+        let mut sum = 0;
+        receive(&port, &sleep, 2, |m| sum += m);
+        assert_eq!(sum, 3);
+        sender.join().unwrap();
+    });
+}
+
 #[test]
 fn one_sender_twice_keeps_its_order() {
     check(|| {

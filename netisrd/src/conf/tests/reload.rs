@@ -111,7 +111,7 @@ fn a_bad_file_changes_nothing_at_all() {
     }
     rig.file.write_mode(START, 0o666);
     let report = rig.reload_as_it_is();
-    assert!(report.lines[0].ends_with("mode 0666 lets everybody write it: chmod o-w it first"), "{report:?}");
+    assert!(report.lines[0].ends_with("mode 0666 lets others write it: chmod go-w it first"), "{report:?}");
     assert_eq!(rig.dump(), before);
 }
 

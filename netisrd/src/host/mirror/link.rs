@@ -77,21 +77,34 @@ impl Link {
         }
     }
 
-    /// Whether it takes frames, and has a carrier.
+    /// Whether it takes frames, and has a carrier. A macvlan is down without one: up, it
+    /// would take what the MASTER's host says to all for its own, whose MAC that is.
     pub(super) fn set_carrier(&self, rt: &mut RtNetlink, index: u32, on: bool) -> nix::Result<()> {
         match self {
-            Link::Macvlan => rt.set_carrier(index, on),
+            Link::Macvlan => rt.set_up(index, on),
             Link::Tap(tap) => tap.set_carrier(on),
         }
     }
 
-    /// Whether it is said to have one: a macvlan's is its parent's, unless it is held
-    /// down.
+    /// Whether it has one.
     pub(super) fn has_carrier(&self, link: &HostLink) -> bool {
         match self {
-            Link::Macvlan => !link.protodown,
+            Link::Macvlan => link.up,
             Link::Tap(_) => link.carrier,
         }
+    }
+
+    /// A tap is up with its vhid; without a carrier it is still silent.
+    pub(super) fn set_running(&self, rt: &mut RtNetlink, index: u32, on: bool) -> nix::Result<()> {
+        match self {
+            Link::Macvlan => Ok(()),
+            Link::Tap(_) => rt.set_up(index, on),
+        }
+    }
+
+    /// It should be up with its vhid, and is not.
+    pub(super) fn is_stopped(&self, link: &HostLink) -> bool {
+        matches!(self, Link::Tap(_)) && link.lladdr.is_some() && !link.up
     }
 
     /// A macvlan follows its parent by itself.

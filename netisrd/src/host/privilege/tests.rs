@@ -65,6 +65,13 @@ fn each_thing_that_is_switched_on_widens_the_filter_by_itself_alone() {
         File::open("/dev/null").unwrap();
         assert_eq!(run_a_program().unwrap_err().raw_os_error(), Some(libc::EPERM));
     });
+    filtered(&Later { interfaces: true, ..Later::default() }, || {
+        // Refused, if it is, for want of rights and not by the filter.
+        let ours = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
+        assert_eq!(open_socket(AddressFamily::Packet).is_ok(), ours);
+        assert_eq!(open_socket(AddressFamily::Inet), Err(Errno::EPERM));
+        assert_eq!(File::open("/dev/null").unwrap_err().raw_os_error(), Some(libc::EPERM));
+    });
     let mut child = Command::new("true").spawn().unwrap();
     filtered(&Later { child: true, ..Later::default() }, || {
         assert!(child.wait().unwrap().success());

@@ -147,8 +147,14 @@ impl Vhost {
     /// Whether it would run if its parent did.
     pub(super) fn review(&mut self, s: &Shared) {
         let wants_to_run = self.up && self.config.vhid != 0 && !self.addrs.is_empty();
-        let down = if self.is_attached() { !self.has_link(s) } else { self.lost };
+        let down = if self.is_attached() { !self.has_link(s) } else { self.lost || self.misses_parent(s) };
         self.parent_down = wants_to_run && down;
+    }
+
+    /// Whether a parent that is down has an address for it.
+    fn misses_parent(&self, s: &Shared) -> bool {
+        let for_us = |q: &IpNet| self.addrs.iter().any(|a| q.trunc() == a.trunc());
+        s.parents.iter().any(|p| !p.up && p.addrs.iter().any(for_us))
     }
 
     /// Whether it has a parent, which is up.

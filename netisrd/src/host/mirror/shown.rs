@@ -1,0 +1,78 @@
+//! A carp interface in the host: what it should be, and what was made of it.
+
+use super::link::Link;
+use crate::dev::DataPath;
+use crate::dev::rtnetlink::{RtNetlink, Rule};
+use compat::net::if_var::LlAddr;
+use ipnet::IpNet;
+use nix::errno::Errno as Linux;
+use std::collections::BTreeMap;
+
+/// What a carp interface should be in the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The carp interface's index in the machine: one that comes again has another.
+    pub(super) if_index: u16,
+    pub(super) lower: u32,
+    pub(super) path: DataPath,
+    /// None without a vhid: such an interface is down.
+    pub(super) lladdr: Option<LlAddr>,
+    pub(super) master: bool,
+    /// The virtual addresses, and whether what they say has its way out here.
+    pub(super) addrs: BTreeMap<IpNet, bool>,
+    /// Seconds that the addresses live without being renewed.
+    pub(super) lifetime: u32,
+}
+
+/// What it is.
+pub(super) struct Shown {
+    pub(super) if_index: u16,
+    pub(super) index: u32,
+    pub(super) link: Link,
+    pub(super) lower: u32,
+    pub(super) lladdr: Option<LlAddr>,
+    pub(super) master: bool,
+    pub(super) addrs: BTreeMap<IpNet, bool>,
+    pub(super) lifetime: u32,
+}
+
+impl Shown {
+    /// Whether it can become that: it is of the same carp interface, on the same one.
+    pub(super) fn is_for(&self, w: &Wanted) -> bool {
+        (self.if_index, self.lower) == (w.if_index, w.lower)
+    }
+
+    /// Takes an address away, with its way out.
+    pub(super) fn withdraw(&mut self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
+        self.route(rt, net, false)?;
+        ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL)?;
+        self.addrs.remove(&net);
+        Ok(())
+    }
+
+    /// What an address says leaves by its own interface, from the virtual MAC, or not.
+    pub(super) fn route(&mut self, rt: &mut RtNetlink, net: IpNet, is_wanted: bool) -> nix::Result<()> {
+        let Some(is) = self.addrs.get_mut(&net).filter(|is| **is != is_wanted) else { return Ok(()) };
+        let rule = Rule { from: net.addr(), link: self.index };
+        if is_wanted {
+            ok_if(rt.add_route(self.index, net), Linux::EEXIST)?;
+            ok_if(rt.add_rule(rule), Linux::EEXIST)?;
+        } else {
+            ok_if(rt.delete_rule(rule), Linux::ENOENT)?;
+        }
+        *is = is_wanted;
+        let shared = self.addrs.iter().any(|(other, routed)| *routed && other.trunc() == net.trunc());
+        if !shared {
+            ok_if(rt.delete_route(self.index, net), Linux::ESRCH)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was done already is done.
+pub(super) fn ok_if(done: nix::Result<()>, harmless: Linux) -> nix::Result<()> {
+    match done {
+        Err(e) if e == harmless => Ok(()),
+        other => other,
+    }
+}

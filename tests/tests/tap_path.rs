@@ -1,0 +1,130 @@
+//! All that `mirror.rs` says of macvlans, of taps as well; and what is theirs alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod mirror;
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
+use tests::lab::{self, Events, Host, Lab, Needs, VIP, virtual_host};
+
+const VIP6: &str = "fd77::100";
+/// More than any window, and no multiple of anything.
+const MEGABYTES: usize = (24 << 20) + 4711;
+
+/// What comes at `at` of a stream.
+fn byte(at: usize) -> u8 {
+    (at ^ (at >> 8) ^ (at >> 16)) as u8
+}
+
+/// Sends all of it while it comes back, and looks at each byte.
+fn there_and_back(stream: &TcpStream) {
+    stream.set_read_timeout(Some(lab::PATIENCE)).unwrap();
+    let (mut out, mut back) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+    let sender = thread::spawn(move || {
+        let all: Vec<u8> = (0..MEGABYTES).map(byte).collect();
+        out.write_all(&all).unwrap();
+        out.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let mut heard = Vec::new();
+    back.read_to_end(&mut heard).unwrap();
+    sender.join().unwrap();
+    assert_eq!(heard.len(), MEGABYTES);
+    assert_eq!((0..MEGABYTES).find(|at| heard[*at] != byte(*at)), None);
+}
+
+/// Packets and bytes that `carp0` has received and sent.
+fn counted(host: &Host) -> [u64; 4] {
+    let all = lab::within(Some(&host.ns), || std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+    let carp0 = all.lines().find_map(|line| line.trim().strip_prefix("carp0:")).unwrap();
+    let counters: Vec<u64> = carp0.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    [counters[1], counters[0], counters[9], counters[8]]
+}
+
+/// A host `a` with a machine that is MASTER, and a client `c`.
+fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
+    lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
+        lab.bridge("br0");
+        let a = lab.host6("a", "br0", "10.77.0.1/24", "fd77::1/64");
+        let c = lab.host6("c", "br0", "10.77.0.9/24", "fd77::9/64");
+        lab::within(Some("a"), || {
+            std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0").unwrap()
+        });
+        let machine = lab.netisrd("on-a").netns("a").args(&["-i", "v0:tap"]).start();
+        machine.carp("carp0", &virtual_host(0));
+        machine.ifconfig(&format!("carp0 inet6 {VIP6}/64")).ok();
+        machine.wait_master("carp0");
+        Events::open(Some("a")).wait_until("both addresses", || {
+            let addrs = a.run("ip -o addr show dev carp0").ok();
+            addrs.contains(&format!(" {VIP}/")) && addrs.contains(&format!(" {VIP6}/"))
+        });
+        body(lab, &a, &c, &machine);
+    });
+}
+
+#[test]
+fn a_connection_carries_megabytes_in_whole_segments_over_both_families() {
+    with_a_master(|_, a, c, _| {
+        let listener = lab::within(Some("a"), || TcpListener::bind("[::]:7").unwrap());
+        let echo = thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut here, _) = listener.accept().unwrap();
+                let mut there = here.try_clone().unwrap();
+                std::io::copy(&mut here, &mut there).unwrap();
+            }
+        });
+        for vip in [IpAddr::from(VIP), VIP6.parse().unwrap()] {
+            let before = counted(a);
+            let stream = lab::within(Some(&c.ns), || TcpStream::connect((vip, 7)).unwrap());
+            there_and_back(&stream);
+            let after = counted(a);
+            let [rx_packets, rx_bytes, tx_packets, tx_bytes] = [0, 1, 2, 3].map(|n| after[n] - before[n]);
+            assert!(
+                rx_bytes > MEGABYTES as u64 && tx_bytes > MEGABYTES as u64,
+                "{vip}: {rx_bytes} {tx_bytes}"
+            );
+            // Far longer than a frame on the wire: nobody has cut them.
+            let longest = 1514 * 3;
+            assert!(rx_bytes / rx_packets > longest, "{vip}: {rx_bytes} in {rx_packets}");
+            assert!(tx_bytes / tx_packets > longest / 3, "{vip}: {tx_bytes} in {tx_packets}");
+        }
+        echo.join().unwrap();
+    });
+}
+
+#[test]
+fn a_carp_interface_that_comes_again_is_served_again() {
+    with_a_master(|lab, a, c, machine| {
+        for round in 0..3 {
+            assert_eq!(c.ping(VIP, 1), 1, "round {round}");
+            machine.ifconfig("carp0 destroy").ok();
+            machine.carp("carp0", &virtual_host(0));
+            machine.wait_master("carp0");
+            Events::open(Some("a")).wait_until("the address", || {
+                let addrs = a.run("ip -o addr show dev carp0");
+                addrs.status.success() && addrs.stdout.contains(&format!(" {VIP}/"))
+            });
+        }
+        assert_eq!(c.ping(VIP, 1), 1);
+        // It follows its parent.
+        let events = Events::open(Some("a"));
+        lab.ip_in(Some("a"), "link set v0 mtu 1400");
+        events
+            .wait_until("the parent's MTU", || a.run("ip -o link show dev carp0").ok().contains("mtu 1400"));
+        assert_eq!(c.ping(VIP, 1), 1);
+    });
+}
+
+#[test]
+fn whoever_kills_it_takes_the_interface_along_and_a_stopped_one_passes_nothing() {
+    with_a_master(|_, a, c, machine| {
+        let own: Ipv4Addr = "10.77.0.1".parse().unwrap();
+        assert_eq!((c.ping(VIP, 1), c.ping(own, 1)), (1, 1));
+        machine.signal(nix::sys::signal::Signal::SIGSTOP);
+        // At once, before its addresses have gone.
+        assert_eq!((c.ping(VIP, 1), c.ping(own, 1)), (0, 1));
+        machine.signal(nix::sys::signal::Signal::SIGKILL);
+        Events::open(Some("a"))
+            .wait_until("carp0 gone", || !a.run("ip link show dev carp0").status.success());
+    });
+}
