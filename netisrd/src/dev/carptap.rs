@@ -3,10 +3,11 @@
 
 use super::tap::{self, TapRx};
 use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
+use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,18 +30,39 @@ impl CarpTap {
     pub fn open(name: &str, queues: usize) -> io::Result<(CarpTap, Vec<Box<dyn RxQueue>>)> {
         let ifname = tap::tap_name(name)?;
         let fds = tap::attach_queues(ifname, queues, libc::IFF_VNET_HDR)?;
-        let tap = CarpTap { queues: fds, carrier: AtomicBool::new(false) };
+        let (tap, rx) = CarpTap::with(ifname, fds, false);
         let first = tap.first().map_err(|e| sys::failed(name, e))?;
         let offload = |flags| sys::tun_set_offload(first.as_fd(), flags);
         let done = OFFLOADS.into_iter().map(offload).find(|done| *done != Err(Linux::EINVAL));
         done.unwrap_or(Err(Linux::EINVAL)).map_err(|e| sys::failed(name, e))?;
         tap.set_carrier(false).map_err(|e| sys::failed(name, e))?;
-        let rx = tap.queues.iter().map(|fd| -> Box<dyn RxQueue> {
+        Ok((tap, rx))
+    }
+
+    /// One of another process, by its queues' descriptors. It stays as it is.
+    ///
+    /// # Errors
+    /// Not a name of an interface.
+    pub fn adopt(
+        name: &str,
+        queues: Vec<OwnedFd>,
+        carrier: bool,
+    ) -> io::Result<(CarpTap, Vec<Box<dyn RxQueue>>)> {
+        Ok(CarpTap::with(tap::tap_name(name)?, queues.into_iter().map(Arc::new).collect(), carrier))
+    }
+
+    fn with(name: IfName, queues: Vec<Arc<OwnedFd>>, carrier: bool) -> (CarpTap, Vec<Box<dyn RxQueue>>) {
+        let rx = queues.iter().map(|fd| -> Box<dyn RxQueue> {
             let buf = vec![0; OFFLOADED_MAX].into_boxed_slice();
-            Box::new(TapRx { name: ifname, fd: fd.clone(), buf, is_offloaded: true })
+            Box::new(TapRx { name, fd: fd.clone(), buf, is_offloaded: true })
         });
         let rx = rx.collect();
-        Ok((tap, rx))
+        (CarpTap { queues, carrier: AtomicBool::new(carrier) }, rx)
+    }
+
+    /// Without them it would be gone: whoever has them can go on with it.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.queues.iter().map(|fd| fd.as_fd())
     }
 
     /// Its carrier. Without one it takes no frame.

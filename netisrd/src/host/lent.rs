@@ -2,9 +2,12 @@
 //! use. They come and go at the host's will, and virtual addresses find and lose
 //! what backs them, as on a BSD.
 
+use super::cards;
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
+use super::succession::Step;
 use crate::dev::rtnetlink::{RtNetlink, RtWatch};
+use compat::net::if_::IfName;
 use ipnet::IpNet;
 use mio::Interest;
 use nix::errno::Errno as Linux;
@@ -16,6 +19,8 @@ const HOST: usize = 0;
 
 /// An interface of both.
 pub struct Shared {
+    /// Its name in the machine.
+    pub name: IfName,
     /// Its index in the machine.
     pub if_index: u16,
     /// And in the host: it keeps it, whatever it is called.
@@ -86,5 +91,13 @@ impl Part for Lent {
             self.tell(turn.machine)?;
         }
         Ok(Flow::Continue)
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let Step::Frozen(estate) = step else { return Ok(()) };
+        let of =
+            |card: &Shared| card.addrs.iter().map(|net| (card.name.to_string(), *net)).collect::<Vec<_>>();
+        let lent: Vec<(String, IpNet)> = self.cards.borrow().iter().flat_map(of).collect();
+        estate.put(cards::LENT, &lent)
     }
 }

@@ -78,7 +78,7 @@ impl Links {
         let failed = |e| io::Error::other(format!("{name}: {e}"));
         let if_index = machine.attach(dev).map_err(failed)?;
         self.watch.opened(name, host_index, if_index);
-        self.lending.borrow_mut().push(Shared { if_index, host_index, addrs });
+        self.lending.borrow_mut().push(Shared { name, if_index, host_index, addrs });
         tracing::info!("{name}: attached again");
         for wrong in self.configuration.borrow().arrived(name, machine) {
             tracing::error!("netisrd: {wrong}");

@@ -19,6 +19,7 @@
 mod link;
 mod pulse;
 mod shown;
+mod succession;
 
 use self::link::Link;
 use self::pulse::Pulse;
@@ -26,6 +27,7 @@ use self::shown::{Shown, Wanted, ok_if};
 use super::netconf::{self, NetConf, at};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
+use super::succession::{Estate, Step};
 use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch, Rule};
 use crate::dev::{DataPath, Device, host};
 use crate::kern::devctl::{Serve, Served, Vhosted};
@@ -109,10 +111,12 @@ impl Mirrors {
     /// On those of the interfaces where the host serves the virtual addresses, if
     /// there are any. What a dead netisrd has left on them is removed; what has to
     /// be set there is kept in `saved`, and put back at the end, or by the next one.
+    /// One that follows another process touches nothing before it goes on in its
+    /// place.
     ///
     /// # Errors
     /// The kernel does not allow it.
-    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
+    pub fn on(devices: &[Device], saved: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
         for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
             let index = Some(host::index(dev.name.as_str())?);
@@ -122,7 +126,7 @@ impl Mirrors {
             return Ok(None);
         }
         let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
-        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved)?));
+        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved, follows)?));
         Ok(Some(Mirrors {
             mirror,
             watch,
@@ -159,8 +163,11 @@ fn failed(what: &str, e: Linux) -> io::Error {
 }
 
 impl Mirror {
-    fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
+    fn new(lowers: Vec<Lower>, saved: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
+        if follows {
+            return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)?));
+        }
         let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
         let is_left = |l: &HostLink| l.is_macvlan && l.alias == ALIAS && on_ours(l);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
@@ -178,9 +185,13 @@ impl Mirror {
         for lower in &lowers {
             lower.prepare(&mut conf)?;
         }
+        Ok(Mirror::with(rt, lowers, conf))
+    }
+
+    fn with(rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> Mirror {
         let (shown, complaints, machine) = (BTreeMap::new(), BTreeMap::new(), Weak::new());
         let (renew, transitions, ended) = (None, 0, false);
-        Ok(Mirror { rt, lowers, shown, conf, renew, complaints, transitions, machine, ended })
+        Mirror { rt, lowers, shown, conf, renew, complaints, transitions, machine, ended }
     }
 
     /// Makes the host what the machine says of one.
@@ -437,6 +448,20 @@ impl Part for Mirrors {
         let renew = mirror.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)));
         let retry = (!mirror.complaints.is_empty()).then_some(RETRY);
         renew.into_iter().chain(retry).min()
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let mut mirror = lock(&self.mirror);
+        match step {
+            Step::Frozen(estate) => mirror.bequeath(&self.unserved, estate),
+            Step::Waits => mirror.live_on(),
+            Step::Met(_) | Step::Ready(_) | Step::Stays => Ok(()),
+        }
+    }
+
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        self.unserved = lock(&self.mirror).inherit(estate)?;
+        Ok(())
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
