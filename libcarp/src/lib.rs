@@ -16,6 +16,7 @@
 //! | [`ioctl`] | `carp_ioctl` |
 //! | [`sysctl`] | `net.inet.carp` |
 //! | [`clone`] | create, destroy, detach |
+//! | [`frozen`] | what one machine hands to another that goes on in its place |
 //!
 //! There is no clock, no socket, no thread and no `unsafe` here: all that the
 //! kernel gives CARP comes in through [`kernel::Kernel`].
@@ -25,6 +26,7 @@ pub mod carp_if;
 pub mod carpreq;
 pub mod clone;
 pub mod demote;
+pub mod frozen;
 pub mod header;
 pub mod hmac;
 pub mod ifaddr;

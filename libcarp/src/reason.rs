@@ -50,6 +50,33 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    const ALL: [Reason; 18] = [
+        Reason::Created,
+        Reason::Started,
+        Reason::MasterTimedOut,
+        Reason::MasterLeft,
+        Reason::MasterTooSlow,
+        Reason::Preempting,
+        Reason::BetterMaster,
+        Reason::LostTie,
+        Reason::Administrator,
+        Reason::Configured,
+        Reason::NoAddress,
+        Reason::Down,
+        Reason::ParentDown,
+        Reason::LinkDown,
+        Reason::NotServed,
+        Reason::ParentGone,
+        Reason::Destroyed,
+        Reason::Halted,
+    ];
+
+    /// The one that says so of itself.
+    pub fn from_word(word: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
     /// One word, for programs.
     pub fn word(self) -> &'static str {
         match self {
@@ -111,6 +138,13 @@ impl History {
         self.reason.set(reason);
         let n = &self.entered[state as usize];
         n.set(n.get() + 1);
+    }
+
+    /// It goes on where another one has stopped.
+    pub(crate) fn restore(&self, since: Time, reason: Reason, entered: [u64; 3]) {
+        self.since.set(since);
+        self.reason.set(reason);
+        self.entered.iter().zip(entered).for_each(|(n, was)| n.set(was));
     }
 
     /// When it came to the state that it is in.

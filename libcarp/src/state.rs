@@ -22,14 +22,18 @@ pub fn set_state(cx: &Cx<'_>, sc: &CarpSoftc, state: State, reason: Reason) {
     }
     sc.store_state(cx.n0, state);
     sc.own(cx.n0).history.entered(state, reason, cx.kern.now());
-    let link = match state {
+    sc.sc_if.set_link_state(cx.n0, link_state(state));
+    cx.kern.rt_ifmsg(cx.n0, &sc.sc_if);
+    cx.kern.devctl_notify(cx.n0, sc, Transition { old, new: state, reason });
+}
+
+/// `if_link_state` of a carp interface in a state.
+pub(crate) fn link_state(state: State) -> LinkState {
+    match state {
         State::Backup => LinkState::Down,
         State::Master => LinkState::Up,
         State::Init => LinkState::Unknown,
-    };
-    sc.sc_if.set_link_state(cx.n0, link);
-    cx.kern.rt_ifmsg(cx.n0, &sc.sc_if);
-    cx.kern.devctl_notify(cx.n0, sc, Transition { old, new: state, reason });
+    }
 }
 
 /// `carp_setrun`: what the state asks for: in INIT, leave it; in BACKUP, wait

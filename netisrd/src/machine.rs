@@ -28,7 +28,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::sync::Arc as StdArc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use triomphe::Arc;
 
 /// A packet of this machine.
@@ -84,8 +84,10 @@ pub struct Machine {
     pub other_vhid: Counter,
     /// What became of each frame.
     pub fates: Fates,
+    /// CARP says nothing and tells nobody: what netisr0 builds was there before.
+    pub mute: AtomicBool,
     clock: StdArc<dyn Clock>,
-    hz: u32,
+    hz: AtomicU32,
     log: Log,
     own: Netisr0Cell<MachineOwn>,
 }
@@ -104,6 +106,8 @@ pub struct MachineOwn {
     pub mld: Reported,
     /// The next interface's index.
     pub next_index: Cell<u16>,
+    /// That of the next one alone, which had it before.
+    pub fixed_index: Cell<Option<u16>>,
     /// `karc4random`
     pub rng: RefCell<ChaCha12Rng>,
     /// What whoever acts on changes of state is told.
@@ -133,6 +137,7 @@ impl Machine {
             ifg_head: RefCell::default(),
             mld: Reported::default(),
             next_index: Cell::new(1),
+            fixed_index: Cell::new(None),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
             devctl: Devctl::default(),
             arp_log: RateCheck::new(5),
@@ -149,8 +154,9 @@ impl Machine {
             ip6_forwarding: AtomicBool::new(false),
             other_vhid: Counter::default(),
             fates: Fates::new(config.ncpus),
+            mute: AtomicBool::new(false),
             clock: config.clock,
-            hz: config.hz,
+            hz: AtomicU32::new(config.hz),
             log: config.log,
             own: Netisr0Cell::new(&brand, own),
             brand,
@@ -180,7 +186,12 @@ impl Machine {
 
     /// `hz`; 0 for exact callouts.
     pub fn hz(&self) -> u32 {
-        self.hz
+        self.hz.load(Ordering::Relaxed)
+    }
+
+    /// Of callouts that are armed from now on.
+    pub fn set_hz(&self, hz: u32) {
+        self.hz.store(hz, Ordering::Relaxed);
     }
 }
 

@@ -3,9 +3,10 @@
 
 use clap::{CommandFactory, Parser};
 use ifconfig_carp::events_path;
-use netisrd::conf::{self, Cards, Conf};
+use netisrd::conf::{self, Conf};
 use netisrd::dev::{Device, host, tap};
 use netisrd::host::access::Access;
+use netisrd::host::cards::Cards;
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::configuration::{Configuration, Hangup, Shared as SharedConf};
 use netisrd::host::control::{self, ControlSocket};
@@ -17,10 +18,12 @@ use netisrd::host::links::Links;
 use netisrd::host::log::Log;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
-use netisrd::host::parts::{self, Part};
+use netisrd::host::parts::{self, End, Part};
 use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
+use netisrd::host::succession::launch::{self, Upgrade};
+use netisrd::host::succession::successor::Predecessor;
 use netisrd::machine::Config;
 use std::error::Error;
 use std::ffi::OsString;
@@ -81,6 +84,14 @@ struct Args {
     #[arg(long = "hz", value_name = "HZ", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     hz: Option<u32>,
 
+    /// Go on in the place of the netisrd that runs, without a transition
+    #[arg(long)]
+    takeover: bool,
+
+    /// For netisrd itself: tell on standard output when it goes on
+    #[arg(long = launch::TELLS, hide = true)]
+    tell_ready: bool,
+
     #[command(flatten)]
     access: Access,
 
@@ -94,8 +105,14 @@ enum Command {
     Check(conf::cli::Check),
     /// Have the running netisrd read its configuration again
     Reload(conf::cli::Reload),
+    /// Go on in the place of the running netisrd, if that is another program; else
+    /// have it read its configuration again
+    Upgrade(Upgrade),
     /// Simulate machines on LANs, in virtual time
     Lab(netisrd::lab::cli::Lab),
+    /// For netisrd itself: be the process that runs programs on transitions
+    #[command(name = hooks::runner::COMMAND, hide = true)]
+    RunHooks(hooks::runner::Runner),
     /// For who builds it: write the shells' completions of all programs
     #[command(hide = true)]
     Completions {
@@ -113,8 +130,21 @@ fn main() -> ExitCode {
         Some(Command::Completions { folder }) => {
             netisrd::completions::write(folder, &Args::command()).map_err(Into::into)
         }
+        Some(Command::RunHooks(runner)) => {
+            log_to(&log);
+            hooks::runner::main(runner, &log).map_err(Into::into)
+        }
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
+        Some(Command::Upgrade(upgrade)) => match upgrade.is_another() {
+            Ok(true) => upgrade.launch().map_err(Into::into),
+            Ok(false) => {
+                let name = [OsString::from("netisrd")];
+                let args = Args::parse_from(name.into_iter().chain(upgrade.options().iter().cloned()));
+                return conf::cli::reload(&conf::cli::Reload::of(args.socket));
+            }
+            Err(e) => Err(e.into()),
+        },
         None => {
             log_to(&log);
             run(&args, &log)
@@ -151,16 +181,25 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let path = args.socket.clone().or(daemon.socket).unwrap_or_else(control::default_path);
     let devices_of = if conf.is_some() { daemon.cards } else { cards.clone() };
     let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();
-    let configuration = Configuration::new(conf, cards);
+    let configuration = Configuration::new(conf, cards, args.hz.is_some());
     let hangup = Hangup::of(&configuration)?;
-    let control = ControlSocket::bind(&path, args.access, configuration.clone())?;
-    let events = EventSocket::bind(&args.events.clone().unwrap_or_else(|| events_path(&path)))?;
+    let mut old = args.takeover.then(|| Predecessor::meet(&path)).transpose()?;
+    let (control, events) = sockets(args, &path, &configuration, old.as_mut())?;
     let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
-    let notify = Notify::from_env()?;
-    let devices = open_devices(&devices_of, ncpus)?;
-    let mirror = Mirrors::on(&devices, &path.with_extension("saved"))?;
-    let http = args.http.map(Http::bind).transpose()?;
+    let notify = match &mut old {
+        None => Notify::from_env()?,
+        Some(old) => Notify::of_successor(old.estate())?,
+    };
+    let devices = open_devices(&devices_of, ncpus, old.as_mut())?;
+    let mirror = Mirrors::on(&devices, &path.with_extension("saved"), old.is_some())?;
+    let http = match &mut old {
+        None => args.http.map(Http::bind),
+        Some(old) => args.http.map(|addr| Http::inherit(addr, old.estate())),
+    };
+    let http = http.transpose()?;
+    let hook_time = Duration::from_secs(args.hook_time);
     let hooks = hooks::dir(args.hooks.as_deref())?;
+    let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, args.sandbox)).transpose()?;
 
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
@@ -170,15 +209,13 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         reads,
         writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
         interfaces: devices.iter().any(|dev| dev.shared_with_host),
-        programs: hooks.is_some(),
+        child: hooks.is_some(),
         taps: mirror.as_ref().is_some_and(Mirrors::has_taps),
         ..Later::default()
     };
     privilege::lower(args.sandbox, &later)?;
     log.start()?;
-    let clock = Arc::new(MonotonicClock::start());
-    let hook_time = Duration::from_secs(args.hook_time);
-    let hooks = hooks.map(|dir| Hooks::start(&dir, hook_time, clock.clone())).transpose()?;
+    let clock = Arc::new(old.as_ref().map_or_else(MonotonicClock::start, Predecessor::clock));
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
     let http = http.map(|http| http.telling(counts));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
@@ -191,13 +228,14 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
-    let served = serve(devices, parts, notify, &configuration, &machine);
+    let ready = || if args.tell_ready { launch::tell_ready() } else { Ok(()) };
+    let served = serve((devices, old), parts, (notify, &ready), &configuration, (&machine, log));
     tracing::info!("netisrd: halting");
     machine.halt();
     served
 }
 
-fn read(path: &Path, cards: &Cards) -> Result<Conf, Box<dyn Error>> {
+fn read(path: &Path, cards: &conf::Cards) -> Result<Conf, Box<dyn Error>> {
     // Where the daemon is when it reads the file again may be another place.
     let path = std::path::absolute(path)?;
     let conf = Conf::read(&path, cards, &conf::lent_by_host)?;
@@ -205,31 +243,84 @@ fn read(path: &Path, cards: &Cards) -> Result<Conf, Box<dyn Error>> {
     Ok(conf)
 }
 
-/// Until a signal ends it. Whatever does: a MASTER bows out.
-fn serve(
-    devices: Vec<Device>,
-    mut parts: Vec<Box<dyn Part>>,
-    notify: Option<Notify>,
+fn sockets(
+    args: &Args,
+    path: &Path,
     configuration: &SharedConf,
-    machine: &Runtime,
+    old: Option<&mut Predecessor>,
+) -> Result<(ControlSocket, EventSocket), Box<dyn Error>> {
+    let events = args.events.clone().unwrap_or_else(|| events_path(path));
+    let configuration = configuration.clone();
+    let Some(old) = old.map(Predecessor::estate) else {
+        return Ok((ControlSocket::bind(path, args.access, configuration)?, EventSocket::bind(&events)?));
+    };
+    let fds = old.descriptors(control::SUCCESSION)?.ok_or("takeover: there is no control socket")?;
+    let control = ControlSocket::inherit(path, args.access, configuration, fds);
+    Ok((control, EventSocket::inherit(&events, old)?))
+}
+
+/// Until a signal ends it. Whatever does: a MASTER bows out. Or until another process
+/// goes on in this one's place.
+fn serve(
+    (devices, old): (Vec<Device>, Option<Predecessor>),
+    mut parts: Vec<Box<dyn Part>>,
+    (notify, ready): (Option<Notify>, &dyn Fn() -> io::Result<()>),
+    configuration: &SharedConf,
+    (machine, log): (&Runtime, &Log),
 ) -> Result<(), Box<dyn Error>> {
+    let names: Vec<_> = devices.iter().map(|dev| (dev.name, host::Existing::of(dev))).collect();
+    let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
+    parts.push(Box::new(Cards::of(&devices)));
+    let (indexes, estate) = match old {
+        None => (attach(devices, machine)?, None),
+        Some(old) => match old.succeed(machine, devices, &mut parts) {
+            Ok((indexes, estate)) => (indexes, Some(estate)),
+            // What is open here is the other one's, and so is all that would be
+            // removed.
+            Err(e) => give_up(&e, log),
+        },
+    };
     let (mut cards, mut shared) = (Vec::new(), Vec::new());
-    for dev in devices {
-        let (name, lent) = (dev.name, dev.shared_with_host.then(|| dev.addrs.clone()));
-        let existing = host::Existing::of(&dev);
-        let if_index = machine.attach(dev).map_err(|e| format!("{name}: {e}"))?;
+    for (((name, existing), if_index), lent) in names.into_iter().zip(indexes).zip(lent) {
         cards.push((name, if_index, existing));
         if let Some(addrs) = lent {
-            shared.push(Shared { if_index, host_index: host::index(name.as_str())?, addrs });
+            shared.push(Shared { name, if_index, host_index: host::index(name.as_str())?, addrs });
         }
     }
     let lending = Lending::new(shared.into());
     parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
     parts.push(Box::new(Lent::new(lending)?));
-    configuration.borrow_mut().start(machine)?;
+    match estate {
+        None => configuration.borrow_mut().start(machine)?,
+        Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
+    }
+    notify.iter().for_each(|n| configuration.borrow_mut().telling(n.manager()));
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
-    Ok(parts::run(&mut parts, machine)?)
+    tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
+    ready()?;
+    match parts::run(&mut parts, machine)? {
+        End::Halted => Ok(()),
+        // Nothing is removed: it is in use.
+        End::Left => {
+            log.flush();
+            std::process::exit(0)
+        }
+    }
+}
+
+fn give_up(why: &io::Error, log: &Log) -> ! {
+    log.put(&format!("netisrd: {why}"));
+    log.flush();
+    std::process::exit(1)
+}
+
+fn attach(devices: Vec<Device>, machine: &Runtime) -> Result<Vec<u16>, Box<dyn Error>> {
+    let one = |dev: Device| {
+        let name = dev.name;
+        machine.attach(dev).map_err(|e| format!("{name}: {e}").into())
+    };
+    devices.into_iter().map(one).collect()
 }
 
 fn online_cpus() -> usize {
@@ -238,24 +329,32 @@ fn online_cpus() -> usize {
 
 impl Args {
     /// What the command line does not say is for the file to say.
-    fn cards(&self) -> Cards {
+    fn cards(&self) -> conf::Cards {
         let any = |names: &Vec<String>| Some(names.clone()).filter(|names| !names.is_empty());
-        Cards { interfaces: any(&self.interfaces), taps: any(&self.taps) }
+        conf::Cards { interfaces: any(&self.interfaces), taps: any(&self.taps) }
     }
 }
 
-fn open_devices(cards: &Cards, ncpus: usize) -> io::Result<Vec<Device>> {
+fn open_devices(
+    cards: &conf::Cards,
+    ncpus: usize,
+    mut old: Option<&mut Predecessor>,
+) -> io::Result<Vec<Device>> {
     let mut devices = Vec::new();
     for spec in cards.taps.iter().flatten() {
         let (name, bridge) = match spec.split_once('@') {
             Some((name, bridge)) => (name, Some(bridge)),
             None => (spec.as_str(), None),
         };
-        devices.push(tap::open(name, bridge, ncpus)?);
+        devices.push(match &mut old {
+            None => tap::open(name, bridge, ncpus)?,
+            Some(old) => old.tap(name)?,
+        });
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
         devices.push(host::open(&existing, ncpus)?);
     }
+    old.map_or(Ok(()), |old| old.check(&devices))?;
     Ok(devices)
 }

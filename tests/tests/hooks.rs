@@ -2,10 +2,12 @@
 //! in order, and that is what is read here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, command, on_tap, virtual_host};
@@ -116,25 +118,107 @@ fn a_folder_that_was_asked_for_must_be_there() {
 }
 
 #[test]
-fn a_program_has_no_descriptor_of_netisrds() {
+fn a_program_has_no_descriptor_of_netisrds_and_neither_has_what_runs_it() {
     stage(|lab, hooks| {
         let host = lab.host("n1", "br0", "10.77.0.1/24");
         hooks.put("10-its", "ls -l /proc/$$/fd");
-        hooks.put("20-netisrds", "ls -l /proc/$PPID/fd; echo end");
+        hooks.put("20-runners", "ls -l /proc/$PPID/fd; echo end");
         let dir = hooks.0.to_str().unwrap();
         let args = ["--hooks", dir, "--http", "0", "--tap", "em1"];
         let m1 = lab.netisrd("m1").netns(&host.ns).iface("v0").args(&args).start();
         m1.carp("carp0", &virtual_host(0));
-        wait(&m1, 0, "hook 20-netisrds: end");
+        wait(&m1, 0, "hook 20-runners: end");
+        let fds = fs::read_dir(format!("/proc/{}/fd", m1.proc.pid())).unwrap();
+        let netisrds: Vec<String> =
+            fds.map(|fd| fs::read_link(fd.unwrap().path()).unwrap().to_str().unwrap().to_owned()).collect();
         // Whoever started the tests may have left it some.
-        let netisrds = ["socket:", "anon_inode:", "/dev/net/tun", ".lock"];
         let count =
             |of: &str, what: &str| said(&m1).iter().filter(|l| l.starts_with(of) && l.contains(what)).count();
         assert!(count("hook 10-its: ", " -> ") >= 3);
-        for what in netisrds {
+        for what in ["socket:", "anon_inode:", "/dev/net/tun", ".lock"] {
+            assert!(netisrds.iter().any(|fd| fd.contains(what)), "{what}: {netisrds:?}");
             assert_eq!(count("hook 10-its: ", what), 0, "{what}");
-            assert!(count("hook 20-netisrds: ", what) > 0, "{what}");
         }
+        for what in ["anon_inode:", "/dev/net/tun", ".lock"] {
+            assert_eq!(count("hook 20-runners: ", what), 0, "{what}");
+        }
+        // Their end of the one that they talk by, twice, and its duplicate for the thread.
+        assert!((1..=3).contains(&count("hook 20-runners: ", "socket:")), "{:#?}", said(&m1));
+    });
+}
+
+/// The process that runs the programs of a machine.
+fn runner(machine: &Netisrd) -> Pid {
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", machine.proc.pid())).unwrap();
+    let mut all = children.split_whitespace();
+    let one = Pid::from_raw(all.next().expect("a child").parse().unwrap());
+    assert_eq!(all.next(), None, "{children}");
+    one
+}
+
+/// Transitions on which nothing was run.
+fn missed(machine: &Netisrd) -> u32 {
+    let listens = wait(machine, 0, "http: listening on ");
+    let line = machine.proc.log.lines().swap_remove(listens);
+    let mut page = TcpStream::connect(line.split_whitespace().last().unwrap()).unwrap();
+    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut metrics = String::new();
+    page.read_to_string(&mut metrics).unwrap();
+    let n = metrics.lines().find_map(|l| l.strip_prefix("netisrd_hooks_missed_transitions_total "));
+    n.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{metrics}"))
+}
+
+#[test]
+fn without_their_runner_the_machine_goes_on_says_so_and_counts_what_is_missed() {
+    stage(|lab, hooks| {
+        hooks.put("10-words", "echo \"$@\"");
+        let m1 = hooks.machine(lab, &["--http", "0"]);
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        let ran = wait(&m1, 0, "hook 10-words: 1@em1 MASTER carp0 INIT preempting 10.77.0.100/24");
+        kill(runner(&m1), Signal::SIGKILL).unwrap();
+        wait(
+            &m1,
+            ran,
+            "hooks: their runner is gone (signal: 9 (SIGKILL)): from now on transitions are missed",
+        );
+        let before = missed(&m1);
+        m1.ifconfig("carp0 down").ok();
+        m1.ifconfig("carp0 up").ok();
+        assert_eq!(m1.state("carp0"), "MASTER");
+        assert_eq!(missed(&m1), before + 2);
+        m1.signal(Signal::SIGTERM);
+        assert_eq!(m1.wait_exit().code(), Some(0));
+        let gone = "hooks: their runner is gone (signal: 9 (SIGKILL)): from now on transitions are missed";
+        assert_eq!(said(&m1).last().unwrap(), gone);
+    });
+}
+
+#[test]
+fn the_runner_ends_with_netisrd_and_ends_a_program_whose_time_is_over() {
+    stage(|lab, hooks| {
+        let fifo = lab.dir().join("held");
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        // It ends once nobody has it open for writing any more.
+        let holders = Proc::spawn("holders", None, command(&format!("cat {}", fifo.display())));
+        hooks.put(
+            "10-hangs",
+            &format!("exec 9<>{}; trap '' TERM; echo hangs; sleep 1000 & wait", fifo.display()),
+        );
+        let m1 = hooks.machine(lab, &["--hook-time", "1"]);
+        m1.carp("carp0", &virtual_host(0));
+        wait(&m1, 0, "hook 10-hangs: hangs");
+        let runner = runner(&m1);
+        // A signal that is meant for all does not stop it.
+        kill(runner, Signal::SIGTERM).unwrap();
+        m1.signal(Signal::SIGKILL);
+        // And the end of its output, which the runner has too.
+        m1.wait_exit();
+        holders.wait_exit(PATIENCE);
+        assert_eq!(
+            said(&m1).last().unwrap(),
+            "hook 10-hangs, 1@em1 BACKUP: its time was over, and it was ended: signal: 9 (SIGKILL)"
+        );
     });
 }
 

@@ -5,10 +5,12 @@ use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use tests::lab::{self, Lab, Needs, Netisrd, PATIENCE, virtual_host};
+use std::process::Command;
+use tests::lab::{self, Lab, Needs, Netisrd, PATIENCE, Said, binary, virtual_host};
 
 /// A service manager, of one service.
 struct Manager(UnixDatagram, String);
@@ -64,6 +66,45 @@ fn it_hears_when_netisrd_is_ready_what_it_does_and_when_it_stops() {
         m1.signal(Signal::SIGTERM);
         assert_eq!(manager.next(), "STOPPING=1\nSTATUS=halting\n");
         assert_eq!(m1.wait_exit().code(), Some(0));
+    });
+}
+
+#[test]
+fn it_hears_of_reloads_however_they_end() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let conf = lab.dir().join("netisrd.conf");
+        let write = |text: &str| {
+            fs::write(&conf, text).unwrap();
+            fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
+        };
+        write("netisrd_taps=em0\n");
+        let manager = Manager::new(lab, "notify");
+        let m1 = manager.start(lab, "m1", &[], &["-f", conf.to_str().unwrap()]);
+        assert_eq!(manager.next(), "READY=1\nSTATUS=no carp interface\n");
+        let reload = || {
+            let mut reload = Command::new(binary("netisrd"));
+            reload.arg("reload").arg("-S").arg(m1.tools.sock());
+            Said::by(None, reload)
+        };
+        let reloaded = || {
+            let (began, ended) = (manager.next(), manager.next());
+            let usec = began.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|u| u.strip_suffix('\n'));
+            assert!(usec.is_some_and(|u| u.parse::<u64>().is_ok()), "{began}");
+            assert_eq!(ended, "READY=1\n");
+        };
+        write("netisrd_taps=em0\nnetisrd_hz=100\nnetisrd_netisrs=3\n");
+        let said = reload().ok();
+        let netisrs = "warning: netisrd_netisrs has changed: that needs a restart, or without a transition netisrd --takeover";
+        assert_eq!(said, format!("{netisrs}\nnetisrd_hz=100\n"));
+        reloaded();
+        assert_eq!(m1.sysctl("-n kern.hz"), "100\n");
+        write("nonsense\n");
+        assert!(!reload().status.success());
+        reloaded();
+        write("netisrd_taps=em0\n");
+        m1.signal(Signal::SIGHUP);
+        reloaded();
+        assert_eq!(m1.sysctl("-n kern.hz"), "0\n");
     });
 }
 

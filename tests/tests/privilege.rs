@@ -84,6 +84,58 @@ fn every_thread_has_two_capabilities_no_new_privileges_and_a_filter() {
 }
 
 #[test]
+fn programs_on_transitions_take_nothing_from_the_sandbox_and_have_the_two_capabilities() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let dir = lab.dir().join("carp.d");
+        fs::create_dir(&dir).unwrap();
+        let file = lab.dir().join("written");
+        let script = format!(
+            "#!/bin/sh\necho $$ >{}\ngrep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status\n",
+            file.display()
+        );
+        fs::write(dir.join("10-status"), script).unwrap();
+        fs::set_permissions(dir.join("10-status"), Permissions::from_mode(0o755)).unwrap();
+        let without = on_tap(lab, "m1", "em0", N1);
+        let machine = lab.netisrd("m2").tap("em1").args(&["--hooks", dir.to_str().unwrap()]).start();
+        for set in
+            ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd", "NoNewPrivs", "Seccomp", "Seccomp_filters"]
+        {
+            assert_eq!(status(&machine, set), status(&without, set), "{set}");
+        }
+        assert_eq!(caps(&machine, "CapBnd"), 0);
+        for part in ["capabilities", "no_new_privs", "landlock"] {
+            assert_eq!(said(&machine, part), said(&without, part));
+        }
+        // It sees how its child has ended.
+        let calls = |machine: &Netisrd| {
+            let said = said(machine, "seccomp");
+            said.split_whitespace()
+                .nth(1)
+                .and_then(|n| n.parse::<u32>().ok())
+                .unwrap_or_else(|| panic!("{said}"))
+        };
+        assert_eq!(calls(&machine), calls(&without) + 1);
+
+        machine.ifconfig(&format!("em1 {N2}/24")).ok();
+        machine.carp("carp0", &virtual_host(0));
+        machine.proc.log.wait_line(0, "the program", PATIENCE, |l| l.contains("hook 10-status: Seccomp:"));
+        let two = format!("{TWO:016x}");
+        let mut wanted: Vec<String> =
+            ["CapPrm", "CapEff", "CapBnd"].map(|set| format!("{set}:\t{two}")).into();
+        wanted.extend(["NoNewPrivs:\t1".to_owned(), "Seccomp:\t2".to_owned()]);
+        let lines = machine.proc.log.lines();
+        for line in wanted {
+            assert!(
+                lines.iter().any(|l| l.ends_with(&format!("hook 10-status: {line}"))),
+                "{line}: {lines:#?}"
+            );
+        }
+        assert!(file.exists(), "files are theirs");
+        ends_cleanly(&machine, Signal::SIGTERM);
+    });
+}
+
+#[test]
 fn a_takeover_a_change_and_an_end_work_in_the_sandbox() {
     lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
         lab.bridge("br0");

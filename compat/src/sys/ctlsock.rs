@@ -44,6 +44,11 @@ pub enum Op {
     /// reply's `arg` is a `u32`, 0 if all went well, its `data` lines of text
     /// about it.
     Reload = 4,
+    /// To the process around the machine: another one would go on in its place.
+    /// `cmd` says which step of that it is, `arg` is a `u32`, the format of what
+    /// is handed over; after `EPROTONOSUPPORT` the reply's `arg` is the one that
+    /// it could be. After its answer the connection carries that.
+    Takeover = 5,
 }
 
 /// `CTLTYPE_*`: what a sysctl's value is, the `u32` in a reply's `arg`.
@@ -199,6 +204,7 @@ impl Request {
             2 => Op::Sysctl,
             3 => Op::Route,
             4 => Op::Reload,
+            5 => Op::Takeover,
             _ => return Err(Errno::EINVAL),
         };
         Ok(Request { op, cmd: head.word, arg: arg.to_vec(), data: data.to_vec() })

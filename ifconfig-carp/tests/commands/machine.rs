@@ -284,7 +284,7 @@ impl Syscalls for Machine {
         let answer = match request.op {
             Op::Ioctl => self.ioctl(request),
             Op::Sysctl => self.sysctl(request),
-            Op::Route | Op::Reload => Err(Errno::EOPNOTSUPP),
+            Op::Route | Op::Reload | Op::Takeover => Err(Errno::EOPNOTSUPP),
         };
         Ok(answer.unwrap_or_else(Reply::error))
     }

@@ -10,8 +10,10 @@ use super::{Cards, Conf, Errors};
 use compat::net::if_::IfName;
 use ifconfig_carp::{Syscalls, ifconfig};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroize;
 
 /// The configuration of a running machine.
 pub struct Service {
@@ -19,6 +21,20 @@ pub struct Service {
     /// Those of the command line.
     cards: Cards,
     applied: Applied,
+}
+
+/// A file as it was applied.
+#[derive(Serialize, Deserialize)]
+pub struct Was {
+    text: String,
+    /// What the sysctls of the file were before.
+    sysctls: BTreeMap<String, String>,
+}
+
+impl Drop for Was {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 /// What came of a reload.
@@ -59,6 +75,24 @@ impl Service {
         Ok(Service { path, cards, applied })
     }
 
+    /// A machine that another process has configured, by the file as it `was` then.
+    ///
+    /// # Errors
+    /// What of it makes no sense here.
+    pub fn follow(path: &Path, cards: Cards, was: Option<Was>) -> Result<Service, Errors> {
+        let mut applied = Applied::default();
+        if let Some(mut was) = was {
+            let conf = Conf::parse(path, &was.text, &cards, &super::lent_by_host)?;
+            applied.becomes(conf, core::mem::take(&mut was.sysctls));
+        }
+        Ok(Service { path: path.to_owned(), cards, applied })
+    }
+
+    /// What another process needs for that.
+    pub fn was(&self) -> Was {
+        Was { text: self.applied.conf().text.to_string(), sysctls: self.applied.sysctls().clone() }
+    }
+
     /// A card has come again, and has nothing of the file: its own lines are done once
     /// more, and carp interfaces that are to live there do. What of it failed.
     pub fn arrived(&self, name: IfName, calls: &mut dyn Syscalls) -> Vec<String> {
@@ -80,6 +114,11 @@ impl Service {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Ticks a second, as the file says: 0 unless it does.
+    pub fn hz(&self) -> u32 {
+        self.applied.conf().daemon.hz.unwrap_or(0)
     }
 
     /// The addresses of cards that are theirs and not from the file.
@@ -118,10 +157,13 @@ impl Service {
             Err(complaints) => return refused(complaints),
         };
         let mut lines: Vec<String> = conf.warnings().lines().collect();
-        lines.extend(at_the_next_start(self.applied.conf(), &conf));
-        match done.lines.is_empty() {
-            true => lines.push("nothing has changed".into()),
-            false => lines.extend(done.lines),
+        lines.extend(for_another_process(self.applied.conf(), &conf));
+        let (hz, was) = (conf.daemon.hz.unwrap_or(0), self.hz());
+        let told = lines.len();
+        lines.extend((hz != was).then(|| format!("netisrd_hz={hz}")));
+        lines.extend(done.lines);
+        if lines.len() == told {
+            lines.push("nothing has changed".into());
         }
         self.applied.becomes(conf, done.sysctls);
         Ok(lines)
@@ -145,20 +187,23 @@ fn missing(conf: &Conf, names: &BTreeSet<String>) -> Vec<Complaint> {
     cards.map(|i| (Some(i.at), complaint(i.name))).collect()
 }
 
-/// What has changed and is not for a reload.
-fn at_the_next_start(before: &Conf, now: &Conf) -> Vec<String> {
+/// What has changed and no process that runs can change.
+fn for_another_process(before: &Conf, now: &Conf) -> Vec<String> {
     let (b, n) = (&before.daemon, &now.daemon);
-    let keys = [
+    // What a successor must have as it is.
+    let restart = [
         ("netisrd_interfaces", b.cards.interfaces != n.cards.interfaces),
         ("netisrd_taps", b.cards.taps != n.cards.taps),
-        ("netisrd_netisrs", b.netisrs != n.netisrs),
         ("netisrd_socket", b.socket != n.socket),
-        ("netisrd_hz", b.hz != n.hz),
     ];
-    let changed = keys.iter().filter(|(_, changed)| *changed);
-    changed
-        .map(|(key, _)| format!("warning: {key} has changed, and counts when netisrd starts again"))
-        .collect()
+    let restart = restart.iter().filter(|(_, changed)| *changed);
+    let mut told: Vec<String> =
+        restart.map(|(key, _)| format!("warning: {key} has changed: that needs a restart")).collect();
+    if b.netisrs != n.netisrs {
+        let what = "that needs a restart, or without a transition netisrd --takeover";
+        told.push(format!("warning: netisrd_netisrs has changed: {what}"));
+    }
+    told
 }
 
 /// Steps that were done.

@@ -26,6 +26,13 @@ pub struct Reload {
     socket: Option<PathBuf>,
 }
 
+impl Reload {
+    /// Of the netisrd of that control socket.
+    pub fn of(socket: Option<PathBuf>) -> Reload {
+        Reload { socket }
+    }
+}
+
 /// Each error is a line on stderr, and the status 1.
 pub fn check(args: &Check) -> ExitCode {
     match Conf::read(&args.file, &Cards::default(), &lent_by_host) {

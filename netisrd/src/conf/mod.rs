@@ -42,8 +42,9 @@
 //! and not begun. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
-//! that leaves the file gets the value back that it had before. The keys that
-//! begin with `netisrd_` count when netisrd starts.
+//! that leaves the file gets the value back that it had before. Of the
+//! keys that begin with `netisrd_`, `netisrd_hz` counts at once, and the others when
+//! netisrd starts; a reload says which have changed.
 
 mod act;
 mod apply;
@@ -59,7 +60,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Report, Service};
+pub use apply::{Report, Service, Was};
 pub use place::{Errors, Place};
 
 use act::Words;
@@ -69,6 +70,7 @@ use keys::Reader;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use wanted::Wanted;
+use zeroize::Zeroizing;
 
 /// Where the configuration is, unless told.
 pub const DEFAULT: &str = "/etc/netisrd.conf";
@@ -77,6 +79,8 @@ pub const DEFAULT: &str = "/etc/netisrd.conf";
 #[derive(Default)]
 pub struct Conf {
     path: PathBuf,
+    /// As it was read.
+    text: Zeroizing<String>,
     /// What the daemon starts with.
     pub daemon: Daemon,
     sysctls: Vec<Sysctl>,
@@ -198,6 +202,7 @@ impl Conf {
         let patchy = !complaints.is_empty();
         let mut conf = Reader { complaints: &mut complaints, patchy }.read(assignments, cards);
         conf.path = path.to_path_buf();
+        conf.text = Zeroizing::new(text.to_owned());
         if !patchy {
             trial::whole(&conf, lent, &mut complaints);
         }
@@ -205,6 +210,11 @@ impl Conf {
             true => Ok(conf),
             false => Err(Errors::new(path, complaints)),
         }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is worth a word, though nothing is wrong.

@@ -21,6 +21,10 @@ impl Applied {
         &self.conf
     }
 
+    pub(super) fn sysctls(&self) -> &BTreeMap<String, String> {
+        &self.sysctls
+    }
+
     /// What `conf` sets counts from now on; `before` has what its new sysctls
     /// were.
     pub(super) fn becomes(&mut self, conf: Conf, before: BTreeMap<String, String>) {

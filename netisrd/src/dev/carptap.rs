@@ -3,10 +3,11 @@
 
 use super::tap::{self, TapRx};
 use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
+use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,18 +30,39 @@ impl CarpTap {
     pub fn open(name: &str, queues: usize) -> io::Result<(CarpTap, Vec<Box<dyn RxQueue>>)> {
         let ifname = tap::tap_name(name)?;
         let fds = tap::attach_queues(ifname, queues, libc::IFF_VNET_HDR)?;
-        let tap = CarpTap { queues: fds, carrier: AtomicBool::new(false) };
+        let (tap, rx) = CarpTap::with(ifname, fds, false);
         let first = tap.first().map_err(|e| sys::failed(name, e))?;
         let offload = |flags| sys::tun_set_offload(first.as_fd(), flags);
         let done = OFFLOADS.into_iter().map(offload).find(|done| *done != Err(Linux::EINVAL));
         done.unwrap_or(Err(Linux::EINVAL)).map_err(|e| sys::failed(name, e))?;
         tap.set_carrier(false).map_err(|e| sys::failed(name, e))?;
-        let rx = tap.queues.iter().map(|fd| -> Box<dyn RxQueue> {
+        Ok((tap, rx))
+    }
+
+    /// One of another process, by its queues' descriptors. It stays as it is.
+    ///
+    /// # Errors
+    /// Not a name of an interface.
+    pub fn adopt(
+        name: &str,
+        queues: Vec<OwnedFd>,
+        carrier: bool,
+    ) -> io::Result<(CarpTap, Vec<Box<dyn RxQueue>>)> {
+        Ok(CarpTap::with(tap::tap_name(name)?, queues.into_iter().map(Arc::new).collect(), carrier))
+    }
+
+    fn with(name: IfName, queues: Vec<Arc<OwnedFd>>, carrier: bool) -> (CarpTap, Vec<Box<dyn RxQueue>>) {
+        let rx = queues.iter().map(|fd| -> Box<dyn RxQueue> {
             let buf = vec![0; OFFLOADED_MAX].into_boxed_slice();
-            Box::new(TapRx { name: ifname, fd: fd.clone(), buf, is_offloaded: true })
+            Box::new(TapRx { name, fd: fd.clone(), buf, is_offloaded: true })
         });
         let rx = rx.collect();
-        Ok((tap, rx))
+        (CarpTap { queues, carrier: AtomicBool::new(carrier) }, rx)
+    }
+
+    /// Without them it would be gone: whoever has them can go on with it.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.queues.iter().map(|fd| fd.as_fd())
     }
 
     /// Its carrier. Without one it takes no frame.
@@ -68,5 +90,71 @@ impl Offload for CarpTap {
 
     fn has_carrier(&self) -> bool {
         self.carrier.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+    use crate::dev::testns::{BROADCAST, PEER, arp, error_of, in_namespace, ip};
+    use crate::dev::{VNET_HDR_LEN, link};
+
+    #[test]
+    fn it_has_the_carrier_that_it_is_given_and_passes_frames_with_their_headers() {
+        let name = "it_has_the_carrier_that_it_is_given_and_passes_frames_with_their_headers";
+        in_namespace(module_path!(), name, || {
+            let (tap, mut rx) = CarpTap::open("carp0", 1).unwrap();
+            let _ = std::fs::write("/proc/sys/net/ipv6/conf/carp0/disable_ipv6", "1");
+            ip("link set carp0 up");
+            assert!(!tap.has_carrier() && !link::by_name("carp0").unwrap().passes_frames());
+            let watch = link::Watch::new().unwrap();
+            tap.set_carrier(true).unwrap();
+            let until = std::time::Instant::now() + crate::dev::testns::PATIENCE;
+            while !link::by_name("carp0").unwrap().passes_frames() {
+                assert!(watch.wait(until).unwrap());
+            }
+            assert!(tap.has_carrier() && rx[0].is_offloaded());
+            // From the host, and to it.
+            ip("addr add 192.0.2.3/24 dev carp0");
+            ip("neigh add 192.0.2.9 lladdr 02:00:00:00:00:ee dev carp0");
+            let there = std::net::UdpSocket::bind("192.0.2.3:7").unwrap();
+            there.send_to(&[7; 9000], "192.0.2.9:7").unwrap();
+            let mut first = Vec::new();
+            crate::dev::testns::wait_readable(rx[0].as_ref(), until);
+            rx[0].receive(1, &mut |f| first = f[VNET_HDR_LEN..].to_vec()).unwrap();
+            assert_eq!(&first[..6], &PEER);
+            let asked = [vec![0; VNET_HDR_LEN], arp(BROADCAST, PEER, 3)].concat();
+            tap.transmit_offloaded(0, &asked).unwrap();
+            let us = link::by_name("carp0").unwrap().lladdr.unwrap();
+            let mut answers = Vec::new();
+            while !answers.iter().any(|f: &Vec<u8>| f[VNET_HDR_LEN + 12..][..2] == [8, 6]) {
+                crate::dev::testns::wait_readable(rx[0].as_ref(), until);
+                rx[0].receive(8, &mut |f| answers.push(f.to_vec())).unwrap();
+            }
+            let answer = answers.pop().unwrap();
+            assert_eq!(
+                (&answer[VNET_HDR_LEN..][..6], &answer[VNET_HDR_LEN + 6..][..6]),
+                (&PEER[..], &us[..])
+            );
+        });
+    }
+
+    #[test]
+    fn a_removed_one_is_noticed() {
+        in_namespace(module_path!(), "a_removed_one_is_noticed", || {
+            let (tap, mut rx) = CarpTap::open("carp0", 2).unwrap();
+            let again = CarpTap::open("carp0", 2).map(drop).unwrap_err();
+            assert_eq!(again.to_string(), "tap carp0: an interface of that name exists already");
+            ip("link del carp0");
+            for queue in &mut rx {
+                assert_eq!(error_of(queue.as_mut()).to_string(), "tap carp0: the interface was removed");
+            }
+            assert_eq!(tap.transmit_offloaded(1, &[0; 100]), Err(Errno::ENXIO));
+            assert!(tap.set_carrier(true).is_err() && !tap.has_carrier());
+            // Its name is free, whoever still has the old one's descriptors.
+            CarpTap::open("carp0", 1).unwrap();
+        });
     }
 }

@@ -95,6 +95,12 @@ pub trait Transmit: Send + Sync {
     /// What the hardware answers.
     fn set_promisc(&self, on: bool) -> Result<(), Errno>;
 
+    /// The descriptors without which the card would be gone, one for each queue:
+    /// whoever has them can go on with it.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+
     /// The same card for frames that are not finished, if it takes such.
     fn offload(&self) -> Option<&dyn Offload> {
         None

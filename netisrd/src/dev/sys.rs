@@ -3,9 +3,10 @@
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::fmt;
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// `struct ifreq` as `TUNSETIFF` reads it.
 #[repr(C)]
@@ -127,6 +128,31 @@ pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> nix::Result<Vec<libc::gid_t
             Err(Linux::ERANGE) => {}
             other => return other.map(|_| groups),
         }
+    }
+}
+
+/// A descriptor that has been sent with one byte over a Unix socket.
+/// `ECONNRESET` when the other end is gone, `EBADMSG` for a packet without one.
+pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let mut byte = [0; 1];
+    let mut iov = [IoSliceMut::new(&mut byte)];
+    let mut room = nix::cmsg_space!([RawFd; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let got = recvmsg::<()>(socket.as_raw_fd(), &mut iov, Some(&mut room), flags)?;
+    let mut all = Vec::new();
+    for message in got.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = message {
+            for fd in fds {
+                // SAFETY: the kernel has just made it for this process, and nobody
+                // else knows of it.
+                all.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+    }
+    match (got.bytes, all.pop()) {
+        (0, _) => Err(Linux::ECONNRESET),
+        (_, Some(fd)) if all.is_empty() => Ok(fd),
+        _ => Err(Linux::EBADMSG),
     }
 }
 

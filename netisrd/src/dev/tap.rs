@@ -50,21 +50,40 @@ pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Devic
     }
     link::set_up(tap.index).map_err(|e| sys::failed(&who, e))?;
     wait_forwarding(name, FORWARDING_WAIT)?;
+    Ok(device(ifname, lladdr(name, tap.lladdr), tap.mtu, fds))
+}
 
+/// The tap `name` of another process, which has made it and given its queues'
+/// descriptors away. It stays as it is.
+///
+/// # Errors
+/// One sentence: it is gone, or has no queue.
+pub fn adopt(name: &str, lladdr: [u8; 6], queues: Vec<OwnedFd>) -> io::Result<Device> {
+    let who = format!("tap {name}");
+    let tap = link::by_name(name).map_err(|e| sys::failed(&who, e))?;
+    match IfName::new(name) {
+        Some(name) if !queues.is_empty() => {
+            Ok(device(name, lladdr, tap.mtu, queues.into_iter().map(Arc::new).collect()))
+        }
+        _ => Err(sys::failure(Linux::EINVAL, format!("{who}: no queues"))),
+    }
+}
+
+fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> Device {
     let rx = fds.iter().map(|fd| -> Box<dyn RxQueue> {
         let buf = vec![0; FRAME_MAX].into_boxed_slice();
-        Box::new(TapRx { name: ifname, fd: Arc::clone(fd), buf, is_offloaded: false })
+        Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false })
     });
-    Ok(Device {
-        name: ifname,
-        lladdr: lladdr(name, tap.lladdr),
-        mtu: tap.mtu,
+    Device {
+        name,
+        lladdr,
+        mtu,
         rx: rx.collect(),
-        tx: Arc::new(TapTx { queues: fds, mtu: tap.mtu }),
+        tx: Arc::new(TapTx { queues: fds, mtu }),
         shared_with_host: false,
         path: DataPath::None,
         addrs: Vec::new(),
-    })
+    }
 }
 
 /// Whether the tap passes frames now: it is up, has a carrier, and its bridge
@@ -228,6 +247,10 @@ impl Transmit for TapTx {
 
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.queues.iter().map(|fd| fd.as_fd()).collect()
     }
 }
 

@@ -1,18 +1,23 @@
 //! What the machine is to be, as a file says: at the start, and again on HUP and
 //! `netisrd reload`.
 
+use super::notify::Manager;
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
 use super::signals::Pipe;
-use crate::conf::{Cards, Conf, Errors, Report, Service};
+use super::succession::Estate;
+use crate::conf::{Cards, Conf, Errors, Report, Service, Was};
 use compat::net::if_::IfName;
 use mio::Interest;
 use signal_hook::consts::SIGHUP;
 use std::cell::RefCell;
+use std::error::Error;
 use std::io;
 use std::rc::Rc;
 
 const HANGUP: usize = 0;
+/// What a successor finds it by.
+const SUCCESSION: &str = "configuration";
 
 /// A configuration, for all on the main thread who may read it again.
 pub type Shared = Rc<RefCell<Configuration>>;
@@ -24,12 +29,22 @@ pub struct Configuration {
     /// Those of the command line.
     cards: Cards,
     service: Option<Service>,
+    manager: Option<Manager>,
+    /// `--hz` was given: the file has no say in it.
+    fixed_hz: bool,
 }
 
 impl Configuration {
-    /// To be applied; `cards` are those of the command line.
-    pub fn new(conf: Option<Conf>, cards: Cards) -> Shared {
-        Rc::new(RefCell::new(Configuration { conf, cards, service: None }))
+    /// To be applied; `cards` are those of the command line, which may have said what
+    /// hz is too.
+    pub fn new(conf: Option<Conf>, cards: Cards, fixed_hz: bool) -> Shared {
+        let (service, manager) = (None, None);
+        Rc::new(RefCell::new(Configuration { conf, cards, service, manager, fixed_hz }))
+    }
+
+    /// The service manager hears of reloads from now on.
+    pub fn telling(&mut self, manager: Manager) {
+        self.manager = Some(manager);
     }
 
     /// Configures the machine, which has its cards and nothing else.
@@ -41,6 +56,25 @@ impl Configuration {
             self.service = Some(Service::start(conf, self.cards.clone(), &mut machine.calls())?);
         }
         Ok(())
+    }
+
+    /// The machine is as another process has configured it, by the file as it was
+    /// then. What the file says now is done as by a reload.
+    ///
+    /// # Errors
+    /// The file as it was makes no sense here.
+    pub fn follow(&mut self, machine: &Runtime, estate: &mut Estate) -> Result<(), Box<dyn Error>> {
+        let was: Option<Was> = estate.take(SUCCESSION)?;
+        if let Some(conf) = self.conf.take() {
+            self.service = Some(Service::follow(conf.path(), self.cards.clone(), was)?);
+            self.reload(machine);
+        }
+        Ok(())
+    }
+
+    /// What [`follow`](Configuration::follow) needs in another process.
+    pub(super) fn bequeath(&self, estate: &mut Estate) -> io::Result<()> {
+        self.service.as_ref().map_or(Ok(()), |service| estate.put(SUCCESSION, &service.was()))
     }
 
     /// An interface of the host has come again: what the file says of it and of those
@@ -55,7 +89,13 @@ impl Configuration {
         let Some(service) = &mut self.service else {
             return Report::refused(["netisrd was started without a configuration (-f)".into()]);
         };
-        let report = service.reload(&mut machine.calls());
+        self.manager.iter().for_each(Manager::reloading);
+        let mut report = service.reload(&mut machine.calls());
+        match self.fixed_hz {
+            true => report.lines.retain(|line| !line.starts_with("netisrd_hz=")),
+            false => machine.set_hz(service.hz()),
+        }
+        self.manager.iter().for_each(Manager::ready);
         let path = service.path().display().to_string();
         for line in &report.lines {
             match report.ok {

@@ -4,6 +4,8 @@ use super::access::Access;
 use super::configuration::Shared;
 use super::parts::{Desk, Flow, Part, Turn as PartTurn};
 use super::runtime::Runtime;
+use super::succession::predecessor::Heir;
+use super::succession::{Estate, Step};
 use crate::net::netisr::Cred;
 use crate::net::rtsock::{Heard, Listener};
 use compat::sys::ctlsock::{self, Op, Reply, Request};
@@ -20,7 +22,7 @@ use nix::unistd::geteuid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ const MAX_PER_USER: usize = 32;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: usize = 0;
 const FIRST_CLIENT: usize = 1;
+/// What a successor finds its descriptors by.
+pub const SUCCESSION: &str = "control socket";
 
 /// `NETISRD_SOCK`'s default: `/run/netisrd.sock` for root, else under
 /// `$XDG_RUNTIME_DIR`.
@@ -50,7 +54,7 @@ pub struct ControlSocket {
     access: Access,
     /// For whoever wants it read again.
     configuration: Shared,
-    _lock: Lock,
+    lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
     listener: UnixListener,
     clients: BTreeMap<usize, Client>,
@@ -65,6 +69,8 @@ pub struct ControlSocket {
     packet: Vec<u8>,
     /// What netisr0 wakes for a routing socket.
     waker: Option<Arc<Waker>>,
+    /// A client that would go on in this process's place, and was not yet answered.
+    heir: Option<Heir>,
 }
 
 struct Client {
@@ -98,12 +104,31 @@ impl ControlSocket {
         bind(listener.as_raw_fd(), &UnixAddr::new(path)?).map_err(named)?;
         access.apply(path)?;
         listen(&listener, Backlog::new(128)?)?;
-        let path = path.to_path_buf();
-        Ok(ControlSocket {
-            path,
+        Ok(ControlSocket::on(path, access, configuration, listener, lock))
+    }
+
+    /// Listens on the socket of a netisrd that this one follows.
+    pub fn inherit(
+        path: &Path,
+        access: Access,
+        configuration: Shared,
+        [listener, lock]: [OwnedFd; 2],
+    ) -> ControlSocket {
+        ControlSocket::on(path, access, configuration, listener, Lock::inherit(path, lock))
+    }
+
+    fn on(
+        path: &Path,
+        access: Access,
+        configuration: Shared,
+        listener: OwnedFd,
+        lock: Lock,
+    ) -> ControlSocket {
+        ControlSocket {
+            path: path.to_path_buf(),
             access,
             configuration,
-            _lock: lock,
+            lock,
             listener: UnixListener::from(listener),
             clients: BTreeMap::new(),
             next: FIRST_CLIENT,
@@ -113,7 +138,8 @@ impl ControlSocket {
             serial: 0,
             packet: vec![0; ctlsock::MAX_PACKET + 1],
             waker: None,
-        })
+            heir: None,
+        }
     }
 
     /// Where it is, and its lock.
@@ -216,6 +242,14 @@ impl ControlSocket {
         client.served = self.serial;
         let cred = client.cred;
         let mut reply = match Request::from_bytes(&self.packet[..n]) {
+            Ok(Request { op: Op::Takeover, cmd, arg, .. }) if cred.privileged => {
+                match self.would_take_over(t, cmd, &arg) {
+                    // Others have a say in it.
+                    Ok(()) => return Turn::Drained,
+                    Err(refusal) => refusal,
+                }
+            }
+            Ok(Request { op: Op::Takeover, .. }) => Reply::error(Errno::EPERM),
             Ok(Request { op: Op::Route, .. }) => self.listen(t, desk, machine),
             Ok(Request { op: Op::Reload, .. }) if cred.privileged => {
                 self.configuration.borrow_mut().reload(machine).to_reply()
@@ -232,6 +266,17 @@ impl ControlSocket {
         reply.data.zeroize();
         bytes.zeroize();
         if sent.is_ok() { Turn::More } else { Turn::Gone }
+    }
+
+    /// One at a time.
+    fn would_take_over(&mut self, t: usize, cmd: u32, arg: &[u8]) -> Result<(), Reply> {
+        let Some(client) = self.clients.get(&t).filter(|_| self.heir.is_none()) else {
+            return Err(Reply::error(Errno::EBUSY));
+        };
+        let pid = getsockopt(&client.fd, PeerCredentials).map_or(0, |peer| peer.pid().unsigned_abs());
+        let fd = client.fd.try_clone().map_err(|_| Reply::error(Errno::ENOBUFS))?;
+        self.heir = Some(Heir::asks(cmd, arg, fd, pid)?);
+        Ok(())
     }
 
     /// Closing takes the descriptor out of the poll too.
@@ -290,6 +335,23 @@ impl Part for ControlSocket {
         }
         Ok(Flow::Continue)
     }
+
+    fn heir(&mut self) -> Option<Heir> {
+        self.heir.take()
+    }
+
+    fn inherit(&mut self, _: &mut Estate) -> io::Result<()> {
+        self.lock.own();
+        Ok(())
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            Step::Met(estate) => estate.lend(SUCCESSION, &[&self.listener, &self.lock]),
+            Step::Frozen(estate) => self.configuration.borrow().bequeath(estate),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl RouteSocket {
@@ -331,7 +393,9 @@ enum Turn {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         // It does not hinder the next start if it stays.
-        let _ = fs::remove_file(&self.path);
+        if self.lock.is_own() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -339,27 +403,66 @@ impl Drop for ControlSocket {
 /// both take the socket for a dead one's.
 pub(super) struct Lock {
     path: PathBuf,
-    _held: Flock<File>,
+    held: Held,
+    /// It goes with this value. Another process may have it still.
+    own: bool,
+}
+
+enum Held {
+    Taken(Flock<File>),
+    /// By the same open file as another process's: it is let go when both are closed.
+    Followed(OwnedFd),
 }
 
 impl Lock {
     pub(super) fn take(socket: &Path) -> io::Result<Lock> {
-        let mut path = socket.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = lock_path(socket);
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(named)?;
         let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
             LinuxErrno::EAGAIN => in_use(socket),
             e => e.into(),
         })?;
-        Ok(Lock { path, _held: held })
+        Ok(Lock { path, held: Held::Taken(held), own: true })
+    }
+
+    /// The lock of another process, by the same open file. It stays when this value
+    /// goes, until it is [taken over](Lock::own).
+    pub(super) fn inherit(socket: &Path, file: OwnedFd) -> Lock {
+        Lock { path: lock_path(socket), held: Held::Followed(file), own: false }
+    }
+
+    /// From now on it is this process's.
+    pub(super) fn own(&mut self) {
+        self.own = true;
+    }
+
+    /// Whether it is.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+}
+
+fn lock_path(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.held {
+            Held::Taken(file) => file.as_fd(),
+            Held::Followed(fd) => fd.as_fd(),
+        }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if self.own {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use super::control::{Lock, folder_of, remove_stale};
 use super::json::{self, Wall};
 use super::parts::{Desk, Flow, Part, Turn};
+use super::succession::{Estate, Step};
 use compat::sys::time::Time;
 use mio::Interest;
 use nix::sys::socket::getsockopt;
@@ -29,11 +30,13 @@ const MAX_WAITING: usize = 256 * 1024;
 /// When to accept again after a failure.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: usize = 0;
+/// What a successor finds its descriptors by.
+const SUCCESSION: &str = "event socket";
 
 /// A listening socket, and whoever reads.
 pub struct EventSocket {
     path: PathBuf,
-    _lock: Lock,
+    lock: Lock,
     listener: UnixListener,
     clients: BTreeMap<usize, Client>,
     next: usize,
@@ -94,19 +97,37 @@ impl EventSocket {
         remove_stale(path)?;
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let listener = UnixListener::bind(path).map_err(named)?;
-        let path = path.to_path_buf();
-        let socket = EventSocket {
-            path,
-            _lock: lock,
+        let socket = EventSocket::on(path, listener, lock);
+        fs::set_permissions(&socket.path, Permissions::from_mode(0o666))?;
+        socket.listener.set_nonblocking(true)?;
+        Ok(socket)
+    }
+
+    /// Listens on the socket of a netisrd that this one follows.
+    ///
+    /// # Errors
+    /// It is another socket.
+    pub fn inherit(path: &Path, estate: &mut Estate) -> io::Result<EventSocket> {
+        let was: Option<PathBuf> = estate.take(SUCCESSION)?;
+        let Some([listener, lock]) = estate.descriptors(SUCCESSION)?.filter(|_| was.as_deref() == Some(path))
+        else {
+            let was = was.unwrap_or_default();
+            let what = format!("takeover: the event socket was {}: it stays where it is", was.display());
+            return Err(io::Error::other(what));
+        };
+        Ok(EventSocket::on(path, UnixListener::from(listener), Lock::inherit(path, lock)))
+    }
+
+    fn on(path: &Path, listener: UnixListener, lock: Lock) -> EventSocket {
+        EventSocket {
+            path: path.to_path_buf(),
+            lock,
             listener,
             clients: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
             troubled: false,
-        };
-        fs::set_permissions(&socket.path, Permissions::from_mode(0o666))?;
-        socket.listener.set_nonblocking(true)?;
-        Ok(socket)
+        }
     }
 
     /// Where it is, and its lock.
@@ -228,12 +249,25 @@ impl Part for EventSocket {
         }
         Ok(Flow::Continue)
     }
+
+    fn inherit(&mut self, _: &mut Estate) -> io::Result<()> {
+        self.lock.own();
+        Ok(())
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let Step::Met(estate) = step else { return Ok(()) };
+        estate.put(SUCCESSION, &self.path)?;
+        estate.lend(SUCCESSION, &[&self.listener, &self.lock])
+    }
 }
 
 impl Drop for EventSocket {
     fn drop(&mut self) {
         // It does not hinder the next start if it stays.
-        let _ = fs::remove_file(&self.path);
+        if self.lock.is_own() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 //! use. They come and go at the host's will, and virtual addresses find and lose
 //! what backs them, as on a BSD.
 
+use super::cards;
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
+use super::succession::Step;
 use crate::dev::rtnetlink::{RtNetlink, RtWatch};
+use compat::net::if_::IfName;
 use ipnet::IpNet;
 use mio::Interest;
 use nix::errno::Errno as Linux;
@@ -16,6 +19,8 @@ const HOST: usize = 0;
 
 /// An interface of both.
 pub struct Shared {
+    /// Its name in the machine.
+    pub name: IfName,
     /// Its index in the machine.
     pub if_index: u16,
     /// And in the host: it keeps it, whatever it is called.
@@ -32,6 +37,8 @@ pub struct Lent {
     rt: RtNetlink,
     watch: RtWatch,
     cards: Lending,
+    /// What has changed before there was a watch was not told.
+    looked: bool,
 }
 
 impl Lent {
@@ -40,7 +47,12 @@ impl Lent {
     /// # Errors
     /// The kernel gives no netlink socket.
     pub fn new(cards: Lending) -> io::Result<Lent> {
-        Ok(Lent { rt: RtNetlink::new().map_err(failed)?, watch: RtWatch::new().map_err(failed)?, cards })
+        Ok(Lent {
+            rt: RtNetlink::new().map_err(failed)?,
+            watch: RtWatch::new().map_err(failed)?,
+            cards,
+            looked: false,
+        })
     }
 
     /// Tells the machine what is new, then what is gone: whoever lives on an address
@@ -74,10 +86,18 @@ impl Part for Lent {
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
-        if turn.ready.contains(&HOST) {
+        if turn.ready.contains(&HOST) || !core::mem::replace(&mut self.looked, true) {
             self.watch.drain().map_err(failed)?;
             self.tell(turn.machine)?;
         }
         Ok(Flow::Continue)
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let Step::Frozen(estate) = step else { return Ok(()) };
+        let of =
+            |card: &Shared| card.addrs.iter().map(|net| (card.name.to_string(), *net)).collect::<Vec<_>>();
+        let lent: Vec<(String, IpNet)> = self.cards.borrow().iter().flat_map(of).collect();
+        estate.put(cards::LENT, &lent)
     }
 }

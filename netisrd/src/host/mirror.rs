@@ -17,30 +17,29 @@
 //! renewed.
 
 mod link;
+mod part;
 mod pulse;
 mod shown;
+mod succession;
+
+pub use self::part::Mirrors;
 
 use self::link::Link;
-use self::pulse::Pulse;
 use self::shown::{Shown, Wanted, ok_if};
-use super::netconf::{self, NetConf, at};
-use super::parts::{Desk, Flow, Part, Turn};
-use super::runtime::Runtime;
-use crate::dev::rtnetlink::{HostLink, RtNetlink, RtWatch, Rule};
-use crate::dev::{DataPath, Device, host};
-use crate::kern::devctl::{Serve, Served, Vhosted};
+use super::netconf::{NetConf, at};
+use crate::dev::DataPath;
+use crate::dev::rtnetlink::{HostLink, RtNetlink, Rule};
+use crate::kern::devctl::{Served, Vhosted};
 use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::sys::time::Time;
 use ipnet::IpNet;
 use libcarp::softc::State;
-use mio::Interest;
 use nix::errno::Errno as Linux;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 /// What an interface of ours is called beside its name, so that the next netisrd
@@ -48,13 +47,7 @@ use std::time::Duration;
 const ALIAS: &str = "netisrd";
 /// Where the settings of interfaces are that come and go.
 pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
-/// Whether the host forwards IPv6; not there without IPv6.
-const FORWARDING: &str = "ipv6/conf/all/forwarding";
-/// Something has changed in the host.
-const HOST: usize = 0;
-/// What could not be done is tried again after so long.
-const RETRY: Duration = Duration::from_secs(1);
-/// And what could not be done for a MASTER is not asked of one before this: nobody
+/// What could not be done for a MASTER is not asked of one before this: nobody
 /// else can try whether it can be done by now, and each try takes the address from
 /// its holder for a moment.
 const HOLD: Duration = Duration::from_secs(10);
@@ -93,74 +86,16 @@ struct Mirror {
     ended: bool,
 }
 
-/// The mirror as a part. Its lock is held while the host is asked for something,
-/// and for nothing else: who holds it waits for nobody.
-pub struct Mirrors {
-    mirror: Arc<Mutex<Mirror>>,
-    watch: RtWatch,
-    pulse: Pulse,
-    /// The machine has been told that these carp interfaces are not served.
-    unserved: BTreeSet<u16>,
-    /// Whether the host was a router when that was looked at last.
-    forwarding: Option<bool>,
-}
-
-impl Mirrors {
-    /// On those of the interfaces where the host serves the virtual addresses, if
-    /// there are any. What a dead netisrd has left on them is removed; what has to
-    /// be set there is kept in `saved`, and put back at the end, or by the next one.
-    ///
-    /// # Errors
-    /// The kernel does not allow it.
-    pub fn on(devices: &[Device], saved: &Path) -> io::Result<Option<Mirrors>> {
-        let mut lowers = Vec::new();
-        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
-            let index = Some(host::index(dev.name.as_str())?);
-            lowers.push(Lower { name: dev.name, index, path: dev.path });
-        }
-        if lowers.is_empty() {
-            return Ok(None);
-        }
-        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
-        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved)?));
-        Ok(Some(Mirrors {
-            mirror,
-            watch,
-            pulse: Pulse::default(),
-            unserved: BTreeSet::new(),
-            forwarding: None,
-        }))
-    }
-
-    /// Whether there are taps among them, which are opened as they are needed.
-    pub fn has_taps(&self) -> bool {
-        lock(&self.mirror).lowers.iter().any(|lower| lower.path == DataPath::Tap)
-    }
-
-    /// Of that machine from now on: what its netisr0 calls in a transition.
-    pub fn serve(&self, machine: &Arc<Machine>) -> Serve {
-        lock(&self.mirror).machine = Arc::downgrade(machine);
-        let mirror = self.mirror.clone();
-        Box::new(move |served, transitions| {
-            let mut mirror = lock(&mirror);
-            mirror.transitions = transitions;
-            mirror.show(served);
-        })
-    }
-}
-
-fn lock(mirror: &Mutex<Mirror>) -> MutexGuard<'_, Mirror> {
-    // Whoever panics ends the process.
-    mirror.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn failed(what: &str, e: Linux) -> io::Error {
     io::Error::other(format!("{what}: {}", e.desc()))
 }
 
 impl Mirror {
-    fn new(lowers: Vec<Lower>, saved: &Path) -> io::Result<Mirror> {
+    fn new(lowers: Vec<Lower>, saved: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
+        if follows {
+            return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)?));
+        }
         let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
         let is_left = |l: &HostLink| l.is_macvlan && l.alias == ALIAS && on_ours(l);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
@@ -178,9 +113,13 @@ impl Mirror {
         for lower in &lowers {
             lower.prepare(&mut conf)?;
         }
+        Ok(Mirror::with(rt, lowers, conf))
+    }
+
+    fn with(rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> Mirror {
         let (shown, complaints, machine) = (BTreeMap::new(), BTreeMap::new(), Weak::new());
         let (renew, transitions, ended) = (None, 0, false);
-        Ok(Mirror { rt, lowers, shown, conf, renew, complaints, transitions, machine, ended })
+        Mirror { rt, lowers, shown, conf, renew, complaints, transitions, machine, ended }
     }
 
     /// Makes the host what the machine says of one.
@@ -403,83 +342,32 @@ impl Mirror {
         let links = self.rt.links()?;
         let addrs = self.rt.addresses()?;
         self.follow(&links);
-        self.shown.retain(|_, is| links.iter().any(|l| l.index == is.index));
-        for is in self.shown.values_mut() {
+        let is_there = |is: &Shown| links.iter().any(|l| l.index == is.index);
+        for is in self.shown.values().filter(|is| !is_there(is)) {
+            is.leave_no_rule(&mut self.rt)?;
+        }
+        self.shown.retain(|_, is| is_there(is));
+        for (name, is) in &mut self.shown {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
-            let there = |net: &IpNet| addrs.iter().any(|a| a.index == is.index && a.net == *net);
+            let there = |net: &&IpNet| addrs.iter().any(|a| a.index == is.index && a.net == **net);
+            let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !there(net)).copied().collect();
             if !link.up {
                 // Routes go with that.
                 is.addrs.values_mut().for_each(|route| *route = false);
             }
-            is.addrs.retain(|net, _| there(net));
+            gone.into_iter().try_for_each(|net| is.withdraw(&mut self.rt, net))?;
             if link.lladdr != is.lladdr || is.link.is_stopped(link) {
                 is.lladdr = None;
             }
             is.master = is.link.has_carrier(link);
             if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
-                is.link.follow_mtu(&mut self.rt, link, lower)?;
+                let done = is.link.follow_mtu(&mut self.rt, link, lower);
+                if let Err(e) = ok_if(done, Linux::ENODEV) {
+                    tracing::warn!("{name}: mtu {}: {}", lower.mtu, e.desc());
+                }
             }
         }
         Ok(())
-    }
-}
-
-impl Part for Mirrors {
-    fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        desk.watch(self.watch.fd(), HOST, Interest::READABLE)
-    }
-
-    fn patience(&self, now: Time) -> Option<Duration> {
-        let mirror = lock(&self.mirror);
-        let renew = mirror.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)));
-        let retry = (!mirror.complaints.is_empty()).then_some(RETRY);
-        renew.into_iter().chain(retry).min()
-    }
-
-    fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
-        let touched = turn.ready.contains(&HOST);
-        self.follow_forwarding(turn.machine);
-        let mut mirror = lock(&self.mirror);
-        if touched {
-            self.watch.drain()?;
-            match mirror.look() {
-                // It goes on changing, and that will be told.
-                Ok(()) | Err(Linux::EBUSY) => {}
-                Err(e) => return Err(failed("rtnetlink", e)),
-            }
-        }
-        let due = mirror.renew.is_some_and(|at| at <= turn.now);
-        if due && self.pulse.beats(turn.machine) {
-            mirror.renew(turn.now);
-        } else if due {
-            mirror.renew = mirror.next_renewal(turn.now);
-        }
-        if due || touched || turn.woken || !mirror.complaints.is_empty() {
-            mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
-        }
-        let unserved = |v: &&Vhosted| mirror.complaints.contains_key(v.name.as_str());
-        let unserved = turn.watcher.vhosts().iter().filter(unserved).map(|v| v.of.if_index).collect();
-        for changed in self.unserved.symmetric_difference(&unserved) {
-            turn.machine.served(*changed, !unserved.contains(changed));
-        }
-        self.unserved = unserved;
-        Ok(Flow::Continue)
-    }
-}
-
-impl Mirrors {
-    /// The machine says of itself what the host is.
-    fn follow_forwarding(&mut self, machine: &Runtime) {
-        let Ok(now) = netconf::get(FORWARDING).map(|v| v > 0) else { return };
-        if self.forwarding.replace(now) != Some(now) {
-            machine.machine().ip6_forwarding.store(now, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Mirrors {
-    fn drop(&mut self) {
-        lock(&self.mirror).end();
     }
 }
 

@@ -2,6 +2,7 @@
 //! and who is told of what the machine does.
 
 pub mod access;
+pub mod cards;
 pub mod clock;
 pub mod configuration;
 pub mod control;
@@ -19,5 +20,6 @@ pub mod parts;
 pub mod privilege;
 pub mod runtime;
 pub mod signals;
+pub mod succession;
 pub mod thread;
 pub mod watcher;

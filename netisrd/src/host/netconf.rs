@@ -1,5 +1,6 @@
 //! Settings of the host's interfaces, `/proc/sys/net/*/conf`: changed, and put back.
 
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,12 +16,14 @@ pub struct NetConf {
     path: PathBuf,
     file: File,
     before: Vec<Setting>,
+    /// What is to be put back is this process's business.
+    own: bool,
 }
 
 /// Of which interface, and what it was. The kernel takes settings along when an
 /// interface is renamed, and forgets them when it is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Setting {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
     index: u32,
     /// `ipv4/conf/{}/arp_ignore`
     leaf: String,
@@ -51,7 +54,28 @@ impl NetConf {
         let text: String = before.iter().map(Setting::line).collect();
         file.write_all(text.as_bytes()).map_err(|e| named(&new, &e))?;
         fs::rename(&new, path).map_err(|e| named(path, &e))?;
-        Ok(NetConf { path: path.to_owned(), file, before })
+        Ok(NetConf { path: path.to_owned(), file, before, own: true })
+    }
+
+    /// With nothing, until it [goes on](NetConf::follow) as another one's. `file` is that
+    /// one's, and stays as it is.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn waiting(path: &Path) -> io::Result<NetConf> {
+        let file = File::options().append(true).open(path).map_err(|e| named(path, &e))?;
+        Ok(NetConf { path: path.to_owned(), file, before: Vec::new(), own: false })
+    }
+
+    /// What another process has changed is this one's to put back.
+    pub fn follow(&mut self, before: Vec<Setting>) {
+        self.before = before;
+        self.own = true;
+    }
+
+    /// What was there before.
+    pub fn before(&self) -> &[Setting] {
+        &self.before
     }
 
     /// Sets `leaf` of the interface `name`, whose index that is, to the first of
@@ -83,6 +107,9 @@ impl NetConf {
     /// Puts back what was there, under the name that the interface has by now. What
     /// cannot be is left to the next one.
     pub fn restore(&mut self, name_of: impl Fn(u32) -> Option<String>) {
+        if !self.own {
+            return;
+        }
         self.before = put_back(core::mem::take(&mut self.before), name_of);
         if !self.before.is_empty() {
             return;

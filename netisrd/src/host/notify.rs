@@ -3,31 +3,71 @@
 //! The socket is opened once, so that what is forbidden to the process later
 //! does not matter, and is never waited for.
 
+use super::clock::monotonic;
 use super::json::state_name;
 use super::parts::{Desk, Flow, Part, Turn};
+use super::succession::{Estate, Step};
 use crate::kern::devctl::Vhosted;
 use compat::sys::time::Time;
 use libcarp::softc::State;
+use std::cell::Cell;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::rc::Rc;
 use std::time::Duration;
+
+/// What a successor finds it by.
+const SUCCESSION: &str = "service manager";
 
 /// Tells the service manager that netisrd is ready, what its carp interfaces
 /// are, and that its netisrs answer.
 pub struct Notify {
-    socket: UnixDatagram,
+    manager: Manager,
     /// `STATUS=` as it was said last.
     status: Option<String>,
     /// How often the manager wants to hear that all is well, halved.
     watchdog: Option<Duration>,
     /// When it hears that next.
     due: Option<Time>,
+}
+
+/// The service manager, for all on the main thread who have something to tell it.
+#[derive(Clone)]
+pub struct Manager(Rc<Told>);
+
+struct Told {
+    socket: UnixDatagram,
     /// A failure was logged.
-    failed: bool,
+    failed: Cell<bool>,
+}
+
+impl Manager {
+    fn on(socket: UnixDatagram) -> Manager {
+        Manager(Rc::new(Told { socket, failed: Cell::new(false) }))
+    }
+
+    /// The configuration is read again, or the machine handed over: no end, and
+    /// [`ready`](Manager::ready) follows. Since when it wants to know.
+    pub(super) fn reloading(&self) {
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={}\n", monotonic() / 1000));
+    }
+
+    /// It is as ready as it was.
+    pub(super) fn ready(&self) {
+        self.say("READY=1\n");
+    }
+
+    fn say(&self, text: &str) {
+        match self.0.socket.send(text.as_bytes()) {
+            Ok(_) => self.0.failed.set(false),
+            Err(e) if !self.0.failed.replace(true) => tracing::warn!("NOTIFY_SOCKET: {e}"),
+            Err(_) => {}
+        }
+    }
 }
 
 impl Notify {
@@ -40,18 +80,29 @@ impl Notify {
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address(&name).map_err(named)?).map_err(named)?;
         socket.set_nonblocking(true)?;
-        Ok(Some(Notify { socket, status: None, watchdog: watchdog(), due: None, failed: false }))
+        let manager = Manager::on(socket);
+        Ok(Some(Notify { manager, status: None, watchdog: watchdog(), due: None }))
     }
 
-    fn say(&mut self, text: &str) {
-        match self.socket.send(text.as_bytes()) {
-            Ok(_) => self.failed = false,
-            Err(e) if !self.failed => {
-                tracing::warn!("NOTIFY_SOCKET: {e}");
-                self.failed = true;
-            }
-            Err(_) => {}
-        }
+    /// As the environment says, or, without it, the service manager of the netisrd
+    /// that this one follows.
+    ///
+    /// # Errors
+    /// As of [`from_env`](Notify::from_env).
+    pub fn of_successor(estate: &mut Estate) -> io::Result<Option<Notify>> {
+        let (own, watchdog) = (Notify::from_env()?, estate.take::<Duration>(SUCCESSION)?);
+        let theirs = estate.descriptors(SUCCESSION)?.map(|[socket]| Notify {
+            manager: Manager::on(UnixDatagram::from(socket)),
+            status: None,
+            watchdog,
+            due: None,
+        });
+        Ok(own.or(theirs))
+    }
+
+    /// For others who have something to tell it.
+    pub fn manager(&self) -> Manager {
+        self.manager.clone()
     }
 }
 
@@ -93,7 +144,7 @@ impl Part for Notify {
         let status = status(turn.watcher.vhosts());
         if self.status.as_ref() != Some(&status) {
             let ready = if self.status.is_none() { "READY=1\n" } else { "" };
-            self.say(&format!("{ready}STATUS={status}\n"));
+            self.manager.say(&format!("{ready}STATUS={status}\n"));
             self.status = Some(status);
         }
         if let Some(interval) = self.watchdog
@@ -102,15 +153,32 @@ impl Part for Notify {
             // A netisr that hangs does not return from this, and the manager
             // acts on what it does not hear.
             turn.machine.barrier();
-            self.say("WATCHDOG=1\n");
+            self.manager.say("WATCHDOG=1\n");
             self.due = Some(turn.machine.now() + interval);
         }
         Ok(Flow::Continue)
     }
 
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            Step::Met(estate) => {
+                if let Some(watchdog) = self.watchdog {
+                    estate.put(SUCCESSION, &watchdog)?;
+                }
+                estate.lend(SUCCESSION, &[&self.manager.0.socket])?;
+            }
+            Step::Frozen(_) => self.manager.reloading(),
+            Step::Waits => {}
+            // It says itself that it is.
+            Step::Ready(pid) => self.manager.say(&format!("MAINPID={pid}\n")),
+            Step::Stays => self.manager.say(&format!("MAINPID={}\nREADY=1\n", std::process::id())),
+        }
+        Ok(())
+    }
+
     fn halting(&mut self) {
         self.watchdog = None;
-        self.say("STOPPING=1\nSTATUS=halting\n");
+        self.manager.say("STOPPING=1\nSTATUS=halting\n");
     }
 }
 

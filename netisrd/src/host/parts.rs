@@ -11,6 +11,8 @@
 //! and wait for nothing else.
 
 use super::runtime::Runtime;
+use super::succession::predecessor::{self, Heir, Outcome};
+use super::succession::{Estate, Step};
 use super::watcher::{Change, Watcher};
 use compat::sys::time::Time;
 use mio::event::Source;
@@ -44,6 +46,36 @@ pub trait Part {
 
     /// Does what has become due.
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow>;
+
+    /// A successor that has asked for something: told once.
+    fn heir(&mut self) -> Option<Heir> {
+        None
+    }
+
+    /// Does its part in handing over. It must not ask the machine.
+    ///
+    /// # Errors
+    /// Nothing is handed over then.
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let _ = step;
+        Ok(())
+    }
+
+    /// Takes what the same part of another process has left to it. Before its first
+    /// turn.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        let _ = estate;
+        Ok(())
+    }
+
+    /// The machine goes on in another process; there are no more turns. Ends what is
+    /// this process's own, and leaves all else as it is.
+    fn left(&mut self, changes: &[Change], now: Time) {
+        let _ = (changes, now);
+    }
 
     /// The daemon is about to halt; everything is still there.
     fn halting(&mut self) {}
@@ -114,9 +146,20 @@ pub struct Turn<'a> {
     pub now: Time,
 }
 
+/// How it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A part has halted it, and the machine has taken its leave.
+    Halted,
+    /// The machine goes on in another process. What is open is to be closed and
+    /// nothing to be removed.
+    Left,
+}
+
 /// Serves the parts until one of them halts the daemon. Then, as on an error,
-/// every MASTER bows out, and each part hears of that before it ends.
-pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<()> {
+/// every MASTER bows out, and each part hears of that before it ends. Or until
+/// another process goes on in this one's place.
+pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<End> {
     let mut poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
     let mut watcher = Watcher::open(machine, &waker);
@@ -133,6 +176,12 @@ pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<()> {
             Ok(Flow::Continue) => {}
             ended => break ended,
         }
+        match heirs(parts, &mut watcher, machine, (&poll, &waker)) {
+            Ok(None) => {}
+            Ok(Some(End::Left)) => return Ok(End::Left),
+            Ok(Some(End::Halted)) => break Ok(Flow::Halt),
+            Err(e) => break Err(e),
+        }
         let now = machine.now();
         let patience = parts.iter().filter_map(|p| p.patience(now)).min();
         match poll.poll(&mut events, patience) {
@@ -147,7 +196,35 @@ pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<()> {
     let changes = watcher.changes(machine);
     let last = turns(parts, &Ready::default(), &changes, &watcher, machine, (&poll, &waker));
     parts.iter_mut().for_each(|p| p.end());
-    served.and(last).map(|_| ())
+    served.and(last).map(|_| End::Halted)
+}
+
+/// Answers those who would go on in this process's place. What has happened while
+/// the machine stood still is told as ever.
+fn heirs(
+    parts: &mut [Box<dyn Part>],
+    watcher: &mut Watcher,
+    machine: &Runtime,
+    poll: (&Poll, &Arc<Waker>),
+) -> io::Result<Option<End>> {
+    let heirs: Vec<Heir> = parts.iter_mut().filter_map(|p| p.heir()).collect();
+    for heir in heirs {
+        match predecessor::answer(parts, machine, heir)? {
+            Outcome::Stays(None) => {}
+            Outcome::Stays(Some(told)) => {
+                let changes = watcher.see(told);
+                if turns(parts, &Ready::default(), &changes, watcher, machine, poll)? == Flow::Halt {
+                    return Ok(Some(End::Halted));
+                }
+            }
+            Outcome::Gone(told) => {
+                let changes = watcher.see(told);
+                parts.iter_mut().for_each(|p| p.left(&changes, machine.now()));
+                return Ok(Some(End::Left));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// What one poll has found.

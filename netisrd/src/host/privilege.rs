@@ -9,7 +9,8 @@
 //! landlock       the control socket's folder, to clean up; no TCP
 //! ```
 //! It happens before the netisrs' threads start, which inherit it. What is
-//! switched on widens it: [`Later`].
+//! switched on widens it: [`Later`]. Programs on transitions are another process's,
+//! which gives up less: [`lower_for_programs`].
 
 mod landlock;
 mod seccomp;
@@ -54,10 +55,20 @@ pub struct Later {
     pub devices: bool,
     /// Taps are made.
     pub taps: bool,
-    /// Programs are run. They inherit everything, and nobody knows what they
-    /// do: of system calls only the worst are refused, of files none, and the
-    /// capabilities that the process keeps are theirs too.
-    pub programs: bool,
+    /// There is a child whose end is noticed.
+    pub child: bool,
+}
+
+impl Options {
+    /// As options of another process.
+    pub(crate) fn words(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("--keep-caps", self.keep_caps),
+            ("--no-seccomp", self.no_seccomp),
+            ("--no-landlock", self.no_landlock),
+        ];
+        all.into_iter().filter(|(_, is)| *is).map(|(word, _)| word)
+    }
 }
 
 /// Gives up what is not needed any more, of this thread and all that it will
@@ -67,21 +78,11 @@ pub struct Later {
 /// A sentence, with the option that does without. A kernel without landlock is
 /// none.
 pub fn lower(options: Options, later: &Later) -> io::Result<()> {
-    let caps = match options.keep_caps {
-        true => Outcome::Off("--keep-caps"),
-        false => lower_caps(later.programs).map_err(|e| failed("capabilities", "--keep-caps", &e))?,
-    };
-    tell("capabilities", &caps);
-    if options.no_seccomp && options.no_landlock {
-        tell("no_new_privs", &Outcome::Off("nothing needs it"));
-    } else {
-        nix::sys::prctl::set_no_new_privs()?;
-        tell("no_new_privs", &Outcome::On("for good".into()));
-    }
+    tell("capabilities", &caps(options, &CapsHashSet::new())?);
+    tell("no_new_privs", &no_new_privs(options)?);
     // Before the filter, which does not let it.
     let files = match options.no_landlock {
         true => Outcome::Off("--no-landlock"),
-        false if later.programs => Outcome::Off("programs are run, which may write where they like"),
         false => landlock::restrict(later).map_err(|e| failed("landlock", "--no-landlock", &e))?,
     };
     tell("landlock", &files);
@@ -91,6 +92,39 @@ pub fn lower(options: Options, later: &Later) -> io::Result<()> {
     };
     tell("seccomp", &calls);
     Ok(())
+}
+
+/// The same in the process that runs programs, which inherit it, and nobody knows
+/// what they do: of system calls only the worst are refused, of files none, and
+/// they have the capabilities that netisrd keeps.
+///
+/// # Errors
+/// A sentence, with the option that does without.
+pub(crate) fn lower_for_programs(options: Options) -> io::Result<()> {
+    let kept = KEPT.into_iter().collect();
+    tell("programs: capabilities", &caps(options, &kept)?);
+    tell("programs: no_new_privs", &no_new_privs(options)?);
+    let calls = match options.no_seccomp {
+        true => Outcome::Off("--no-seccomp"),
+        false => seccomp::restrict_programs().map_err(|e| failed("seccomp", "--no-seccomp", &e))?,
+    };
+    tell("programs: seccomp", &calls);
+    Ok(())
+}
+
+fn caps(options: Options, programs: &CapsHashSet) -> io::Result<Outcome> {
+    match options.keep_caps {
+        true => Ok(Outcome::Off("--keep-caps")),
+        false => lower_caps(programs).map_err(|e| failed("capabilities", "--keep-caps", &e)),
+    }
+}
+
+fn no_new_privs(options: Options) -> io::Result<Outcome> {
+    if options.no_seccomp && options.no_landlock {
+        return Ok(Outcome::Off("nothing needs it"));
+    }
+    nix::sys::prctl::set_no_new_privs()?;
+    Ok(Outcome::On("for good".into()))
 }
 
 /// What became of one of the parts.
@@ -113,12 +147,11 @@ fn failed(part: &str, option: &str, why: &dyn fmt::Display) -> io::Error {
     io::Error::other(format!("{part}: {why} ({option} starts without)"))
 }
 
-/// Keeps [`KEPT`], as far as there. Programs that are run get no more, and
-/// none at all if there are no such programs.
-fn lower_caps(programs: bool) -> Result<Outcome, caps::errors::CapsError> {
+/// Keeps [`KEPT`], as far as there, and lets programs have those of `programs`.
+fn lower_caps(programs: &CapsHashSet) -> Result<Outcome, caps::errors::CapsError> {
     let kept: CapsHashSet =
         caps::read(None, CapSet::Permitted)?.into_iter().filter(|c| KEPT.contains(c)).collect();
-    let bound = if programs { kept.clone() } else { CapsHashSet::new() };
+    let bound: CapsHashSet = kept.intersection(programs).copied().collect();
     // First what needs a capability that is about to go.
     let bounding = match caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
         true => {

@@ -1,10 +1,12 @@
 //! A machine that runs on threads.
 
+use super::clock::monotonic;
 use super::thread::NetisrThread;
 use crate::dev::Device;
 use crate::kern::devctl::{Report, Serve};
+use crate::kern::frozen::FrozenMachine;
 use crate::machine::{Booted, Config, Machine};
-use crate::net::netisr::{Cred, Netmsg0};
+use crate::net::netisr::{Cred, Leave, Netmsg0, Thaw};
 use crate::net::rtsock::{Listener, Wake};
 use compat::net::if_::LinkState;
 use compat::net::netisr::{Proc, domsg};
@@ -13,16 +15,36 @@ use compat::sys::errno::Errno;
 use compat::sys::time::Time;
 use ifconfig_carp::{CallError, Syscalls};
 use ipnet::IpNet;
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 /// A running machine, for the thread that booted it.
 pub struct Runtime {
     machine: Arc<Machine>,
     proc_: Proc,
-    threads: Vec<JoinHandle<()>>,
+    threads: RefCell<Vec<JoinHandle<()>>>,
+}
+
+/// A machine that stands still.
+pub struct Standing {
+    /// What it is.
+    pub machine: FrozenMachine,
+    /// What had happened by then, and nobody has asked for.
+    pub told: Report,
+    /// Dropped, it goes on.
+    pub leave: Sender<Leave>,
+}
+
+/// A machine that waits for the word to go on as another one.
+pub struct Thawing {
+    /// Of its cards, in their order.
+    pub indexes: Vec<u16>,
+    /// Dropped, it never does.
+    pub go: Sender<()>,
 }
 
 impl Runtime {
@@ -30,7 +52,7 @@ impl Runtime {
     pub fn start(config: Config) -> io::Result<Runtime> {
         let Booted { machine, seeds, proc_ } = Machine::boot(config);
         let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed));
-        Ok(Runtime { threads: threads.collect::<io::Result<_>>()?, machine, proc_ })
+        Ok(Runtime { threads: RefCell::new(threads.collect::<io::Result<_>>()?), machine, proc_ })
     }
 
     /// The device becomes an interface; its index. `EEXIST` if there is one of
@@ -81,6 +103,11 @@ impl Runtime {
         self.machine.clock().now()
     }
 
+    /// Callouts that are armed from now on are rounded to ticks of 1/hz.
+    pub fn set_hz(&self, hz: u32) {
+        self.machine.set_hz(hz);
+    }
+
     /// `netisr_ncpus`
     pub fn ncpus(&self) -> usize {
         self.machine.ncpus()
@@ -129,10 +156,52 @@ impl Runtime {
     /// Halts: every MASTER bows out, every thread ends.
     pub fn halt(self) {
         domsg(&self.proc_, &self.machine.port0, Netmsg0::Halt);
-        for t in self.threads {
+        self.join();
+    }
+
+    fn join(&self) {
+        for t in self.threads.take() {
             // A thread that panicked has ended the process.
             let _ = t.join();
         }
+    }
+
+    /// When its clock began, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub fn epoch(&self) -> u64 {
+        monotonic() - self.now().0
+    }
+
+    /// Has the machine stand still: until that ends it answers nothing. `None` of
+    /// one that has halted.
+    pub fn freeze(&self) -> Option<Standing> {
+        let (leave, left) = channel();
+        let frozen = domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Freeze(reply, left));
+        frozen.map(|(machine, told)| Standing { machine, told, leave })
+    }
+
+    /// The machine that stands still ends here, and says nothing. Returns when no
+    /// thread of it is left.
+    pub fn leave(&self, leave: &Sender<Leave>) {
+        // One that has ended needs no word.
+        let _ = leave.send(Leave);
+        self.join();
+    }
+
+    /// The machine, which has nothing yet, becomes another one on these cards.
+    ///
+    /// # Errors
+    /// Why it cannot. It has halted.
+    pub fn thaw(
+        &self,
+        frozen: FrozenMachine,
+        devices: Vec<Device>,
+        lent: Vec<(String, IpNet)>,
+    ) -> io::Result<Thawing> {
+        let (go, goes) = channel();
+        let thaw = Box::new(Thaw { frozen, devices, lent, go: goes });
+        let built = domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Thaw(thaw, reply));
+        let indexes = built.unwrap_or_else(|| Err("the machine has halted".into()));
+        Ok(Thawing { indexes: indexes.map_err(io::Error::other)?, go })
     }
 }
 

@@ -66,7 +66,8 @@ impl Watcher {
         machine.devctl().map(|report| self.see(report)).unwrap_or_default()
     }
 
-    fn see(&mut self, mut report: Report) -> Vec<Change> {
+    /// What differs from the last look.
+    pub(super) fn see(&mut self, mut report: Report) -> Vec<Change> {
         let (old, new) = (self.vhosts(), &report.vhosts);
         let find = |all: &[Vhosted], v: &Vhosted| {
             all.binary_search_by_key(&v.of.if_index, |other| other.of.if_index).ok()

@@ -19,6 +19,7 @@ use libcarp::kernel::{CarpCallout, Cx, Kernel, Level};
 use libcarp::softc::State;
 use libcarp::{CarpSoftc, Ifaddr, Ifnet, Transition};
 use rand_chacha::rand_core::Rng;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use triomphe::Arc;
 
@@ -39,6 +40,10 @@ impl Ctx0<'_> {
 impl CarpKernel<'_> {
     fn ctx<'b>(&'b self, n0: &'b Netisr0) -> Ctx<'b> {
         Ctx { m: self.m, n: n0, cpu: self.cpu }
+    }
+
+    fn is_mute(&self) -> bool {
+        self.m.mute.load(Ordering::Relaxed)
     }
 
     /// The message of a callout that has fired.
@@ -86,6 +91,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn ip_output(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, af: Af, packet: &[u8]) -> Result<(), Errno> {
+        if self.is_mute() {
+            return Ok(());
+        }
         let cx = self.ctx(n0);
         let (src, dst): (IpAddr, IpAddr) = match af {
             Af::Inet => Ip::parse(packet).map(|ip| (ip.src.into(), ip.dst.into())).map_err(|_| ()),
@@ -107,7 +115,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn announce(&self, n0: &Netisr0, cifp: &Arc<Ifnet>, ia: &Arc<Ifaddr>) {
-        ifaddr::announce(self.ctx(n0), cifp, ia.ifa_addr);
+        if !self.is_mute() {
+            ifaddr::announce(self.ctx(n0), cifp, ia.ifa_addr);
+        }
     }
 
     fn ifpromisc(&self, n0: &Netisr0, ifp: &Arc<Ifnet>, on: bool) -> Result<(), Errno> {
@@ -140,6 +150,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
+        if self.is_mute() {
+            return;
+        }
         if t.old == State::Master {
             if_tap::last_frames(self.ctx(n0), sc);
         }
@@ -151,7 +164,9 @@ impl Kernel for CarpKernel<'_> {
     }
 
     fn log(&self, level: Level, line: fmt::Arguments<'_>) {
-        self.m.log(level, line);
+        if !self.is_mute() {
+            self.m.log(level, line);
+        }
     }
 }
 

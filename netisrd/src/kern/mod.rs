@@ -2,5 +2,6 @@
 
 pub mod carp_kernel;
 pub mod devctl;
+pub mod frozen;
 pub mod sys_generic;
 pub mod sysctl;

@@ -33,7 +33,7 @@ pub fn syscall(cx: &mut Ctx0<'_>, cred: Cred, req: &Request) -> Reply {
         Op::Ioctl => ioctl(cx, cred, req),
         Op::Sysctl => sysctl_call(cx, cred, req),
         // Whoever holds the connection makes the listener, and has the file.
-        Op::Route | Op::Reload => Err(Errno::EOPNOTSUPP),
+        Op::Route | Op::Reload | Op::Takeover => Err(Errno::EOPNOTSUPP),
     };
     match done {
         Ok((arg, data)) => Reply { error: None, arg, data },
@@ -69,7 +69,7 @@ pub(crate) fn changes(req: &Request) -> bool {
                 | SIOCSVH
         ),
         Op::Sysctl => !req.data.is_empty(),
-        Op::Route | Op::Reload => false,
+        Op::Route | Op::Reload | Op::Takeover => false,
     }
 }
 

@@ -117,6 +117,9 @@ pub fn if_attach(
 /// The next index that no interface has, going round: one that was given back
 /// is not given out again soon, since messages about it may still be under way.
 fn free_index(cx: &Ctx0<'_>) -> Result<u16, Errno> {
+    if let Some(index) = cx.m.own(cx.n0).fixed_index.take() {
+        return Ok(index);
+    }
     let next = &cx.m.own(cx.n0).next_index;
     let in_use = cx.m.ifnets.load(cx.n0).map_or(0, |t| t.iter().count());
     let taken = |i: &u16| *i == 0 || cx.m.ifentry(cx.n0, *i).is_some();

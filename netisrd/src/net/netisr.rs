@@ -5,6 +5,7 @@
 
 use crate::dev::{Device, HostSide, RxQueue};
 use crate::kern::devctl::{self, Report, Serve};
+use crate::kern::frozen::{self, FrozenMachine};
 use crate::kern::{carp_kernel, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
@@ -26,6 +27,7 @@ use ipnet::IpNet;
 use libcarp::kernel::CarpCallout;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
 use zeroize::Zeroize;
 
 /// `netisr_rollup_limit`: messages dispatched before devices are looked at
@@ -97,6 +99,11 @@ pub enum Netmsg0 {
     LinkState(u16, LinkState),
     /// The host has an address on an interface that it shares, or has it no more.
     Lend(u16, IpNet, bool),
+    /// The machine stands still until it is told whether to go on; whoever told it
+    /// so may be gone, and then it does.
+    Freeze(ReplyPort<(FrozenMachine, Report)>, Receiver<Leave>),
+    /// The machine, which has nothing yet, goes on as another one.
+    Thaw(Box<Thaw>, ReplyPort<Result<Vec<u16>, String>>),
     /// `netmsg_service_sync()` and nothing else.
     Barrier(ReplyPort<()>),
     /// Whether those of a carp interface can be served there.
@@ -113,6 +120,21 @@ pub enum Netmsg0 {
     DestroyAll(ReplyPort<()>),
     /// The machine halts: every MASTER bows out.
     Halt(ReplyPort<()>),
+}
+
+/// A machine that stood still goes on elsewhere, and ends here without a word.
+pub struct Leave;
+
+/// How a machine goes on as another one.
+pub struct Thaw {
+    /// What that was.
+    pub frozen: FrozenMachine,
+    /// Its cards, here.
+    pub devices: Vec<Device>,
+    /// The addresses of them that a host lends.
+    pub lent: Vec<(String, IpNet)>,
+    /// When it may begin. If that never comes it never does.
+    pub go: Receiver<()>,
 }
 
 /// What a dispatched message makes of its netisr.
@@ -188,6 +210,13 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             req.data.zeroize();
         }
         Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
+        Netmsg0::Freeze(reply, leave) => {
+            reply.replymsg((frozen::freeze(&mut cx), devctl::read(&mut cx)));
+            if leave.recv().is_ok() {
+                return halt(m);
+            }
+        }
+        Netmsg0::Thaw(thaw, reply) => return self::thaw(&mut cx, *thaw, reply),
         Netmsg0::HostSide(side) => attach_host(&mut cx, *side),
         Netmsg0::IfDetach(index) => {
             if_::if_detach_index(&mut cx, index);
@@ -223,16 +252,38 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         }
         Netmsg0::Halt(reply) => {
             destroy_all(&mut cx);
-            for port in &m.ports {
-                port.sendmsg(Netmsg::Halt);
-            }
+            let halted = halt(m);
             reply.replymsg(());
-            return Flow::Halt;
+            return halted;
         }
     }
     mld6::report_changes(&cx);
     devctl::demoted(cx.m, cx.n0);
     Flow::Continue
+}
+
+fn halt(m: &Machine) -> Flow {
+    for port in &m.ports {
+        port.sendmsg(Netmsg::Halt);
+    }
+    Flow::Halt
+}
+
+/// Builds all, and waits for the word. Only then are frames received.
+fn thaw(cx: &mut Ctx0<'_>, thaw: Thaw, reply: ReplyPort<Result<Vec<u16>, String>>) -> Flow {
+    let Thaw { frozen, devices, lent, go } = thaw;
+    let built = frozen::thaw(cx, &frozen, &devices, &lent);
+    reply.replymsg(built.clone());
+    match (built, go.recv()) {
+        (Ok(indexes), Ok(())) => {
+            for (dev, index) in devices.into_iter().zip(indexes) {
+                deal_out(cx, index, dev.rx);
+            }
+            devctl::configured(cx.m, cx.n0);
+            Flow::Continue
+        }
+        _ => halt(cx.m),
+    }
 }
 
 fn destroy_all(cx: &mut Ctx0<'_>) {

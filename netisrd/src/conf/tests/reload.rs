@@ -186,15 +186,24 @@ fn carp_interfaces_change_vhids_and_addresses_with_each_other() {
 }
 
 #[test]
-fn what_counts_at_the_start_only_is_told() {
+fn what_a_running_netisrd_cannot_change_is_told_by_name() {
     let mut rig = Rig::start("daemon", START);
-    let told = rig.reloaded(&format!("{START}netisrd_taps=em0\nnetisrd_hz=100\n"));
+    let told = rig.reloaded(&format!("{START}netisrd_taps=em0\nnetisrd_netisrs=7\nnetisrd_socket=/run/x\n"));
     let expected = [
-        "warning: netisrd_taps has changed, and counts when netisrd starts again",
-        "warning: netisrd_hz has changed, and counts when netisrd starts again",
+        "warning: netisrd_taps has changed: that needs a restart",
+        "warning: netisrd_socket has changed: that needs a restart",
+        "warning: netisrd_netisrs has changed: that needs a restart, or without a transition netisrd --takeover",
         "nothing has changed",
     ];
     assert_eq!(told, lines(&expected));
+}
+
+#[test]
+fn ticks_are_changed_at_once_and_told() {
+    let mut rig = Rig::start("hz", START);
+    assert_eq!(rig.reloaded(&format!("{START}netisrd_hz=100\n")), lines(&["netisrd_hz=100"]));
+    assert_eq!(rig.reloaded(&format!("{START}netisrd_hz=100\n")), lines(&["nothing has changed"]));
+    assert_eq!(rig.reloaded(START), lines(&["netisrd_hz=0"]));
 }
 
 #[test]

@@ -2,31 +2,38 @@
 //! as `devd` runs `carp-change` on FreeBSD and keepalived its `notify`.
 //!
 //! ```text
-//!   main thread: a transition --> queue, bounded --> a thread: 10-x, then 20-y
+//!   main thread: a transition --> queue, bounded --> the runner: 10-x, then 20-y
+//!                         counts <-- how each has ended <--/
 //! ```
 //!
-//! One transition after the other, and one program after the other. The thread
-//! waits for them; nobody waits for the thread, except at the end.
+//! One transition after the other, and one program after the other. The runner is
+//! another process, with what programs need and netisrd does not. It waits for
+//! them; nobody waits for it, except at the end.
 
 mod find;
 mod program;
+pub mod runner;
+mod wire;
 
 use super::json::{Wall, state_name};
 use super::parts::{Desk, Flow, Part, Turn};
+use super::privilege;
 use super::watcher::Change;
 use crate::kern::devctl::Notice;
-use compat::sys::time::{Clock, Time};
-use find::Finder;
-use program::Ended;
-use std::ffi::{OsStr, OsString};
+use compat::sys::time::Time;
+use mio::Interest;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::Child;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
+use wire::{Answer, Job, Lines, Order};
 
 /// Where they are unless told otherwise.
 pub const DEFAULT_DIR: &str = "/etc/netisrd/carp.d";
@@ -34,6 +41,7 @@ pub const DEFAULT_DIR: &str = "/etc/netisrd/carp.d";
 const QUEUE_LEN: usize = 256;
 /// What a program finds others by.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const SOCKET: usize = 0;
 
 /// How the programs have fared.
 #[derive(Debug, Default)]
@@ -52,42 +60,42 @@ fn count(n: &AtomicU64, more: u64) {
     n.fetch_add(more, Ordering::Relaxed);
 }
 
-/// Hands transitions to the thread that runs the programs.
+/// Hands transitions to the process that runs the programs.
 pub struct Hooks {
-    queue: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    /// `None` once it is gone.
+    runner: Option<Runner>,
+    queue: VecDeque<Job>,
     counts: Arc<HookCounts>,
     /// Transitions missed that no program has been told of.
     missed: u64,
     limit: Duration,
-    clock: Arc<dyn Clock>,
-    /// When the last program must have ended.
-    last: Arc<OnceLock<Time>>,
 }
 
-struct Job {
-    notice: Notice,
-    /// RFC 3339.
-    time: String,
-    /// Transitions before it that were missed.
-    missed: u64,
+struct Runner {
+    child: Child,
+    socket: UnixStream,
+    heard: Lines,
+    /// What the socket had no room for.
+    unsaid: Vec<u8>,
+    /// It has an order that it has not done.
+    busy: bool,
+    /// Orders that came too late for it.
+    too_late: u64,
 }
 
 impl Hooks {
-    /// The programs in `dir`, each with so much time.
-    pub fn start(dir: &Path, limit: Duration, clock: Arc<dyn Clock>) -> io::Result<Hooks> {
-        let (queue, jobs) = sync_channel(QUEUE_LEN);
-        let counts = Arc::new(HookCounts::default());
-        let last = Arc::new(OnceLock::new());
-        let worker = Worker {
-            finder: Finder::new(dir),
-            limit,
-            clock: clock.clone(),
-            counts: counts.clone(),
-            last: last.clone(),
-        };
-        let thread = std::thread::Builder::new().name("hooks".into()).spawn(move || worker.work(&jobs))?;
-        Ok(Hooks { queue: Some(queue), thread: Some(thread), counts, missed: 0, limit, clock, last })
+    /// Starts the runner of the programs in `dir`, each of which has so much
+    /// time. Before privileges are lowered: the programs need more.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(dir: &Path, limit: Duration, sandbox: privilege::Options) -> io::Result<Hooks> {
+        let (child, socket) = runner::start(dir, limit, sandbox)?;
+        socket.set_nonblocking(true)?;
+        let (heard, unsaid) = (Lines::default(), Vec::new());
+        let runner = Runner { child, socket, heard, unsaid, busy: false, too_late: 0 };
+        let (queue, counts) = (VecDeque::new(), Arc::new(HookCounts::default()));
+        Ok(Hooks { runner: Some(runner), queue, counts, missed: 0, limit })
     }
 
     /// How the programs fare.
@@ -96,7 +104,7 @@ impl Hooks {
     }
 
     fn miss(&mut self, n: u64) {
-        if self.missed == 0 {
+        if self.missed == 0 && self.runner.is_some() {
             tracing::error!("hooks: behind by {QUEUE_LEN} transitions; some are missed");
         }
         self.missed += n;
@@ -104,92 +112,150 @@ impl Hooks {
     }
 
     fn give(&mut self, notice: &Notice, wall: &Wall) {
-        let job = Job { notice: notice.clone(), time: wall.text(notice.at), missed: self.missed };
-        match self.queue.as_ref().map(|q| q.try_send(job)) {
-            Some(Ok(())) => self.missed = 0,
-            Some(Err(TrySendError::Full(_))) => self.miss(1),
-            // A thread that panicked has said so.
-            Some(Err(TrySendError::Disconnected(_))) | None => self.miss(1),
+        if self.runner.is_none() || self.queue.len() >= QUEUE_LEN {
+            self.miss(1);
+        } else {
+            self.queue.push_back(job(notice, wall.text(notice.at), self.missed));
+            self.missed = 0;
         }
     }
-}
 
-impl Part for Hooks {
-    fn register(&mut self, _: &Desk<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
-        let wall = Wall::at(turn.now);
-        for change in turn.changes {
+    fn take(&mut self, changes: &[Change], now: Time) {
+        let wall = Wall::at(now);
+        for change in changes {
             match change {
                 Change::Transition(notice) => self.give(notice, &wall),
                 Change::Missed(n) => self.miss(*n),
                 _ => {}
             }
         }
+    }
+
+    /// Hears what the runner says, and gives it more to do.
+    fn talk(&mut self) {
+        let Some(runner) = &mut self.runner else { return };
+        let done = runner.hear(&self.counts).and_then(|alive| match alive {
+            true => runner.speak(&mut self.queue).map(|()| true),
+            false => Ok(false),
+        });
+        match done {
+            Ok(true) => {}
+            Ok(false) => self.lose(None),
+            Err(e) => self.lose(Some(&e)),
+        }
+    }
+
+    /// There is no runner any more, and none can be started.
+    fn lose(&mut self, why: Option<&io::Error>) {
+        let Some(Runner { mut child, busy, .. }) = self.runner.take() else { return };
+        let waiting = self.queue.len() as u64 + u64::from(busy);
+        self.queue.clear();
+        let how = match why {
+            Some(e) => e.to_string(),
+            // Its socket ends with it, so that this is no wait.
+            None => child.wait().map_or_else(|e| e.to_string(), |status| status.to_string()),
+        };
+        tracing::error!("hooks: their runner is gone ({how}): from now on transitions are missed");
+        self.miss(waiting);
+    }
+
+    /// Waits until the runner has done all, or is gone, or should be.
+    fn finish(&mut self) -> io::Result<()> {
+        // The program that runs may have as much as the last one, and each of them
+        // a moment to end.
+        let ms = u64::try_from((self.limit + 4 * program::GRACE).as_millis()).unwrap_or(u64::MAX);
+        let patience =
+            PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX);
+        loop {
+            self.talk();
+            let Some(runner) = self.runner.as_ref().filter(|r| r.busy || !self.queue.is_empty()) else {
+                return Ok(());
+            };
+            let unsaid = if runner.unsaid.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+            let mut fds = [PollFd::new(runner.socket.as_fd(), PollFlags::POLLIN | unsaid)];
+            match poll(&mut fds, patience) {
+                Ok(0) => return Err(io::Error::other("their runner does not answer")),
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl Runner {
+    /// `false` once it is gone.
+    fn hear(&mut self, counts: &HookCounts) -> io::Result<bool> {
+        loop {
+            while let Some(answer) = self.heard.next()? {
+                match answer {
+                    Answer::Ready => {}
+                    Answer::Succeeded => count(&counts.succeeded, 1),
+                    Answer::Failed => count(&counts.failed, 1),
+                    Answer::TimedOut => count(&counts.timed_out, 1),
+                    Answer::Done => self.busy = false,
+                    Answer::TooLate => {
+                        self.busy = false;
+                        self.too_late += 1;
+                        count(&counts.missed, 1);
+                    }
+                }
+            }
+            match self.heard.read(&mut self.socket) {
+                Ok(true) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                other => return other,
+            }
+        }
+    }
+
+    fn speak(&mut self, queue: &mut VecDeque<Job>) -> io::Result<()> {
+        if !self.busy
+            && let Some(job) = queue.pop_front()
+        {
+            self.unsaid.extend(wire::line(&Order::Run(job))?);
+            self.busy = true;
+        }
+        wire::flush(&mut self.unsaid, &mut self.socket)
+    }
+}
+
+impl Part for Hooks {
+    fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        match &self.runner {
+            Some(runner) => desk.watch(&runner.socket, SOCKET, Interest::READABLE | Interest::WRITABLE),
+            None => Ok(()),
+        }
+    }
+
+    fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
+        self.take(turn.changes, turn.now);
+        // What it has said before it was registered may make no event.
+        self.talk();
         Ok(Flow::Continue)
+    }
+
+    /// The programs that wait are run here. The other process has a runner of its
+    /// own, which does not wait for them.
+    fn left(&mut self, changes: &[Change], now: Time) {
+        self.take(changes, now);
+        self.end();
     }
 
     /// What waits has as much time as one program, all together.
     fn end(&mut self) {
-        let _ = self.last.set(self.clock.now() + self.limit);
-        self.queue = None;
-        if self.thread.take().is_some_and(|t| t.join().is_err()) {
-            tracing::error!("hooks: the thread that runs them has panicked");
-        }
-    }
-}
-
-struct Worker {
-    finder: Finder,
-    limit: Duration,
-    clock: Arc<dyn Clock>,
-    counts: Arc<HookCounts>,
-    last: Arc<OnceLock<Time>>,
-}
-
-impl Worker {
-    fn work(mut self, jobs: &Receiver<Job>) {
-        let mut too_late = 0;
-        while let Ok(job) = jobs.recv() {
-            if self.time_left().is_zero() {
-                too_late += 1;
-                continue;
-            }
-            for path in self.finder.find() {
-                self.run(&path, &job);
+        if let Some(runner) = &mut self.runner {
+            let ms = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+            match wire::line(&Order::Last(ms)) {
+                Ok(line) => runner.unsaid.extend(line),
+                Err(e) => tracing::error!("hooks: {e}"),
             }
         }
+        if let Err(e) = self.finish() {
+            tracing::error!("hooks: {e}");
+        }
+        let too_late = self.runner.as_ref().map_or(0, |runner| runner.too_late);
         if too_late > 0 {
-            count(&self.counts.missed, too_late);
             tracing::error!("hooks: {too_late} transitions are missed: netisrd halts");
-        }
-    }
-
-    /// How long a program may run that starts now.
-    fn time_left(&self) -> Duration {
-        let now = self.clock.now();
-        self.last.get().map_or(self.limit, |last| (*last - now).min(self.limit))
-    }
-
-    fn run(&self, path: &Path, job: &Job) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut command = Command::new(path);
-        command.args(words(&job.notice)).env_clear().envs(environment(job));
-        let (counter, how) = match program::run(&name, command, self.time_left(), &*self.clock) {
-            Ok(Ended::With(status)) if status.success() => (&self.counts.succeeded, None),
-            Ok(Ended::With(status)) => (&self.counts.failed, Some(status.to_string())),
-            Ok(Ended::Late(status)) => {
-                (&self.counts.timed_out, Some(format!("its time was over, and it was ended: {status}")))
-            }
-            Err(e) => (&self.counts.failed, Some(e.to_string())),
-        };
-        count(counter, 1);
-        if let Some(how) = how {
-            let n = &job.notice;
-            let (of, new) = (subsystem(n), state_name(n.t.new));
-            tracing::error!("hook {name}, {of} {new}: {how}");
         }
     }
 }
@@ -200,9 +266,14 @@ fn subsystem(n: &Notice) -> String {
     format!("{}@{parent}", n.of.vhid)
 }
 
+fn job(n: &Notice, time: String, missed: u64) -> Job {
+    let of = format!("{} {}", subsystem(n), state_name(n.t.new));
+    Job { of, words: words(n), environment: environment(n, time, missed) }
+}
+
 /// `argv` after the name: what a script that FreeBSD's `devd` would start with
 /// `$subsystem $type` expects, then the rest.
-fn words(n: &Notice) -> Vec<OsString> {
+fn words(n: &Notice) -> Vec<String> {
     let mut words = vec![
         subsystem(n),
         state_name(n.t.new).to_owned(),
@@ -211,13 +282,12 @@ fn words(n: &Notice) -> Vec<OsString> {
         n.t.reason.to_string(),
     ];
     words.extend(n.addresses.iter().map(ToString::to_string));
-    words.into_iter().map(OsString::from).collect()
+    words
 }
 
-fn environment(job: &Job) -> Vec<(&'static str, String)> {
-    let n = &job.notice;
+fn environment(n: &Notice, time: String, missed: u64) -> Vec<(String, String)> {
     let addresses: Vec<String> = n.addresses.iter().map(ToString::to_string).collect();
-    vec![
+    let all = [
         ("PATH", PATH.to_owned()),
         ("CARP_INTERFACE", n.of.ifname.to_string()),
         ("CARP_VHID", n.of.vhid.to_string()),
@@ -226,9 +296,10 @@ fn environment(job: &Job) -> Vec<(&'static str, String)> {
         ("CARP_STATE", state_name(n.t.new).to_owned()),
         ("CARP_REASON", n.t.reason.to_string()),
         ("CARP_ADDRESSES", addresses.join(" ")),
-        ("CARP_TIME", job.time.clone()),
-        ("CARP_MISSED", job.missed.to_string()),
-    ]
+        ("CARP_TIME", time),
+        ("CARP_MISSED", missed.to_string()),
+    ];
+    all.map(|(k, v)| (k.to_owned(), v)).into()
 }
 
 /// The folder of programs: the one that was asked for, which must be there, or

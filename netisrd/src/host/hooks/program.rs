@@ -13,7 +13,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Between TERM and KILL.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Bytes of output that are logged.
 const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes of a line.

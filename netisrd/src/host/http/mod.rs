@@ -14,6 +14,7 @@ mod timeline;
 use super::hooks::HookCounts;
 use super::json::{self, Wall};
 use super::parts::{Desk, Flow, Part, Turn};
+use super::succession::{Estate, Step};
 use compat::sys::time::Time;
 use conn::{Conn, Is};
 use mio::Interest;
@@ -33,6 +34,8 @@ const MAX_STREAMS: usize = 32;
 /// When to accept again after a failure.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: usize = 0;
+/// What a successor finds its socket by, and its memory.
+const SUCCESSION: &str = "http";
 
 /// Serves a status page and metrics.
 pub struct Http {
@@ -67,8 +70,26 @@ impl Http {
             tracing::warn!("http: {addr} may be reached by others, and asks nobody who he is");
         }
         tracing::info!("http: listening on {addr}");
+        Ok(Http::on(listener))
+    }
+
+    /// Listens on the socket of a netisrd that this one follows, if that is the
+    /// same.
+    ///
+    /// # Errors
+    /// As of [`bind`](Http::bind).
+    pub fn inherit(addr: SocketAddr, estate: &mut Estate) -> io::Result<Http> {
+        let was = estate.descriptors(SUCCESSION)?.map(|[listener]| std::net::TcpListener::from(listener));
+        let is_it = |has: SocketAddr| has == addr || (addr.port() == 0 && has.ip() == addr.ip());
+        match was.filter(|listener| listener.local_addr().is_ok_and(is_it)) {
+            Some(listener) => Ok(Http::on(TcpListener::from_std(listener))),
+            None => Http::bind(addr),
+        }
+    }
+
+    fn on(listener: TcpListener) -> Http {
         let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
-        Ok(Http {
+        Http {
             listener,
             conns: BTreeMap::new(),
             next: LISTENER + 1,
@@ -77,7 +98,7 @@ impl Http {
             hooks: Arc::default(),
             timeline: Timeline::default(),
             title: host.map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
-        })
+        }
     }
 
     /// What the programs of the administrator have done is told too.
@@ -171,6 +192,21 @@ impl Part for Http {
     fn patience(&self, now: Time) -> Option<Duration> {
         let due = self.conns.values().map(|c| c.until() - now);
         due.chain(self.accept_again.then_some(ACCEPT_AGAIN)).min()
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            Step::Met(estate) => estate.lend(SUCCESSION, &[&self.listener]),
+            Step::Frozen(estate) => estate.put(SUCCESSION, &self.timeline.memory()),
+            _ => Ok(()),
+        }
+    }
+
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        if let Some(memory) = estate.take(SUCCESSION)? {
+            self.timeline = Timeline::of(memory);
+        }
+        Ok(())
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {

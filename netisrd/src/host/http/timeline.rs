@@ -5,6 +5,7 @@ use super::super::parts::Turn;
 use super::super::watcher::Change;
 use crate::kern::devctl::{Vhost, Vhosted};
 use chrono::{DurationRound, TimeDelta};
+use compat::net::if_::IfName;
 use compat::sys::time::Time;
 use libcarp::softc::State;
 use maud::{Markup, html};
@@ -37,7 +38,33 @@ struct Lane {
 #[derive(Default)]
 pub(super) struct Timeline(Vec<Lane>);
 
+/// A lane for another process: index, name, vhid, parent; when it came to which
+/// state; when it went.
+pub(super) type Memory = (u16, String, u8, Option<String>, Vec<(u64, i32)>, Option<u64>);
+
 impl Timeline {
+    /// What another process needs to go on with it.
+    pub(super) fn memory(&self) -> Vec<Memory> {
+        let name = |name: IfName| name.to_string();
+        let lane = |l: &Lane| {
+            let spans = l.spans.iter().map(|(at, state)| (at.0, *state as i32)).collect();
+            (l.of.if_index, name(l.of.ifname), l.of.vhid, l.of.parent.map(name), spans, l.gone.map(|at| at.0))
+        };
+        self.0.iter().map(lane).collect()
+    }
+
+    /// Goes on with another's; what makes no sense is forgotten.
+    pub(super) fn of(memory: Vec<Memory>) -> Timeline {
+        let lane = |(if_index, ifname, vhid, parent, spans, gone): Memory| {
+            let parent = parent.and_then(|parent| IfName::new(&parent));
+            let of = Vhost { if_index, ifname: IfName::new(&ifname)?, vhid, parent };
+            let spans: Vec<(u64, i32)> = spans;
+            let spans = spans.into_iter().filter_map(|(at, state)| Some((Time(at), State::from_i32(state)?)));
+            Some(Lane { of, spans: spans.collect(), gone: gone.map(Time) })
+        };
+        Timeline(memory.into_iter().filter_map(lane).collect())
+    }
+
     /// Takes note of what a turn has to tell.
     pub(super) fn see(&mut self, turn: &Turn<'_>) {
         if !turn.changes.is_empty() {

@@ -7,6 +7,8 @@ use crate::dev::{DataPath, HostSide};
 use crate::machine::Machine;
 use crate::net::netisr::Netmsg0;
 use nix::errno::Errno as Linux;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// A link of ours.
@@ -30,7 +32,8 @@ impl Link {
         let mut side = None;
         let link = match path {
             DataPath::Tap => {
-                let (tap, rx) = CarpTap::open(name, machine.ncpus()).map_err(|e| e.to_string())?;
+                let (tap, rx) =
+                    CarpTap::open(name, machine.ncpus()).map_err(|e| format!("cannot be made: {e}"))?;
                 let tap = Arc::new(tap);
                 side = Some(HostSide { if_index, rx, tx: tap.clone() });
                 Link::Tap(tap)
@@ -47,6 +50,32 @@ impl Link {
             machine.port0.sendmsg(Netmsg0::HostSide(Box::new(side)));
         }
         Ok((index, link))
+    }
+
+    /// That of another process, with the descriptors of a tap. The machine has the
+    /// other side of it.
+    pub(super) fn adopt(
+        name: &str,
+        queues: Vec<OwnedFd>,
+        carrier: bool,
+        (machine, if_index): (&Machine, u16),
+    ) -> io::Result<Link> {
+        if queues.is_empty() {
+            return Ok(Link::Macvlan);
+        }
+        let (tap, rx) = CarpTap::adopt(name, queues, carrier)?;
+        let tap = Arc::new(tap);
+        let side = HostSide { if_index, rx, tx: tap.clone() };
+        machine.port0.sendmsg(Netmsg0::HostSide(Box::new(side)));
+        Ok(Link::Tap(tap))
+    }
+
+    /// Without them it would be gone.
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Link::Macvlan => Vec::new(),
+            Link::Tap(tap) => tap.descriptors().collect(),
+        }
     }
 
     /// Whether it takes frames, and has a carrier. A macvlan is down without one: up, it

@@ -42,30 +42,47 @@ impl Shown {
         (self.if_index, self.lower) == (w.if_index, w.lower)
     }
 
-    /// Takes an address away, with its way out.
+    /// Takes an address away, with its way out. Routes and addresses the kernel may
+    /// have taken itself, but it never takes a rule.
     pub(super) fn withdraw(&mut self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
-        self.route(rt, net, false)?;
+        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
         ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL)?;
         self.addrs.remove(&net);
-        Ok(())
+        self.drop_route(rt, net)
     }
 
     /// What an address says leaves by its own interface, from the virtual MAC, or not.
     pub(super) fn route(&mut self, rt: &mut RtNetlink, net: IpNet, is_wanted: bool) -> nix::Result<()> {
-        let Some(is) = self.addrs.get_mut(&net).filter(|is| **is != is_wanted) else { return Ok(()) };
-        let rule = Rule { from: net.addr(), link: self.index };
+        if self.addrs.get(&net).is_none_or(|is| *is == is_wanted) {
+            return Ok(());
+        }
         if is_wanted {
             ok_if(rt.add_route(self.index, net), Linux::EEXIST)?;
-            ok_if(rt.add_rule(rule), Linux::EEXIST)?;
-        } else {
-            ok_if(rt.delete_rule(rule), Linux::ENOENT)?;
+            ok_if(rt.add_rule(self.rule(net)), Linux::EEXIST)?;
+            self.addrs.insert(net, true);
+            return Ok(());
         }
-        *is = is_wanted;
-        let shared = self.addrs.iter().any(|(other, routed)| *routed && other.trunc() == net.trunc());
-        if !shared {
-            ok_if(rt.delete_route(self.index, net), Linux::ESRCH)?;
+        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
+        self.addrs.insert(net, false);
+        self.drop_route(rt, net)
+    }
+
+    /// The link is gone, and with it all but this.
+    pub(super) fn leave_no_rule(&self, rt: &mut RtNetlink) -> nix::Result<()> {
+        let rules = self.addrs.keys().map(|net| self.rule(*net));
+        rules.into_iter().try_for_each(|rule| ok_if(rt.delete_rule(rule), Linux::ENOENT))
+    }
+
+    fn rule(&self, net: IpNet) -> Rule {
+        Rule { from: net.addr(), link: self.index }
+    }
+
+    /// Another address may need it still.
+    fn drop_route(&self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
+        match self.addrs.iter().any(|(other, routed)| *routed && other.trunc() == net.trunc()) {
+            true => Ok(()),
+            false => ok_if(rt.delete_route(self.index, net), Linux::ESRCH),
         }
-        Ok(())
     }
 }
 

@@ -111,6 +111,9 @@ const DEVICES: &[i64] = &[libc::SYS_ioctl, libc::SYS_socket];
 /// The ioctls by which a tap is made and set up, beside [`FILES`].
 const TAPS: &[libc::Ioctl] = &[libc::TUNSETIFF, libc::TUNSETOFFLOAD, libc::TUNSETCARRIER];
 
+/// To learn how a child has ended.
+const CHILD: &[i64] = &[libc::SYS_wait4];
+
 /// What no program that is run here has any business with: other processes,
 /// the kernel itself, what is mounted, whose machine it is.
 const NO_PROGRAM: &[i64] = &[
@@ -153,12 +156,6 @@ const REFUSED: SeccompAction = SeccompAction::Errno(libc::EPERM as u32);
 
 /// Filters this thread and all that it will start.
 pub(super) fn restrict(later: &Later) -> Result<Outcome, Box<dyn std::error::Error>> {
-    if later.programs {
-        let rules: Rules = NO_PROGRAM.iter().map(|call| (*call, Vec::new())).collect();
-        let said = format!("{} system calls are refused, all others are programs'", rules.len());
-        apply_filter(&compile(rules, SeccompAction::Allow, REFUSED)?)?;
-        return Ok(Outcome::On(said));
-    }
     let rules = allowed(later)?;
     let said = format!("{} system calls; others fail", rules.len());
     let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
@@ -167,6 +164,14 @@ pub(super) fn restrict(later: &Later) -> Result<Outcome, Box<dyn std::error::Err
     // install another.
     apply_filter(&clone3)?;
     apply_filter(&compile(rules, REFUSED, SeccompAction::Allow)?)?;
+    Ok(Outcome::On(said))
+}
+
+/// Filters this thread and the programs that it will run.
+pub(super) fn restrict_programs() -> Result<Outcome, Box<dyn std::error::Error>> {
+    let rules: Rules = NO_PROGRAM.iter().map(|call| (*call, Vec::new())).collect();
+    let said = format!("{} system calls are refused, all others are programs'", rules.len());
+    apply_filter(&compile(rules, SeccompAction::Allow, REFUSED)?)?;
     Ok(Outcome::On(said))
 }
 
@@ -206,7 +211,8 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     let files = later.devices || later.taps || !later.reads.is_empty() || !later.writes.is_empty();
     let files = if files { FILES } else { &[] };
     let devices = if later.devices { DEVICES } else { &[] };
-    rules.extend(files.iter().chain(devices).map(|call| (*call, Vec::new())));
+    let child = if later.child { CHILD } else { &[] };
+    rules.extend(files.iter().chain(devices).chain(child).map(|call| (*call, Vec::new())));
     Ok(rules)
 }
 

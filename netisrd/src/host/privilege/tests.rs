@@ -14,8 +14,14 @@ fn alone<T: Send>(f: impl FnOnce() -> T + Send) -> T {
 }
 
 fn filtered<T: Send>(later: &Later, f: impl FnOnce() -> T + Send) -> T {
+    filtered_by(|| seccomp::restrict(later), f)
+}
+
+type Filtered = Result<Outcome, Box<dyn std::error::Error>>;
+
+fn filtered_by<T: Send>(filter: impl FnOnce() -> Filtered + Send, f: impl FnOnce() -> T + Send) -> T {
     alone(|| {
-        let outcome = seccomp::restrict(later).expect("a filter");
+        let outcome = filter().expect("a filter");
         assert!(matches!(outcome, Outcome::On(_)), "{outcome:?}");
         f()
     })
@@ -59,14 +65,28 @@ fn each_thing_that_is_switched_on_widens_the_filter_by_itself_alone() {
         File::open("/dev/null").unwrap();
         assert_eq!(run_a_program().unwrap_err().raw_os_error(), Some(libc::EPERM));
     });
+    let tun = || File::options().read(true).write(true).open("/dev/net/tun");
+    filtered(&Later { taps: true, ..Later::default() }, || {
+        // What has no right or no tun here fails by itself; what the filter refuses is EPERM.
+        let refused = |e: io::Error| assert_ne!(e.raw_os_error(), Some(libc::EPERM));
+        tun().map(drop).unwrap_or_else(refused);
+        File::open("/dev/null").unwrap();
+        assert_eq!(open_socket(AddressFamily::Packet), Err(Errno::EPERM));
+        assert_eq!(run_a_program().unwrap_err().raw_os_error(), Some(libc::EPERM));
+    });
+    let ours = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
     filtered(&Later { interfaces: true, ..Later::default() }, || {
         // Refused, if it is, for want of rights and not by the filter.
-        let ours = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
         assert_eq!(open_socket(AddressFamily::Packet).is_ok(), ours);
         assert_eq!(open_socket(AddressFamily::Inet), Err(Errno::EPERM));
         assert_eq!(File::open("/dev/null").unwrap_err().raw_os_error(), Some(libc::EPERM));
     });
-    filtered(&Later { programs: true, ..Later::default() }, || {
+    let mut child = Command::new("true").spawn().unwrap();
+    filtered(&Later { child: true, ..Later::default() }, || {
+        assert!(child.wait().unwrap().success());
+        assert_eq!(run_a_program().unwrap_err().raw_os_error(), Some(libc::EPERM));
+    });
+    filtered_by(seccomp::restrict_programs, || {
         assert!(run_a_program().unwrap());
         assert_eq!(unshare(CloneFlags::CLONE_NEWUTS), Err(Errno::EPERM));
     });
@@ -117,18 +137,18 @@ fn only_files_that_are_named_are_reached() {
 
 #[test]
 fn two_capabilities_are_left_at_most_and_programs_get_no_more() {
-    for programs in [false, true] {
+    for programs in [CapsHashSet::new(), KEPT.into_iter().collect()] {
         alone(|| {
             let had = caps::read(None, CapSet::Permitted).unwrap();
             let may_bound = had.contains(&Capability::CAP_SETPCAP);
             let kept: CapsHashSet = had.into_iter().filter(|c| KEPT.contains(c)).collect();
-            let outcome = lower_caps(programs).unwrap();
+            let outcome = lower_caps(&programs).unwrap();
             let now = |set| caps::read(None, set).unwrap();
             assert_eq!(now(CapSet::Permitted), kept);
             assert_eq!(now(CapSet::Effective), kept);
             assert!(now(CapSet::Inheritable).is_empty());
             assert!(now(CapSet::Ambient).is_empty());
-            let bound = if programs { kept.clone() } else { CapsHashSet::new() };
+            let bound: CapsHashSet = kept.intersection(&programs).copied().collect();
             let how = if may_bound { named(&bound) } else { "left as it was (no CAP_SETPCAP)".to_owned() };
             assert_eq!(outcome, Outcome::On(format!("{}; bounding set: {how}", named(&kept))));
             assert!(!may_bound || now(CapSet::Bounding) == bound);

@@ -65,7 +65,7 @@ pub(super) fn meaning(request: &Request, reply: &Reply) -> Meaning {
     match request.op {
         Op::Ioctl => ioctl(request, reply).unwrap_or(Meaning::Beyond),
         Op::Sysctl => sysctl(request),
-        Op::Route | Op::Reload => Meaning::Nothing,
+        Op::Route | Op::Reload | Op::Takeover => Meaning::Nothing,
     }
 }
 

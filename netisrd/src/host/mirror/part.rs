@@ -1,0 +1,163 @@
+//! The mirror's turns on the main thread, and what netisr0 calls.
+
+use super::pulse::Pulse;
+use super::{Lower, Mirror, failed};
+use crate::dev::rtnetlink::RtWatch;
+use crate::dev::{DataPath, Device, host};
+use crate::host::netconf;
+use crate::host::parts::{Desk, Flow, Part, Turn};
+use crate::host::runtime::Runtime;
+use crate::host::succession::{Estate, Step};
+use crate::kern::devctl::{Serve, Vhosted};
+use crate::machine::Machine;
+use compat::sys::time::Time;
+use mio::Interest;
+use nix::errno::Errno as Linux;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Whether the host forwards IPv6; not there without IPv6.
+const FORWARDING: &str = "ipv6/conf/all/forwarding";
+/// Something has changed in the host.
+const HOST: usize = 0;
+/// What could not be done is tried again after so long.
+const RETRY: Duration = Duration::from_secs(1);
+/// The mirror as a part. Its lock is held while the host is asked for something,
+/// and for nothing else: who holds it waits for nobody.
+pub struct Mirrors {
+    mirror: Arc<Mutex<Mirror>>,
+    watch: RtWatch,
+    pulse: Pulse,
+    /// The machine has been told that these carp interfaces are not served.
+    unserved: BTreeSet<u16>,
+    /// Whether the host was a router when that was looked at last.
+    forwarding: Option<bool>,
+}
+
+impl Mirrors {
+    /// On those of the interfaces where the host serves the virtual addresses, if
+    /// there are any. What a dead netisrd has left on them is removed; what has to
+    /// be set there is kept in `saved`, and put back at the end, or by the next one.
+    /// One that follows another process touches nothing before it goes on in its
+    /// place.
+    ///
+    /// # Errors
+    /// The kernel does not allow it.
+    pub fn on(devices: &[Device], saved: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
+        let mut lowers = Vec::new();
+        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
+            let index = Some(host::index(dev.name.as_str())?);
+            lowers.push(Lower { name: dev.name, index, path: dev.path });
+        }
+        if lowers.is_empty() {
+            return Ok(None);
+        }
+        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
+        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved, follows)?));
+        Ok(Some(Mirrors {
+            mirror,
+            watch,
+            pulse: Pulse::default(),
+            unserved: BTreeSet::new(),
+            forwarding: None,
+        }))
+    }
+
+    /// Whether there are taps among them, which are opened as they are needed.
+    pub fn has_taps(&self) -> bool {
+        lock(&self.mirror).lowers.iter().any(|lower| lower.path == DataPath::Tap)
+    }
+
+    /// Of that machine from now on: what its netisr0 calls in a transition.
+    pub fn serve(&self, machine: &Arc<Machine>) -> Serve {
+        lock(&self.mirror).machine = Arc::downgrade(machine);
+        let mirror = self.mirror.clone();
+        Box::new(move |served, transitions| {
+            let mut mirror = lock(&mirror);
+            mirror.transitions = transitions;
+            mirror.show(served);
+        })
+    }
+}
+
+fn lock(mirror: &Mutex<Mirror>) -> MutexGuard<'_, Mirror> {
+    // Whoever panics ends the process.
+    mirror.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Part for Mirrors {
+    fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        desk.watch(self.watch.fd(), HOST, Interest::READABLE)
+    }
+
+    fn patience(&self, now: Time) -> Option<Duration> {
+        let mirror = lock(&self.mirror);
+        let renew = mirror.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)));
+        let retry = (!mirror.complaints.is_empty()).then_some(RETRY);
+        renew.into_iter().chain(retry).min()
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let mut mirror = lock(&self.mirror);
+        match step {
+            Step::Frozen(estate) => mirror.bequeath(&self.unserved, estate),
+            Step::Waits => mirror.live_on(),
+            Step::Met(_) | Step::Ready(_) | Step::Stays => Ok(()),
+        }
+    }
+
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        self.unserved = lock(&self.mirror).inherit(estate)?;
+        Ok(())
+    }
+
+    fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
+        let touched = turn.ready.contains(&HOST);
+        self.follow_forwarding(turn.machine);
+        let mut mirror = lock(&self.mirror);
+        if touched {
+            self.watch.drain()?;
+            match mirror.look() {
+                // It goes on changing, and that will be told.
+                Ok(()) | Err(Linux::EBUSY) => {}
+                Err(e) => return Err(failed("rtnetlink", e)),
+            }
+        }
+        let due = mirror.renew.is_some_and(|at| at <= turn.now);
+        if due && self.pulse.beats(turn.machine) {
+            mirror.renew(turn.now);
+        } else if due {
+            mirror.renew = mirror.next_renewal(turn.now);
+        }
+        if due || touched || turn.woken || !mirror.complaints.is_empty() {
+            mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
+        }
+        let unserved = |v: &&Vhosted| mirror.complaints.contains_key(v.name.as_str());
+        let unserved = turn.watcher.vhosts().iter().filter(unserved).map(|v| v.of.if_index).collect();
+        for changed in self.unserved.symmetric_difference(&unserved) {
+            turn.machine.served(*changed, !unserved.contains(changed));
+        }
+        self.unserved = unserved;
+        Ok(Flow::Continue)
+    }
+}
+
+impl Mirrors {
+    /// The machine says of itself what the host is.
+    fn follow_forwarding(&mut self, machine: &Runtime) {
+        let Ok(now) = netconf::get(FORWARDING).map(|v| v > 0) else { return };
+        if self.forwarding.replace(now) != Some(now) {
+            machine.machine().ip6_forwarding.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Mirrors {
+    fn drop(&mut self) {
+        lock(&self.mirror).end();
+    }
+}
