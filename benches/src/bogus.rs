@@ -241,21 +241,15 @@ impl Target {
             progress(&format!("{name}: {:.0} per cent of its vhid's frames judged", share * 100.0));
         }
         let late = self.late(&stamps);
-        let worst = late.iter().copied().fold(0.0, f64::max);
-        progress(&format!("{name}: {rate:.0} frames a second, {ns:.0} ns a frame, {worst:.2} ms late"));
-        // silent for longer than it may be: somebody else is MASTER by then
+        let worst = late.iter().copied().reduce(f64::max);
+        let worst = worst.map_or_else(|| "not heard".to_owned(), |ms| format!("{ms:.2} ms late"));
+        progress(&format!("{name}: {rate:.0} frames a second, {ns:.0} ns a frame, {worst}"));
         emit(
             &format!("{name}.adverts"),
             stamps.len() as f64 / (sent.time.as_secs_f64() * 1e3 / self.who.interval_ms()),
         );
         late
     }
-}
-
-/// The sample below which 99 of 100 are.
-fn p99(samples: &mut [f64]) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples.get((samples.len() * 99 / 100).min(samples.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
 pub(crate) fn measure(lab: &Lab, quick: bool) {
@@ -276,13 +270,22 @@ pub(crate) fn measure(lab: &Lab, quick: bool) {
         // and nobody under fire, for what the machine itself makes late
         if let Some(target) = targets.first() {
             let stamps = target.advertisements(|| thread::sleep(time / 2));
-            emit("netisrd.quiet", target.late(&stamps).into_iter().fold(0.0, f64::max));
+            target
+                .late(&stamps)
+                .into_iter()
+                .reduce(f64::max)
+                .into_iter()
+                .for_each(|ms| emit("netisrd.quiet", ms));
         }
     }
     for (target, late) in targets.iter().zip(&mut late) {
-        let (name, worst) = (target.who.name(), late.iter().copied().fold(0.0, f64::max));
-        emit(&format!("{name}.late.max"), worst);
-        emit(&format!("{name}.late.p99"), p99(late));
+        let name = target.who.name();
+        late.sort_by(f64::total_cmp);
+        // one that was silent has none
+        if let Some(worst) = late.last() {
+            emit(&format!("{name}.late.max"), *worst);
+            emit(&format!("{name}.late.p99"), late[(late.len() * 99 / 100).min(late.len() - 1)]);
+        }
     }
 }
 

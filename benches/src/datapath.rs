@@ -27,7 +27,9 @@ const CHUNK: usize = 256 << 10;
 /// A request, and its answer.
 const REQUEST: usize = 64;
 /// Until TCP's window is open.
-const WARM: Duration = Duration::from_millis(100);
+const WARM: Duration = Duration::from_millis(50);
+/// One measurement: short, so that those of a round have the same machine.
+const TIME: Duration = Duration::from_millis(200);
 
 /// Which way bytes go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,8 +39,7 @@ enum Direction {
 }
 
 pub(crate) fn measure(lab: &Lab, quick: bool) {
-    let (rounds, time) =
-        if quick { (3, Duration::from_millis(200)) } else { (11, Duration::from_millis(500)) };
+    let rounds = if quick { 3 } else { 25 };
     lab.bridge("br0");
     let client = lab.host("c", "br0", "10.77.0.9/24");
     let there = Way::ALL.into_iter().filter(|way| way.is_there());
@@ -47,14 +48,14 @@ pub(crate) fn measure(lab: &Lab, quick: bool) {
         let turn = || (0..served.len()).map(|n| &served[(n + round) % served.len()]);
         for s in turn() {
             let name = s.way.name();
-            emit(&format!("{name}.to"), stream(&client, s, Direction::To, time));
+            emit(&format!("{name}.to"), stream(&client, s, Direction::To));
         }
         for s in turn() {
             let name = s.way.name();
-            emit(&format!("{name}.from"), stream(&client, s, Direction::From, time));
+            emit(&format!("{name}.from"), stream(&client, s, Direction::From));
         }
         for s in turn() {
-            let (name, [p50, p99]) = (s.way.name(), round_trips(&client, s, time));
+            let (name, [p50, p99]) = (s.way.name(), round_trips(&client, s));
             emit(&format!("{name}.p50"), p50);
             emit(&format!("{name}.p99"), p99);
         }
@@ -63,12 +64,12 @@ pub(crate) fn measure(lab: &Lab, quick: bool) {
 }
 
 /// Gbit/s of one TCP stream, as its receiver sees it.
-fn stream(client: &Host, to: &Served, direction: Direction, time: Duration) -> f64 {
+fn stream(client: &Host, to: &Served, direction: Direction) -> f64 {
     let (here, there) = connected(client, to);
     let (from, into) = if direction == Direction::To { (here, there) } else { (there, here) };
     thread::scope(|s| {
         s.spawn(|| send(from));
-        receive(into, time)
+        receive(into)
     })
 }
 
@@ -78,7 +79,7 @@ fn send(mut to: TcpStream) {
     while to.write_all(&chunk).is_ok() {}
 }
 
-fn receive(mut from: TcpStream, time: Duration) -> f64 {
+fn receive(mut from: TcpStream) -> f64 {
     let mut room = vec![0; CHUNK];
     let mut read = |until: Instant| {
         let mut bytes = 0;
@@ -91,12 +92,12 @@ fn receive(mut from: TcpStream, time: Duration) -> f64 {
         }
     };
     let (_, begun) = read(Instant::now() + WARM);
-    let (bytes, ended) = read(begun + time);
+    let (bytes, ended) = read(begun + TIME);
     bytes as f64 * 8.0 / ended.duration_since(begun).as_secs_f64() / 1e9
 }
 
 /// The middle one and the 99th per cent of round trips, in microseconds.
-fn round_trips(client: &Host, to: &Served, time: Duration) -> [f64; 2] {
+fn round_trips(client: &Host, to: &Served) -> [f64; 2] {
     let (mut here, mut there) = connected(client, to);
     let echo = move || {
         let mut request = [0; REQUEST];
@@ -105,7 +106,7 @@ fn round_trips(client: &Host, to: &Served, time: Duration) -> [f64; 2] {
     let echo = thread::spawn(echo);
     let (mut request, mut took) = ([0x5a; REQUEST], Vec::new());
     let begun = Instant::now();
-    while begun.elapsed() < WARM + time {
+    while begun.elapsed() < WARM + TIME {
         let sent = Instant::now();
         here.write_all(&request).expect("a stream that goes on");
         here.read_exact(&mut request).expect("a stream that goes on");

@@ -153,6 +153,7 @@ fn ours_on(lab: &Lab, way: Way, quick: bool) {
                 stage.cable(0, death == Death::Process);
                 a.proc.kill();
             });
+            emit(&format!("{name}.{}.left", death.name()), f64::from(u8::from(serves(&stage.hosts[0], VIP))));
             stage.cable(0, true);
             stage.change(&format!("{name}.return"), 0, || a = start(&stage.hosts[0], 0));
         }

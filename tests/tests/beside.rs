@@ -11,8 +11,6 @@ use tests::lab::{
 const VRRP_PLAIN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 201);
 const VRRP_VMAC: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 202);
 const UCARP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 203);
-/// Enough to have been heard by everybody.
-const HEARD: usize = 2;
 
 /// Two netisrds, the first of them MASTER of vhid 1, and a client.
 struct Stage<'a> {
@@ -50,14 +48,17 @@ impl Stage<'_> {
         let mark = self.wire.mark();
         for ip in who {
             let speaks = |f: &lab::Frame| f.ipv4().is_some_and(|p| p.protocol == 112 && p.src == *ip);
-            self.wire.wait_count(mark, HEARD, &format!("packets of {ip}"), speaks);
+            self.wire.wait_for(mark, &format!("packet of {ip}"), lab::PATIENCE, speaks);
         }
     }
 
     /// Neither netisrd has said or counted anything since it got its state.
     fn assert_undisturbed(&self) {
         for (machine, mark) in self.machines.iter().zip(self.marks) {
-            assert_eq!(machine.proc.log.since(mark), Vec::<String>::new(), "{}", machine.name);
+            let mut said = machine.proc.log.since(mark);
+            // That a busy machine gives it no turn is nobody's doing on the wire.
+            said.retain(|l| !l.contains("WARN netisr0 "));
+            assert_eq!(said, Vec::<String>::new(), "{}", machine.name);
             assert_eq!(drops(&machine.stats()), 0, "{}", machine.name);
         }
         let states = [0, 1].map(|n| self.machines[n].state("carp0"));

@@ -68,8 +68,8 @@ fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
         };
         let (before, mut ready) = (state(), 0);
         // From where the program itself can be loaded.
-        let memory = (24..=152).step_by(8).map(|mb| format!("ulimit -v {}", mb * 1024));
-        let files = (6..=40).step_by(3).map(|n| format!("ulimit -n {n}"));
+        let memory = (24..=152).step_by(16).map(|mb| format!("ulimit -v {}", mb * 1024));
+        let files = (6..=41).step_by(5).map(|n| format!("ulimit -n {n}"));
         for few in memory.chain(files) {
             let script = format!("{few}; exec \"$@\"");
             let machine = s.lab.netisrd("m").netns("a").mirrored("v0").by(&script).spawn();
@@ -137,7 +137,7 @@ fn without_descriptors_it_serves_takes_over_and_accepts_when_there_are_some_agai
         let at = b.proc.log.wait_line(0, "http", PATIENCE, |l| l.contains("http: listening on"));
         let port: u16 = b.proc.log.lines()[at].rsplit(':').next().unwrap().parse().unwrap();
         let mark = b.proc.log.len();
-        limit(&b, "--nofile=3:4096");
+        limit(&b, "--nofile=3:");
         // All three sockets have somebody at the door.
         let control: Vec<_> = (0..8).map(|_| Control::connect(b.tools.sock())).collect();
         let events: Vec<_> = (0..8).map(|_| UnixStream::connect("/run/lab/b.events").unwrap()).collect();
@@ -169,6 +169,14 @@ fn without_descriptors_it_serves_takes_over_and_accepts_when_there_are_some_agai
         let said = b.proc.log.since(mark);
         let complaints = said.iter().filter(|l| l.contains("Too many open files")).count();
         assert_eq!(complaints, 3, "each once: {said:?}");
+        // An interface that is made again while there are none is opened once there are.
+        s.lab.ip_in(Some("b"), "link del v0");
+        b.proc.log.wait_line(mark, "the end of v0", PATIENCE, |l| l.contains("v0: detached"));
+        s.lab.ip("link add name b type veth peer name v0 netns b");
+        s.lab.ip("link set dev b master br0 up");
+        s.lab.ip_in(Some("b"), &format!("addr add {N2}/24 dev v0"));
+        s.lab.ip_in(Some("b"), "link set v0 up");
+        b.proc.log.wait_line(mark, "trouble", PATIENCE, |l| l.contains("not attached again"));
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         limit(&b, &format!("--nofile={}:", hard.min(1024)));
         for c in &control {
@@ -176,7 +184,8 @@ fn without_descriptors_it_serves_takes_over_and_accepts_when_there_are_some_agai
             assert_eq!(c.reply(), Some(0));
         }
         drop((events, http));
-        assert_eq!(b.state("carp0"), "MASTER");
+        b.wait_master("carp0");
+        s.wait_serves(1, true);
     });
 }
 

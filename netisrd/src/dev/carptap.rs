@@ -92,3 +92,69 @@ impl Offload for CarpTap {
         self.carrier.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+    use crate::dev::testns::{BROADCAST, PEER, arp, error_of, in_namespace, ip};
+    use crate::dev::{VNET_HDR_LEN, link};
+
+    #[test]
+    fn it_has_the_carrier_that_it_is_given_and_passes_frames_with_their_headers() {
+        let name = "it_has_the_carrier_that_it_is_given_and_passes_frames_with_their_headers";
+        in_namespace(module_path!(), name, || {
+            let (tap, mut rx) = CarpTap::open("carp0", 1).unwrap();
+            let _ = std::fs::write("/proc/sys/net/ipv6/conf/carp0/disable_ipv6", "1");
+            ip("link set carp0 up");
+            assert!(!tap.has_carrier() && !link::by_name("carp0").unwrap().passes_frames());
+            let watch = link::Watch::new().unwrap();
+            tap.set_carrier(true).unwrap();
+            let until = std::time::Instant::now() + crate::dev::testns::PATIENCE;
+            while !link::by_name("carp0").unwrap().passes_frames() {
+                assert!(watch.wait(until).unwrap());
+            }
+            assert!(tap.has_carrier() && rx[0].is_offloaded());
+            // From the host, and to it.
+            ip("addr add 192.0.2.3/24 dev carp0");
+            ip("neigh add 192.0.2.9 lladdr 02:00:00:00:00:ee dev carp0");
+            let there = std::net::UdpSocket::bind("192.0.2.3:7").unwrap();
+            there.send_to(&[7; 9000], "192.0.2.9:7").unwrap();
+            let mut first = Vec::new();
+            crate::dev::testns::wait_readable(rx[0].as_ref(), until);
+            rx[0].receive(1, &mut |f| first = f[VNET_HDR_LEN..].to_vec()).unwrap();
+            assert_eq!(&first[..6], &PEER);
+            let asked = [vec![0; VNET_HDR_LEN], arp(BROADCAST, PEER, 3)].concat();
+            tap.transmit_offloaded(0, &asked).unwrap();
+            let us = link::by_name("carp0").unwrap().lladdr.unwrap();
+            let mut answers = Vec::new();
+            while !answers.iter().any(|f: &Vec<u8>| f[VNET_HDR_LEN + 12..][..2] == [8, 6]) {
+                crate::dev::testns::wait_readable(rx[0].as_ref(), until);
+                rx[0].receive(8, &mut |f| answers.push(f.to_vec())).unwrap();
+            }
+            let answer = answers.pop().unwrap();
+            assert_eq!(
+                (&answer[VNET_HDR_LEN..][..6], &answer[VNET_HDR_LEN + 6..][..6]),
+                (&PEER[..], &us[..])
+            );
+        });
+    }
+
+    #[test]
+    fn a_removed_one_is_noticed() {
+        in_namespace(module_path!(), "a_removed_one_is_noticed", || {
+            let (tap, mut rx) = CarpTap::open("carp0", 2).unwrap();
+            let again = CarpTap::open("carp0", 2).map(drop).unwrap_err();
+            assert_eq!(again.to_string(), "tap carp0: an interface of that name exists already");
+            ip("link del carp0");
+            for queue in &mut rx {
+                assert_eq!(error_of(queue.as_mut()).to_string(), "tap carp0: the interface was removed");
+            }
+            assert_eq!(tap.transmit_offloaded(1, &[0; 100]), Err(Errno::ENXIO));
+            assert!(tap.set_carrier(true).is_err() && !tap.has_carrier());
+            // Its name is free, whoever still has the old one's descriptors.
+            CarpTap::open("carp0", 1).unwrap();
+        });
+    }
+}

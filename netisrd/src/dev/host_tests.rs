@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::dev::VNET_HDR_LEN;
 use crate::dev::testns::{
     self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
     rx, tagged, without_rights,
@@ -235,5 +236,122 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
         let err = rx(&mut us).receive(8, &mut |_| {}).unwrap_err();
         assert_eq!(sys::bsd_errno(&err), Errno::ENXIO);
         assert_eq!(us.tx.transmit(0, &arp(BROADCAST, US, 1)), Err(Errno::ENXIO));
+    });
+}
+
+/// `v0` on the tap path, and its queues behind the one of the protocols.
+fn open_tap(queues: usize) -> (Device, Vec<Box<dyn RxQueue>>) {
+    let mut device = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, queues).unwrap();
+    let more = device.rx.split_off(1);
+    assert_eq!(more.len(), queues);
+    (device, more)
+}
+
+/// The same frame, with a header that says that it is finished.
+fn offloaded(frame: &[u8]) -> Vec<u8> {
+    [&[0; VNET_HDR_LEN], frame].concat()
+}
+
+#[test]
+fn on_the_tap_path_frames_to_virtual_macs_and_groups_are_heard_and_carp_is_not() {
+    let name = "on_the_tap_path_frames_to_virtual_macs_and_groups_are_heard_and_carp_is_not";
+    in_namespace(module_path!(), name, || {
+        veth();
+        let (mut us, mut queues) = open_tap(1);
+        let peer = open_none("v1").unwrap();
+        let mut giant = ipv4(VIRTUAL_MAC, PEER, 17, 1);
+        giant.resize(1514, 0);
+        let yes = vec![
+            arp(BROADCAST, PEER, 1),
+            arp(VIRTUAL_MAC, PEER, 1),
+            ipv4(VIRTUAL_MAC, PEER, 6, 1),
+            ipv4([0, 0, 0x5e, 0, 1, 0xff], PEER, 112, 1),
+            ipv6(VIRTUAL_MAC, PEER, 58, 128),
+            ipv4(BROADCAST, PEER, 17, 1),
+            ipv4([1, 0, 0x5e, 0, 0, 1], PEER, 2, 1),
+            ipv6(ND_GROUP, PEER, 58, 135),
+            giant,
+        ];
+        let mut no = vec![
+            arp(US, PEER, 1),
+            arp(OTHER, PEER, 1),
+            ipv4(US, PEER, 112, 1),
+            ipv4(CARP_GROUP, PEER, 112, 1),
+            ipv6([0x33, 0x33, 0, 0, 0, 0x12], PEER, 112, 0x21),
+            ipv4(US, PEER, 6, 1),
+            ipv4([0, 0, 0x5e, 0, 2, 7], PEER, 1, 1),
+            ipv4([0, 0, 0x5e, 1, 1, 7], PEER, 1, 1),
+        ];
+        no.extend(yes.iter().take(8).map(|frame| tagged(frame)));
+        // Nor what the host sends there, nor the machine.
+        us.tx.transmit(0, &arp(BROADCAST, VIRTUAL_MAC, 5)).unwrap();
+        us.tx.offload().unwrap().transmit_offloaded(0, &offloaded(&arp(BROADCAST, US, 6))).unwrap();
+        no.iter().chain(&yes).chain(&no).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        let last = arp(BROADCAST, PEER, 99);
+        peer.tx.transmit(0, &last).unwrap();
+        let mut want: Vec<_> = yes.iter().map(|f| offloaded(f)).collect();
+        want.push(offloaded(&last));
+        assert_eq!(frames_until(queues[0].as_mut(), &offloaded(&last)), want);
+        // The protocols are heard as ever.
+        assert!(frames_until(rx(&mut us), &last).contains(&ipv4(CARP_GROUP, PEER, 112, 1)));
+    });
+}
+
+#[test]
+fn queues_share_the_frames_and_whoever_drains_takes_them_all() {
+    in_namespace(module_path!(), "queues_share_the_frames_and_whoever_drains_takes_them_all", || {
+        veth();
+        let (us, mut queues) = open_tap(3);
+        let peer = open_none("v1").unwrap();
+        // As many flows as these.
+        let sent: Vec<_> = (0..200).map(|n| ipv4(VIRTUAL_MAC, PEER, 6, n)).collect();
+        let mut got = Vec::new();
+        sent.iter().take(100).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        let mut shares = [0; 3];
+        for (queue, share) in queues.iter_mut().zip(&mut shares) {
+            *share = queue.receive(1000, &mut |f| got.push(f[VNET_HDR_LEN..].to_vec())).unwrap();
+        }
+        assert!(shares.iter().filter(|n| **n > 0).count() > 1, "{shares:?}");
+        sent.iter().skip(100).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        us.tx.offload().unwrap().drain(&mut |f| got.push(f[VNET_HDR_LEN..].to_vec()));
+        for queue in &mut queues {
+            assert_eq!(queue.receive(1000, &mut |_| {}).unwrap(), 0);
+        }
+        got.sort();
+        let mut want = sent;
+        want.sort();
+        assert_eq!(got, want);
+    });
+}
+
+#[test]
+fn on_the_tap_path_too_an_interface_may_go_down_and_away() {
+    in_namespace(module_path!(), "on_the_tap_path_too_an_interface_may_go_down_and_away", || {
+        veth();
+        let (us, mut queues) = open_tap(2);
+        let peer = open_none("v1").unwrap();
+        ip("link set v0 down");
+        for queue in &mut queues {
+            testns::wait_readable(queue.as_ref(), Instant::now() + PATIENCE);
+            assert_eq!(queue.receive(8, &mut |_| {}).unwrap(), 0);
+        }
+        let frame = arp(BROADCAST, PEER, 1);
+        let offload = us.tx.offload().unwrap();
+        assert_eq!(offload.transmit_offloaded(0, &offloaded(&frame)), Err(Errno::ENETDOWN));
+        let watch = link::Watch::new().unwrap();
+        ip("link set v0 up");
+        let until = Instant::now() + PATIENCE;
+        while !link::by_name("v1").unwrap().passes_frames() {
+            assert!(watch.wait(until).unwrap());
+        }
+        peer.tx.transmit(0, &frame).unwrap();
+        let mut got = Vec::new();
+        offload.drain(&mut |f| got.push(f.to_vec()));
+        assert_eq!(got, [offloaded(&frame)]);
+        ip("link del v0");
+        for queue in &mut queues {
+            assert_eq!(error_of(queue.as_mut()).to_string(), "v0: the interface was removed");
+        }
+        assert_eq!(offload.transmit_offloaded(0, &offloaded(&frame)), Err(Errno::ENXIO));
     });
 }

@@ -11,17 +11,18 @@ use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
-use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socket};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the kernel holds for a netisr that is busy: some hundred whole segments.
-const RCVBUF: usize = 8 << 20;
-/// And of its own that the card has not sent yet.
-const SNDBUF: usize = 4 << 20;
+/// What the kernel holds for a netisr that is busy, some hundred whole segments,
+/// and of what it has sent and the card has not.
+const BUF: usize = 8 << 20;
+/// The bound of it for all netisrs.
+const BUF_ALL: usize = 64 << 20;
 /// Frames that are waited for at the end: whoever sends without a pause has no last.
 const DRAINED_MAX: usize = 1024;
 
@@ -76,6 +77,7 @@ const WANTED: [libc::sock_filter; 18] = [
 
 /// A queue for each netisr, and their sending side.
 pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
+    let room = BUF.min(BUF_ALL / queues.max(1));
     let mut group = None;
     let mut sockets = Vec::new();
     for _ in 0..queues {
@@ -84,8 +86,9 @@ pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQ
         // Before it hears anything; and before it shares, others' frames are not its.
         sys::attach_filter(fd.as_fd(), &NOTHING)?;
         sys::vnet_hdr(fd.as_fd())?;
-        setsockopt(&fd, RcvBufForce, &RCVBUF)?;
-        setsockopt(&fd, SndBufForce, &SNDBUF)?;
+        // In a container's user namespace the host's limit counts.
+        setsockopt(&fd, RcvBufForce, &room).or_else(|_| setsockopt(&fd, RcvBuf, &room))?;
+        setsockopt(&fd, SndBufForce, &room).or_else(|_| setsockopt(&fd, SndBuf, &room))?;
         sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
         group = Some(sys::fanout(fd.as_fd(), group)?);
         sockets.push(Arc::new(Socket { it, fd, busy: AtomicBool::new(false) }));

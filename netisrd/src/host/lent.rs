@@ -37,6 +37,8 @@ pub struct Lent {
     rt: RtNetlink,
     watch: RtWatch,
     cards: Lending,
+    /// What has changed before there was a watch was not told.
+    looked: bool,
 }
 
 impl Lent {
@@ -45,7 +47,12 @@ impl Lent {
     /// # Errors
     /// The kernel gives no netlink socket.
     pub fn new(cards: Lending) -> io::Result<Lent> {
-        Ok(Lent { rt: RtNetlink::new().map_err(failed)?, watch: RtWatch::new().map_err(failed)?, cards })
+        Ok(Lent {
+            rt: RtNetlink::new().map_err(failed)?,
+            watch: RtWatch::new().map_err(failed)?,
+            cards,
+            looked: false,
+        })
     }
 
     /// Tells the machine what is new, then what is gone: whoever lives on an address
@@ -79,7 +86,7 @@ impl Part for Lent {
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
-        if turn.ready.contains(&HOST) {
+        if turn.ready.contains(&HOST) || !core::mem::replace(&mut self.looked, true) {
             self.watch.drain().map_err(failed)?;
             self.tell(turn.machine)?;
         }

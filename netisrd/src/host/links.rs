@@ -8,11 +8,15 @@ use super::runtime::Runtime;
 use crate::dev::host::{self, Existing};
 use crate::dev::watch::{Change, LinkWatch};
 use compat::net::if_::IfName;
+use compat::sys::time::Time;
 use mio::Interest;
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 const LINK: usize = 0;
+/// When one that could not be opened is tried again, if nothing changes.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells the machine when one of its cards loses its link or has it again. An
 /// interface of the host that was deleted, and comes again, is opened again.
@@ -22,6 +26,8 @@ pub struct Links {
     configuration: SharedConf,
     /// Why one could not be opened, by its name, to be said once.
     said: BTreeMap<String, String>,
+    /// When that is tried again.
+    again: Option<Time>,
 }
 
 impl Links {
@@ -37,12 +43,13 @@ impl Links {
         machine: &Runtime,
     ) -> io::Result<Links> {
         let watch = LinkWatch::new(cards)?;
-        let mut links = Links { watch, lending, configuration, said: BTreeMap::new() };
+        let mut links = Links { watch, lending, configuration, said: BTreeMap::new(), again: None };
         links.tell(machine)?;
         Ok(links)
     }
 
     fn tell(&mut self, machine: &Runtime) -> io::Result<()> {
+        self.again = None;
         for change in self.watch.changes()? {
             match change {
                 Change::Link(if_index, state) => machine.link_state(if_index, state),
@@ -52,15 +59,18 @@ impl Links {
                 }
                 Change::Back(existing) => match self.open(&existing, machine) {
                     Ok(()) => drop(self.said.remove(&existing.name)),
-                    Err(e) => self.say(&existing.name, e.to_string()),
+                    Err(e) => {
+                        self.say(&existing.name, e.to_string());
+                        self.again = Some(machine.now() + AGAIN);
+                    }
                 },
             }
         }
         Ok(())
     }
 
-    /// It may be gone, or down, once more before it is open: then it is tried again
-    /// when it is up again.
+    /// It may be gone, or down, once more before it is open, or there may be no more
+    /// descriptors.
     fn open(&mut self, existing: &Existing, machine: &Runtime) -> io::Result<()> {
         let host_index = host::index(&existing.name)?;
         let dev = host::open(existing, machine.ncpus())?;
@@ -89,8 +99,12 @@ impl Part for Links {
         desk.watch(self.watch.poll_fd(), LINK, Interest::READABLE)
     }
 
+    fn patience(&self, now: Time) -> Option<Duration> {
+        self.again.map(|at| at - now)
+    }
+
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
-        if turn.ready.contains(&LINK) {
+        if turn.ready.contains(&LINK) || self.again.is_some_and(|at| at <= turn.now) {
             self.tell(turn.machine)?;
         }
         Ok(Flow::Continue)

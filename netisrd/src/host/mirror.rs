@@ -415,7 +415,7 @@ impl Mirror {
         let addrs = self.rt.addresses()?;
         self.follow(&links);
         self.shown.retain(|_, is| links.iter().any(|l| l.index == is.index));
-        for is in self.shown.values_mut() {
+        for (name, is) in &mut self.shown {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
             let there = |net: &IpNet| addrs.iter().any(|a| a.index == is.index && a.net == *net);
             if !link.up {
@@ -428,7 +428,10 @@ impl Mirror {
             }
             is.master = is.link.has_carrier(link);
             if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
-                is.link.follow_mtu(&mut self.rt, link, lower)?;
+                let done = is.link.follow_mtu(&mut self.rt, link, lower);
+                if let Err(e) = ok_if(done, Linux::ENODEV) {
+                    tracing::warn!("{name}: mtu {}: {}", lower.mtu, e.desc());
+                }
             }
         }
         Ok(())

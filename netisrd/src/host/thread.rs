@@ -136,10 +136,9 @@ impl NetisrThread {
                 let queues = Vec::new();
                 let (armed, bundles) = (None, Bundles::default());
                 let t = NetisrThread { m, poll, waker, memory_ready, timer, armed, queues, bundles, cpu };
-                if let Err(e) = t.service_loop(seed) {
-                    // Whoever hears of panics sees to it that it is read.
-                    std::panic::panic_any(format!("netisr {cpuid}: {e}"));
-                }
+                let failed = t.service_loop(seed).err();
+                // Whoever hears of panics sees to it that it is read.
+                assert!(failed.is_none(), "netisr {cpuid}: {failed:?}");
             }));
             if ended.is_err() {
                 std::process::abort();

@@ -115,3 +115,7 @@ fn from_host(cx: Ctx<'_>, sc: &CarpSoftc, frame: &[u8], offloaded: &[u8]) -> Res
     });
     sent.map(|()| Fate::FromHost).map_err(|_| Fate::Refused)
 }
+
+#[cfg(test)]
+#[path = "if_tap_tests.rs"]
+mod tests;

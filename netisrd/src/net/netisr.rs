@@ -344,11 +344,10 @@ pub fn input_batched(cx: Ctx<'_>, if_index: u16, frame: &[u8]) {
     cx.m.fates.count(cx.n.cpuid(), fate);
 }
 
-/// Wakes the netisrs that frames were queued for. This one looks before it sleeps.
+/// Wakes the netisrs that frames were queued for.
 pub fn wakeup(cx: Ctx<'_>) {
     for cpu in cx.cpu.to_wake.borrow_mut().drain(..) {
         match cpu {
-            _ if cpu == cx.n.cpuid() => {}
             0 => cx.m.port0.wakeup(),
             cpu => cx.m.ports[cpu - 1].wakeup(),
         }

@@ -32,7 +32,8 @@ impl Link {
         let mut side = None;
         let link = match path {
             DataPath::Tap => {
-                let (tap, rx) = CarpTap::open(name, machine.ncpus()).map_err(|e| e.to_string())?;
+                let (tap, rx) =
+                    CarpTap::open(name, machine.ncpus()).map_err(|e| format!("cannot be made: {e}"))?;
                 let tap = Arc::new(tap);
                 side = Some(HostSide { if_index, rx, tx: tap.clone() });
                 Link::Tap(tap)

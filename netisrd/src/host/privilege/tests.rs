@@ -65,9 +65,18 @@ fn each_thing_that_is_switched_on_widens_the_filter_by_itself_alone() {
         File::open("/dev/null").unwrap();
         assert_eq!(run_a_program().unwrap_err().raw_os_error(), Some(libc::EPERM));
     });
+    let tun = || File::options().read(true).write(true).open("/dev/net/tun");
+    filtered(&Later { taps: true, ..Later::default() }, || {
+        // What has no right or no tun here fails by itself; what the filter refuses is EPERM.
+        let refused = |e: io::Error| assert_ne!(e.raw_os_error(), Some(libc::EPERM));
+        tun().map(drop).unwrap_or_else(refused);
+        File::open("/dev/null").unwrap();
+        assert_eq!(open_socket(AddressFamily::Packet), Err(Errno::EPERM));
+        assert_eq!(run_a_program().unwrap_err().raw_os_error(), Some(libc::EPERM));
+    });
+    let ours = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
     filtered(&Later { interfaces: true, ..Later::default() }, || {
         // Refused, if it is, for want of rights and not by the filter.
-        let ours = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap();
         assert_eq!(open_socket(AddressFamily::Packet).is_ok(), ours);
         assert_eq!(open_socket(AddressFamily::Inet), Err(Errno::EPERM));
         assert_eq!(File::open("/dev/null").unwrap_err().raw_os_error(), Some(libc::EPERM));
