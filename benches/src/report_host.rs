@@ -24,8 +24,8 @@ const PATH_HOW: &str = "\
 A client and hosts on a bridge, each host with an address that it serves in another way; all are there all the
 time, and one is measured. Rounds go through all of them in turn, beginning with another each time. One TCP
 stream to the address and one from it, counted where it is received; then requests of 64 bytes, each sent when
-the one before is answered. A part of plain is the median of the parts of each round. Everything shares two
-processors: client, server, kernel, and with `tap` netisrd.";
+the one before is answered. A part of plain is the median of the parts of each round. Both ends stay on one
+processor, with the kernel's work between them; netisrd has the other one.";
 
 const LOSS_HOW: &str = "\
 1000 datagrams a second from a client to the virtual address; two hosts write down which of them arrive. What
