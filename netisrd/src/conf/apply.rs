@@ -75,17 +75,20 @@ impl Service {
         Ok(Service { path, cards, applied })
     }
 
-    /// A machine that another process has configured, by the file as it `was` then.
+    /// A machine that another process has configured, by the file as it `was` then;
+    /// and whether `conf`, what the file says now, is something else.
     ///
     /// # Errors
     /// What of it makes no sense here.
-    pub fn follow(path: &Path, cards: Cards, was: Option<Was>) -> Result<Service, Errors> {
-        let mut applied = Applied::default();
+    pub fn follow(conf: Conf, cards: Cards, was: Option<Was>) -> Result<(Service, bool), Errors> {
+        let (mut applied, path) = (Applied::default(), conf.path.clone());
+        let differs = was.as_ref().is_none_or(|was| was.text != *conf.text);
         if let Some(mut was) = was {
-            let conf = Conf::parse(path, &was.text, &cards, &super::lent_by_host)?;
+            // No machine has to take it first: one has.
+            let conf = if differs { Conf::parse_untried(&path, &was.text, &cards)? } else { conf };
             applied.becomes(conf, core::mem::take(&mut was.sysctls));
         }
-        Ok(Service { path: path.to_owned(), cards, applied })
+        Ok((Service { path, cards, applied }, differs))
     }
 
     /// What another process needs for that.

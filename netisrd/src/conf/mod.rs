@@ -197,6 +197,20 @@ impl Conf {
     /// # Errors
     /// All that is wrong with it.
     pub fn parse(path: &Path, text: &str, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
+        Conf::parse_and(path, text, cards, |conf, complaints| trial::whole(conf, lent, complaints))
+    }
+
+    /// Without trying it on a machine.
+    fn parse_untried(path: &Path, text: &str, cards: &Cards) -> Result<Conf, Errors> {
+        Conf::parse_and(path, text, cards, |_, _| ())
+    }
+
+    fn parse_and(
+        path: &Path,
+        text: &str,
+        cards: &Cards,
+        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>),
+    ) -> Result<Conf, Errors> {
         let mut complaints = Vec::new();
         let assignments = parse::parse(text, &mut complaints);
         let patchy = !complaints.is_empty();
@@ -204,17 +218,12 @@ impl Conf {
         conf.path = path.to_path_buf();
         conf.text = Zeroizing::new(text.to_owned());
         if !patchy {
-            trial::whole(&conf, lent, &mut complaints);
+            try_it(&conf, &mut complaints);
         }
         match complaints.is_empty() {
             true => Ok(conf),
             false => Err(Errors::new(path, complaints)),
         }
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What is worth a word, though nothing is wrong.

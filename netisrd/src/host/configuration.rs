@@ -59,15 +59,18 @@ impl Configuration {
     }
 
     /// The machine is as another process has configured it, by the file as it was
-    /// then. What the file says now is done as by a reload.
+    /// then. What the file says now, if that is something else, is done as by a reload.
     ///
     /// # Errors
     /// The file as it was makes no sense here.
     pub fn follow(&mut self, machine: &Runtime, estate: &mut Estate) -> Result<(), Box<dyn Error>> {
         let was: Option<Was> = estate.take(SUCCESSION)?;
         if let Some(conf) = self.conf.take() {
-            self.service = Some(Service::follow(conf.path(), self.cards.clone(), was)?);
-            self.reload(machine);
+            let (service, differs) = Service::follow(conf, self.cards.clone(), was)?;
+            self.service = Some(service);
+            if differs {
+                self.reload(machine);
+            }
         }
         Ok(())
     }

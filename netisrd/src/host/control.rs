@@ -245,7 +245,7 @@ impl ControlSocket {
             Ok(Request { op: Op::Takeover, cmd, arg, .. }) if cred.privileged => {
                 match self.would_take_over(t, cmd, &arg) {
                     // Others have a say in it.
-                    Ok(()) => return Turn::Drained,
+                    Ok(left) => return left,
                     Err(refusal) => refusal,
                 }
             }
@@ -268,15 +268,17 @@ impl ControlSocket {
         if sent.is_ok() { Turn::More } else { Turn::Gone }
     }
 
-    /// One at a time.
-    fn would_take_over(&mut self, t: usize, cmd: u32, arg: &[u8]) -> Result<(), Reply> {
+    /// One at a time. Who has asked for the last step asks nothing more here.
+    fn would_take_over(&mut self, t: usize, cmd: u32, arg: &[u8]) -> Result<Turn, Reply> {
         let Some(client) = self.clients.get(&t).filter(|_| self.heir.is_none()) else {
             return Err(Reply::error(Errno::EBUSY));
         };
         let pid = getsockopt(&client.fd, PeerCredentials).map_or(0, |peer| peer.pid().unsigned_abs());
         let fd = client.fd.try_clone().map_err(|_| Reply::error(Errno::ENOBUFS))?;
-        self.heir = Some(Heir::asks(cmd, arg, fd, pid)?);
-        Ok(())
+        let heir = Heir::asks(cmd, arg, fd, pid)?;
+        let left = if heir.is_last() { Turn::Gone } else { Turn::Drained };
+        self.heir = Some(heir);
+        Ok(left)
     }
 
     /// Closing takes the descriptor out of the poll too.

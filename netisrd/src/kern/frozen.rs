@@ -26,6 +26,9 @@ use std::sync::atomic::Ordering;
 use triomphe::Arc;
 use zeroize::Zeroize;
 
+/// The sysctl that makes who comes up MASTER at once.
+const PREEMPT: &str = "net.inet.carp.preempt";
+
 /// A machine that stands still.
 #[derive(Serialize, Deserialize)]
 pub struct FrozenMachine {
@@ -158,6 +161,7 @@ pub fn thaw(
     cx.m.mute.store(true, Ordering::Relaxed);
     let thawed = build(cx, f, devices, lent);
     cx.m.mute.store(false, Ordering::Relaxed);
+    ifaddr::publish(cx);
     thawed
 }
 
@@ -167,7 +171,10 @@ fn build(
     devices: &[Device],
     lent: &[(String, IpNet)],
 ) -> Result<Vec<u16>, String> {
-    cx.carp(|cx| frozen::set_opts(cx, &f.sysctls))?;
+    // Nobody is MASTER meanwhile: each would look for its routes at each step.
+    let (preempt, others): (Vec<_>, Vec<_>) =
+        f.sysctls.iter().cloned().partition(|(name, _)| name == PREEMPT);
+    cx.carp(|cx| frozen::set_opts(cx, &others))?;
     let mut indexes = Vec::new();
     for dev in devices {
         let card = f.cards.iter().find(|card| card.name == dev.name.as_str());
@@ -188,6 +195,7 @@ fn build(
             let sc = sc.ok_or_else(|| format!("{}: is not there", v.of.name))?;
             frozen::thaw_softc(cx, sc, &v.softc)?;
         }
+        frozen::set_opts(cx, &preempt)?;
         frozen::thaw(cx, &f.carp)
     })?;
     cx.m.ip6_forwarding.store(f.ip6_forwarding, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a frame that is overtaken takes longer, at least.
-pub(super) const OVERTAKEN: Duration = Duration::from_millis(1);
+const OVERTAKEN: Duration = Duration::from_millis(1);
 
 /// What a LAN's medium and its lab share.
 #[derive(Clone)]
@@ -62,6 +62,11 @@ impl Faults {
         self.lock().active.retain(|(n, _)| *n != number);
     }
 
+    /// How much later than without faults a frame arrives at most.
+    pub(super) fn longest(&self) -> Duration {
+        self.lock().active.iter().map(|(_, fault)| longest(fault)).sum()
+    }
+
     /// Whether nothing goes wrong.
     pub fn is_whole(&self) -> bool {
         self.lock().active.is_empty()
@@ -109,6 +114,11 @@ impl Medium for Faults {
             }
         }
     }
+}
+
+/// How much later a fault has a frame arrive at most.
+pub(super) fn longest(fault: &FaultSpec) -> Duration {
+    fault.delay.0 + fault.jitter.0 + OVERTAKEN * 2
 }
 
 /// Whether a frame is of that kind.

@@ -76,6 +76,24 @@ fn delay_and_jitter_are_added_and_bounded() {
     assert!(times.len() > 1000);
 }
 
+/// Found by a long search: the judge waited for one of them.
+#[test]
+fn what_several_faults_delay_is_as_late_as_all_of_them_say() {
+    let mut faults = Faults::new(Arc::default(), Duration::ZERO, 7);
+    ["a", "b"].iter().for_each(|s| assert!(faults.add_port(s) < 2));
+    faults.begin(0, &fault("delay = \"140ms\""));
+    faults.begin(1, &fault("delay = \"187ms\"\njitter = \"381ms\""));
+    let longest = faults.longest();
+    let mut all = Vec::new();
+    for _ in 0..1000 {
+        faults.carry(0, &frame(ETHERTYPE_IP, 23).into(), &[1], &mut all);
+    }
+    let latest = all.iter().filter_map(|a| a.at).max().unwrap();
+    assert!(latest > Time(690_000_000) && latest <= Time(0) + longest, "{latest:?}");
+    (0..2).for_each(|n| faults.end(n));
+    assert_eq!(faults.longest(), Duration::ZERO);
+}
+
 #[test]
 fn a_fault_is_said_as_it_is() {
     let said =

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use libcarp::ifaddr::{self, IfaddrEvent};
 use libcarp::{Ifaddr, Ifnet, vhaddr};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use triomphe::Arc;
 
 /// One address, for whoever receives or sends.
@@ -59,8 +60,12 @@ pub fn linklocal_of(m: &Machine, n0: &Netisr0, ifp: &Arc<Ifnet>) -> Option<core:
     })
 }
 
-/// Copies the addresses into a new table, switches, synchronises, frees.
-fn publish(cx: &mut Ctx0<'_>) {
+/// Copies the addresses into a new table, switches, synchronises, frees. Of a machine
+/// that is still being built only once, by whoever builds it.
+pub(crate) fn publish(cx: &mut Ctx0<'_>) {
+    if cx.m.mute.load(Ordering::Relaxed) {
+        return;
+    }
     let mut table = AddrTable::default();
     for ia in cx.m.own(cx.n0).ifaddrs.borrow().iter() {
         if let Some(entry) = cx.m.ifentry(cx.n0, ia.ifa_ifp.if_index) {

@@ -39,6 +39,11 @@ impl Heir {
             _ => Err(Reply::error(Errno::EINVAL)),
         }
     }
+
+    /// It asks for nothing after this.
+    pub(in crate::host) fn is_last(&self) -> bool {
+        self.freeze
+    }
 }
 
 /// What came of it.

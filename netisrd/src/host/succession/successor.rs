@@ -107,7 +107,13 @@ impl Predecessor {
         mut devices: Vec<Device>,
         parts: &mut [Box<dyn Part>],
     ) -> io::Result<(Vec<u16>, Estate)> {
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("takeover: {e}"));
+        let named = |e: io::Error| match e.kind() {
+            io::ErrorKind::WouldBlock => io::Error::other("takeover: the running netisrd does not answer"),
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::other("takeover: the running netisrd goes on by itself")
+            }
+            kind => io::Error::new(kind, format!("takeover: {e}")),
+        };
         ask(&self.channel, FREEZE).map_err(named)?;
         let mut estate = self.channel.receive_estate().map_err(named)?;
         let missing = || io::Error::other("takeover: the running netisrd says nothing of its machine");

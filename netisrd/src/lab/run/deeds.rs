@@ -213,8 +213,10 @@ impl Play<'_> {
         let name = |n: &Option<Name>| n.as_ref().map(|n| n.as_ref().clone());
         let (lan, machine) = (name(&fault.lan), name(&fault.machine));
         self.journal.note(What::Fault { text: faults::text(fault), lan: lan.clone(), machine, over });
-        let late = fault.delay.0 + fault.jitter.0 + faults::OVERTAKEN * 2;
         for of in self.lans_of(fault) {
+            // What several delay comes as late as all of them together say.
+            let standing = self.segments.get(of).map(|s| s.faults.longest()).unwrap_or_default();
+            let late = if over { standing } else { standing + faults::longest(fault) };
             if let Some(judge) = &mut self.judge {
                 judge.fault(self.world.now(), of, over, late);
             }
