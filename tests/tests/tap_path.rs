@@ -4,7 +4,8 @@
 mod mirror;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use tests::lab::{self, Events, Host, Lab, Needs, VIP, virtual_host};
 
@@ -89,6 +90,46 @@ fn a_connection_carries_megabytes_in_whole_segments_over_both_families() {
             assert!(tx_bytes / tx_packets > longest / 3, "{vip}: {tx_bytes} in {tx_packets}");
         }
         echo.join().unwrap();
+    });
+}
+
+/// Sends to the virtual MAC without a pause, whoever takes it.
+fn flood(c: &Host, until: &AtomicBool) {
+    let socket = lab::within(Some(&c.ns), || UdpSocket::bind("0.0.0.0:0").unwrap());
+    while !until.load(Ordering::Relaxed) {
+        // Nobody may listen: that is told of an earlier one.
+        let _ = socket.send_to(&[7; 1000], (VIP, 9));
+    }
+}
+
+#[test]
+fn a_carp_interface_comes_and_goes_while_frames_run() {
+    with_a_master(|lab, a, c, machine| {
+        // It is MASTER as soon as it is there.
+        machine.sysctl("net.inet.carp.preempt=1");
+        let vmac = "lladdr 00:00:5e:00:01:01 dev v0 nud permanent";
+        lab.ip_in(Some("c"), &format!("neigh replace {VIP} {vmac}"));
+        let until = AtomicBool::new(false);
+        thread::scope(|s| {
+            s.spawn(|| flood(c, &until));
+            let flooded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for _ in 0..20 {
+                    machine.ifconfig("carp0 state backup").ok();
+                    machine.ifconfig("carp0 vhid 2").ok();
+                    machine.ifconfig("carp0 vhid 1").ok();
+                    machine.ifconfig("carp0 destroy").ok();
+                    machine.carp("carp0", &virtual_host(0));
+                }
+            }));
+            until.store(true, Ordering::Relaxed);
+            flooded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+        machine.wait_master("carp0");
+        Events::open(Some("a")).wait_until("the address", || {
+            let addrs = a.run("ip -o addr show dev carp0");
+            addrs.status.success() && addrs.stdout.contains(&format!(" {VIP}/"))
+        });
+        assert_eq!(c.ping(VIP, 1), 1);
     });
 }
 
