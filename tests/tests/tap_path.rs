@@ -42,6 +42,15 @@ fn counted(host: &Host) -> [u64; 4] {
     [counters[1], counters[0], counters[9], counters[8]]
 }
 
+/// Until `carp0` has its addresses, and then a carrier.
+fn wait_served(a: &Host, addresses: &[&str]) {
+    Events::open(Some(&a.ns)).wait_until("addresses and a carrier", || {
+        let (addrs, link) = (a.run("ip -o addr show dev carp0"), a.run("ip -o link show dev carp0"));
+        let has = |address: &&str| addrs.stdout.contains(&format!(" {address}/"));
+        link.stdout.contains("LOWER_UP") && addresses.iter().all(has)
+    });
+}
+
 /// A host `a` with a machine that is MASTER, and a client `c`.
 fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
     lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
@@ -55,10 +64,7 @@ fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
         machine.carp("carp0", &virtual_host(0));
         machine.ifconfig(&format!("carp0 inet6 {VIP6}/64")).ok();
         machine.wait_master("carp0");
-        Events::open(Some("a")).wait_until("both addresses", || {
-            let addrs = a.run("ip -o addr show dev carp0").ok();
-            addrs.contains(&format!(" {VIP}/")) && addrs.contains(&format!(" {VIP6}/"))
-        });
+        wait_served(&a, &[&VIP.to_string(), VIP6]);
         body(lab, &a, &c, &machine);
     });
 }
@@ -125,10 +131,7 @@ fn a_carp_interface_comes_and_goes_while_frames_run() {
             flooded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
         machine.wait_master("carp0");
-        Events::open(Some("a")).wait_until("the address", || {
-            let addrs = a.run("ip -o addr show dev carp0");
-            addrs.status.success() && addrs.stdout.contains(&format!(" {VIP}/"))
-        });
+        wait_served(a, &[&VIP.to_string()]);
         assert_eq!(c.ping(VIP, 1), 1);
     });
 }
@@ -141,10 +144,7 @@ fn a_carp_interface_that_comes_again_is_served_again() {
             machine.ifconfig("carp0 destroy").ok();
             machine.carp("carp0", &virtual_host(0));
             machine.wait_master("carp0");
-            Events::open(Some("a")).wait_until("the address", || {
-                let addrs = a.run("ip -o addr show dev carp0");
-                addrs.status.success() && addrs.stdout.contains(&format!(" {VIP}/"))
-            });
+            wait_served(a, &[&VIP.to_string()]);
         }
         assert_eq!(c.ping(VIP, 1), 1);
         // It follows its parent.
