@@ -4,7 +4,8 @@
 mod mirror;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use tests::lab::{self, Events, Host, Lab, Needs, VIP, virtual_host};
 
@@ -41,6 +42,15 @@ fn counted(host: &Host) -> [u64; 4] {
     [counters[1], counters[0], counters[9], counters[8]]
 }
 
+/// Until `carp0` has its addresses, and then a carrier.
+fn wait_served(a: &Host, addresses: &[&str]) {
+    Events::open(Some(&a.ns)).wait_until("addresses and a carrier", || {
+        let (addrs, link) = (a.run("ip -o addr show dev carp0"), a.run("ip -o link show dev carp0"));
+        let has = |address: &&str| addrs.stdout.contains(&format!(" {address}/"));
+        link.stdout.contains("LOWER_UP") && addresses.iter().all(has)
+    });
+}
+
 /// A host `a` with a machine that is MASTER, and a client `c`.
 fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
     lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
@@ -54,10 +64,7 @@ fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
         machine.carp("carp0", &virtual_host(0));
         machine.ifconfig(&format!("carp0 inet6 {VIP6}/64")).ok();
         machine.wait_master("carp0");
-        Events::open(Some("a")).wait_until("both addresses", || {
-            let addrs = a.run("ip -o addr show dev carp0").ok();
-            addrs.contains(&format!(" {VIP}/")) && addrs.contains(&format!(" {VIP6}/"))
-        });
+        wait_served(&a, &[&VIP.to_string(), VIP6]);
         body(lab, &a, &c, &machine);
     });
 }
@@ -92,6 +99,43 @@ fn a_connection_carries_megabytes_in_whole_segments_over_both_families() {
     });
 }
 
+/// Sends to the virtual MAC without a pause, whoever takes it.
+fn flood(c: &Host, until: &AtomicBool) {
+    let socket = lab::within(Some(&c.ns), || UdpSocket::bind("0.0.0.0:0").unwrap());
+    while !until.load(Ordering::Relaxed) {
+        // Nobody may listen: that is told of an earlier one.
+        let _ = socket.send_to(&[7; 1000], (VIP, 9));
+    }
+}
+
+#[test]
+fn a_carp_interface_comes_and_goes_while_frames_run() {
+    with_a_master(|lab, a, c, machine| {
+        // It is MASTER as soon as it is there.
+        machine.sysctl("net.inet.carp.preempt=1");
+        let vmac = "lladdr 00:00:5e:00:01:01 dev v0 nud permanent";
+        lab.ip_in(Some("c"), &format!("neigh replace {VIP} {vmac}"));
+        let until = AtomicBool::new(false);
+        thread::scope(|s| {
+            s.spawn(|| flood(c, &until));
+            let flooded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for _ in 0..20 {
+                    machine.ifconfig("carp0 state backup").ok();
+                    machine.ifconfig("carp0 vhid 2").ok();
+                    machine.ifconfig("carp0 vhid 1").ok();
+                    machine.ifconfig("carp0 destroy").ok();
+                    machine.carp("carp0", &virtual_host(0));
+                }
+            }));
+            until.store(true, Ordering::Relaxed);
+            flooded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+        machine.wait_master("carp0");
+        wait_served(a, &[&VIP.to_string()]);
+        assert_eq!(c.ping(VIP, 1), 1);
+    });
+}
+
 #[test]
 fn a_carp_interface_that_comes_again_is_served_again() {
     with_a_master(|lab, a, c, machine| {
@@ -100,10 +144,7 @@ fn a_carp_interface_that_comes_again_is_served_again() {
             machine.ifconfig("carp0 destroy").ok();
             machine.carp("carp0", &virtual_host(0));
             machine.wait_master("carp0");
-            Events::open(Some("a")).wait_until("the address", || {
-                let addrs = a.run("ip -o addr show dev carp0");
-                addrs.status.success() && addrs.stdout.contains(&format!(" {VIP}/"))
-            });
+            wait_served(a, &[&VIP.to_string()]);
         }
         assert_eq!(c.ping(VIP, 1), 1);
         // It follows its parent.

@@ -2,7 +2,7 @@
 //! hears by it, and the machine is the wire behind it. It goes with the process.
 
 use super::tap::{self, TapRx};
-use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
+use super::{OFFLOADED_MAX, Offload, RxQueue, link, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
@@ -18,6 +18,7 @@ const TSO: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6
 
 /// The tap.
 pub struct CarpTap {
+    name: IfName,
     queues: Vec<Arc<OwnedFd>>,
     carrier: AtomicBool,
 }
@@ -57,7 +58,7 @@ impl CarpTap {
             Box::new(TapRx { name, fd: fd.clone(), buf, is_offloaded: true })
         });
         let rx = rx.collect();
-        (CarpTap { queues, carrier: AtomicBool::new(carrier) }, rx)
+        (CarpTap { name, queues, carrier: AtomicBool::new(carrier) }, rx)
     }
 
     /// Without them it would be gone: whoever has them can go on with it.
@@ -74,6 +75,14 @@ impl CarpTap {
             self.carrier.store(false, Ordering::Release);
         }
         sys::tun_set_carrier(self.first()?.as_fd(), on)?;
+        if on {
+            // Whoever asks has it take effect at once; till then the host's answers are
+            // lost. Under another name it takes its time.
+            match link::by_name(self.name.as_str()) {
+                Err(e) if e != Linux::ENODEV => return Err(e),
+                _ => {}
+            }
+        }
         self.carrier.store(on, Ordering::Release);
         Ok(())
     }
@@ -98,8 +107,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use super::*;
+    use crate::dev::VNET_HDR_LEN;
     use crate::dev::testns::{BROADCAST, PEER, arp, error_of, in_namespace, ip};
-    use crate::dev::{VNET_HDR_LEN, link};
 
     #[test]
     fn it_has_the_carrier_that_it_is_given_and_passes_frames_with_their_headers() {
