@@ -230,14 +230,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
-        Netmsg0::Served(index, is) => {
-            cx.carp(|cx| {
-                if let Some(sc) = cx.carp.softc(cx.n0, index) {
-                    libcarp::clone::served(cx, &sc, is);
-                }
-            });
-            devctl::configured(cx.m, cx.n0);
-        }
+        Netmsg0::Served(index, is) => served(&mut cx, index, is),
         Netmsg0::Alive(at, n) => at.store(n, Ordering::Release),
         Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
@@ -260,6 +253,15 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
     mld6::report_changes(&cx);
     devctl::demoted(cx.m, cx.n0);
     Flow::Continue
+}
+
+fn served(cx: &mut Ctx0<'_>, index: u16, is: bool) {
+    cx.carp(|cx| {
+        if let Some(sc) = cx.carp.softc(cx.n0, index) {
+            libcarp::clone::served(cx, &sc, is);
+        }
+    });
+    devctl::configured(cx.m, cx.n0);
 }
 
 fn halt(m: &Machine) -> Flow {
