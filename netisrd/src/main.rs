@@ -297,7 +297,6 @@ fn serve(
     notify.iter().for_each(|n| configuration.borrow_mut().telling(n.manager()));
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
-    tracing::info!("netisrd: ready, {} netisrs", machine.ncpus());
     ready()?;
     match parts::run(&mut parts, machine)? {
         End::Halted => Ok(()),

@@ -240,6 +240,7 @@ fn everybody_reaches_everybody_by_their_own_addresses_too() {
         lab.bridge("br0");
         let host = |ns, n| lab.host6(ns, "br0", &format!("10.77.0.{n}/24"), &format!("2001:db8::{n}/64"));
         let (a, b, client) = (host("a", 1), host("b", 2), host("c", 9));
+        let wire = lab.wire("br0");
         let strict = || std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
         let router = || std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
         for host in [&a, &b] {
@@ -270,6 +271,11 @@ fn everybody_reaches_everybody_by_their_own_addresses_too() {
         assert!(is_router());
         machines[0].ifconfig("carp0 state backup").ok();
         machines[1].wait_master("carp0");
+        Events::open(Some(&a.ns))
+            .wait_until("silence", || !a.run("ip -o link show dev carp0").ok().contains("LOWER_UP"));
+        // Linux reports its memberships from the virtual MAC whenever an IPv6 address
+        // lives on, and a's last report may have come after b's first advertisement.
+        wire.next(wire.mark(), "an advertisement of b", |f| f.is_advert_of(b.ip));
         assert_eq!(client.ping("2001:db8::100", 1), 1);
         assert!(is_router());
         // Nor is anything left of it when it is not there any more.
@@ -305,6 +311,23 @@ fn who_cannot_be_served_is_no_master() {
         s.wait_serves(1, false);
         let said = a.proc.log.since(mark).iter().filter(|l| l.contains("cannot be made")).count();
         assert_eq!((said, s.client.ping(VIP, 3)), (1, 3));
+    });
+}
+
+#[test]
+fn an_address_of_the_card_itself_is_no_virtual_one() {
+    stage(|s| {
+        let wire = s.lab.wire("br0");
+        let a = s.lab.netisrd("on-a").netns("a").args(&["-i", &on("v0")]).start();
+        a.carp("carp0", "vhid 1 pass secret 10.77.0.1/24");
+        a.proc.log.wait_line(0, "why", lab::PATIENCE, |l| l.contains("10.77.0.1 is v0's own address"));
+        a.wait_state("carp0", "INIT", lab::PATIENCE);
+        assert_eq!(s.client.ping("10.77.0.1", 1), 1);
+        assert_eq!(s.client.neighbour(s.hosts[0].ip), Some(s.hosts[0].mac));
+        // And it is none's for the others.
+        assert!(wire.since(0).iter().filter_map(|f| f.arp()).all(|arp| arp.sha != VIRTUAL));
+        a.ifconfig("carp0 10.77.0.100/24").ok();
+        a.wait_master("carp0");
     });
 }
 

@@ -17,6 +17,7 @@
 //! renewed.
 
 mod link;
+mod owner;
 mod part;
 mod pulse;
 mod shown;
@@ -28,7 +29,7 @@ use self::link::Link;
 use self::shown::{Shown, Wanted, ok_if};
 use super::netconf::{NetConf, at};
 use crate::dev::DataPath;
-use crate::dev::rtnetlink::{HostLink, RtNetlink, Rule};
+use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Rule};
 use crate::kern::devctl::{Served, Vhosted};
 use crate::machine::Machine;
 use compat::net::if_::IfName;
@@ -36,21 +37,22 @@ use compat::sys::time::Time;
 use ipnet::IpNet;
 use libcarp::softc::State;
 use nix::errno::Errno as Linux;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Weak;
 use std::time::Duration;
 
-/// What an interface of ours is called beside its name, so that the next netisrd
-/// knows what a dead one has left.
-const ALIAS: &str = "netisrd";
 /// Where the settings of interfaces are that come and go.
 pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
 /// What could not be done for a MASTER is not asked of one before this: nobody
 /// else can try whether it can be done by now, and each try takes the address from
 /// its holder for a moment.
 const HOLD: Duration = Duration::from_secs(10);
+
+/// Longer than anybody waits for.
+const HOUR_MS: i32 = 3_600_000;
 
 /// An interface that carries mirrors.
 struct Lower {
@@ -71,7 +73,11 @@ struct Complaint {
 /// All of them.
 struct Mirror {
     rt: RtNetlink,
+    /// What an interface of ours is called beside its name.
+    alias: String,
     lowers: Vec<Lower>,
+    /// The addresses that links of the host have.
+    own: BTreeSet<(u32, IpAddr)>,
     shown: BTreeMap<String, Shown>,
     conf: NetConf,
     /// When the addresses are to be renewed.
@@ -82,6 +88,8 @@ struct Mirror {
     transitions: u64,
     /// Whose mirror it is. The machine itself calls it.
     machine: Weak<Machine>,
+    /// What is shown is another process's until the first turn.
+    adopted: bool,
     /// At the end nothing is made any more.
     ended: bool,
 }
@@ -94,10 +102,9 @@ impl Mirror {
     fn new(lowers: Vec<Lower>, saved: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
         if follows {
-            return Ok(Mirror::with(rt, lowers, NetConf::waiting(saved)?));
+            return Mirror::with(rt, lowers, NetConf::waiting(saved)?);
         }
-        let on_ours = |l: &HostLink| l.lower.is_some() && lowers.iter().any(|lower| l.lower == lower.index);
-        let is_left = |l: &HostLink| l.is_macvlan && l.alias == ALIAS && on_ours(l);
+        let is_left = |l: &HostLink| l.is_macvlan && owner::is_left(&l.alias);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
         let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(is_left);
         for left in left {
@@ -113,13 +120,28 @@ impl Mirror {
         for lower in &lowers {
             lower.prepare(&mut conf)?;
         }
-        Ok(Mirror::with(rt, lowers, conf))
+        Mirror::with(rt, lowers, conf)
     }
 
-    fn with(rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> Mirror {
+    fn with(mut rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> io::Result<Mirror> {
+        let alias = owner::alias()?;
+        let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
         let (shown, complaints, machine) = (BTreeMap::new(), BTreeMap::new(), Weak::new());
-        let (renew, transitions, ended) = (None, 0, false);
-        Mirror { rt, lowers, shown, conf, renew, complaints, transitions, machine, ended }
+        let (renew, transitions, adopted, ended) = (None, 0, false, false);
+        Ok(Mirror {
+            rt,
+            alias,
+            lowers,
+            own,
+            shown,
+            conf,
+            renew,
+            complaints,
+            transitions,
+            machine,
+            adopted,
+            ended,
+        })
     }
 
     /// Makes the host what the machine says of one.
@@ -146,6 +168,7 @@ impl Mirror {
         if transitions < self.transitions {
             return;
         }
+        self.own_up();
         let served = vhosts.iter().map(Vhosted::served);
         let wanted: BTreeMap<String, Wanted> =
             served.filter_map(|v| Some((v.name.to_string(), self.wanted(&v)?))).collect();
@@ -184,13 +207,16 @@ impl Mirror {
         let (if_index, path) = (v.if_index, lower.path);
         let (vhid, index) = (v.vhid, lower.index?);
         let lladdr = (vhid != 0).then_some([0, 0, 0x5e, 0, 1, vhid]);
-        let master = v.state == State::Master;
+        // The host would answer for it with the card's own MAC, MASTER or not.
+        let own = v.living.iter().find(|(net, _)| self.own.contains(&(index, net.addr())));
+        let refused = own.map(|(net, _)| format!("{} is {}'s own address", net.addr(), lower.name));
+        let master = v.state == State::Master && refused.is_none();
         let living = v.living.iter().filter(|_| master);
         let addrs = living.map(|(net, route)| (*net, *route)).collect();
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
         let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime })
+        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime, refused })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
@@ -218,7 +244,7 @@ impl Mirror {
             is.lladdr = w.lladdr;
         }
         // One that the kernel does not take is no reason to leave out the others.
-        let mut done = Ok(());
+        let mut done = w.refused.clone().map_or(Ok(()), Err);
         for net in w.addrs.keys() {
             if is.lifetime != w.lifetime || !is.addrs.contains_key(net) {
                 let added = rt.replace_address(index, *net, w.lifetime);
@@ -255,7 +281,7 @@ impl Mirror {
     /// Only virtual addresses are answered for there, whoever asks, and all of
     /// them stay when one goes.
     fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
-        self.rt.set_alias(index, ALIAS).map_err(|e| format!("alias: {}", e.desc()))?;
+        self.rt.set_alias(index, &self.alias).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),
@@ -264,6 +290,11 @@ impl Mirror {
             ("ipv6/conf/{}/disable_ipv6", 0),
             ("ipv6/conf/{}/addr_gen_mode", 1),
             ("ipv6/conf/{}/accept_dad", 0),
+            // A membership is reported at once and when asked. What is said once more
+            // soon after, from the virtual MAC, could draw the frames back from a peer
+            // that has taken over meanwhile.
+            ("ipv6/conf/{}/mldv1_unsolicited_report_interval", HOUR_MS),
+            ("ipv6/conf/{}/mldv2_unsolicited_report_interval", HOUR_MS),
             ("ipv6/conf/{}/accept_ra", 0),
             ("ipv6/conf/{}/router_solicitations", 0),
         ] {
@@ -341,6 +372,7 @@ impl Mirror {
     fn look(&mut self) -> nix::Result<()> {
         let links = self.rt.links()?;
         let addrs = self.rt.addresses()?;
+        self.own = own_addresses(&addrs);
         self.follow(&links);
         let is_there = |is: &Shown| links.iter().any(|l| l.index == is.index);
         for is in self.shown.values().filter(|is| !is_there(is)) {
@@ -380,6 +412,11 @@ impl Lower {
         conf.require(index, name, "ipv4/conf/{}/arp_ignore", &[1, 2, 8])?;
         conf.require(index, name, "ipv4/conf/{}/arp_announce", &[2])
     }
+}
+
+/// Of which link each is.
+fn own_addresses(all: &[HostAddr]) -> BTreeSet<(u32, IpAddr)> {
+    all.iter().map(|a| (a.index, a.net.addr())).collect()
 }
 
 /// What the interface of an index is called.

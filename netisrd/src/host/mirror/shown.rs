@@ -22,6 +22,8 @@ pub(super) struct Wanted {
     pub(super) addrs: BTreeMap<IpNet, bool>,
     /// Seconds that the addresses live without being renewed.
     pub(super) lifetime: u32,
+    /// Why it cannot be served at all.
+    pub(super) refused: Option<String>,
 }
 
 /// What it is.

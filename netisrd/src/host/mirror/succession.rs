@@ -40,6 +40,17 @@ impl Mirror {
         Ok(())
     }
 
+    /// They are this process's from now on, for whoever comes later.
+    pub(super) fn own_up(&mut self) {
+        if core::mem::take(&mut self.adopted) {
+            for (name, is) in &self.shown {
+                if let Err(e) = self.rt.set_alias(is.index, &self.alias) {
+                    tracing::warn!("{name}: alias: {}", e.desc());
+                }
+            }
+        }
+    }
+
     /// Goes on with another's; the carp interfaces that were not served.
     pub(super) fn inherit(&mut self, estate: &mut Estate) -> io::Result<BTreeSet<u16>> {
         type Is = (u16, u32, u32, Option<LlAddr>, bool, u32);
@@ -55,6 +66,7 @@ impl Mirror {
             self.shown.insert(name, is);
         }
         self.conf.follow(before);
+        self.adopted = true;
         self.live_on()?;
         Ok(unserved)
     }
