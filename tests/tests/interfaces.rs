@@ -96,7 +96,7 @@ fn an_interface_that_is_deleted_and_made_again_is_used_again() {
         a.wait_state("carp0", "INIT", PATIENCE);
         s.lab.ip_in(Some("a"), "addr add 10.77.0.3/24 dev v0");
         a.wait_master("carp0");
-        assert_eq!(packet_sockets(&s.a), open);
+        assert_eq!(packet_sockets(&s.a), open, "{}", s.a.run("cat /proc/net/packet").ok());
         a.signal(Signal::SIGTERM);
         assert!(a.wait_exit().success());
         assert_eq!(s.settings("v0"), before);

@@ -50,13 +50,15 @@ impl Card {
     }
 }
 
-/// All of them.
-pub struct Cards(Vec<(Card, Arc<dyn Transmit>)>);
+/// All of them, with the sending side of those that are the machine's own: an
+/// interface of the host is opened anew.
+pub struct Cards(Vec<(Card, Option<Arc<dyn Transmit>>)>);
 
 impl Cards {
     /// These.
     pub fn of(devices: &[Device]) -> Cards {
-        Cards(devices.iter().map(|dev| (Card::of(dev), dev.tx.clone())).collect())
+        let own = |dev: &Device| (!dev.shared_with_host).then(|| dev.tx.clone());
+        Cards(devices.iter().map(|dev| (Card::of(dev), own(dev))).collect())
     }
 }
 
@@ -74,7 +76,7 @@ impl Part for Cards {
         let cards: Vec<&Card> = self.0.iter().map(|(card, _)| card).collect();
         estate.put(FACT, &cards)?;
         for (card, tx) in &self.0 {
-            let fds = tx.descriptors();
+            let fds: Vec<_> = tx.iter().flat_map(|tx| tx.descriptors()).collect();
             let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
             estate.lend(&descriptors(&card.name), &fds)?;
         }
