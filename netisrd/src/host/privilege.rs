@@ -10,7 +10,7 @@
 //! ```
 //! It happens before the netisrs' threads start, which inherit it. What is
 //! switched on widens it: [`Later`]. Programs on transitions are another process's,
-//! which gives up less: [`lower_for_programs`].
+//! which gives up less: `lower_for_programs`.
 
 mod landlock;
 mod seccomp;
