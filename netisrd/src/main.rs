@@ -297,7 +297,10 @@ fn serve(
     notify.iter().for_each(|n| configuration.borrow_mut().telling(n.manager()));
     // Last: once it has had a turn, so have all others.
     parts.extend(notify.map(|n| Box::new(n) as Box<dyn Part>));
-    ready()?;
+    if let Err(e) = ready() {
+        // Whoever has started it may have gone meanwhile.
+        tracing::warn!("netisrd: {e}");
+    }
     match parts::run(&mut parts, machine)? {
         End::Halted => Ok(()),
         // Nothing is removed: it is in use.

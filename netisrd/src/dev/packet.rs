@@ -174,10 +174,12 @@ impl Offload for PacketTx {
             // A dead one is its netisr's to tell.
             let _ = socket.receive(&mut buf, DRAINED_MAX, input);
         }
-        // Who has taken one before the socket was empty was busy by then. He waits
-        // for nobody: neither for a frame nor for the host.
-        while self.sockets.iter().any(|socket| socket.busy.load(Ordering::Acquire)) {
-            std::thread::yield_now();
+        // Who has taken one before the socket was empty was busy by then, and is not
+        // once. He waits for nobody: neither for a frame nor for the host.
+        for socket in &self.sockets {
+            while socket.busy.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
         }
     }
 }

@@ -186,15 +186,23 @@ impl RtNetlink {
             };
             let mut rest = room.get(..n).unwrap_or_default();
             while !rest.is_empty() {
-                let answer = NetlinkMessage::<Route>::deserialize(rest).map_err(|_| Linux::EBADMSG)?;
-                let len = (answer.header.length as usize).next_multiple_of(4);
-                rest = rest.get(len.max(1)..).unwrap_or_default();
+                let (message, len, kind) = first(rest).ok_or(Linux::EBADMSG)?;
+                rest = rest.get(len..).unwrap_or_default();
+                let answer = match NetlinkMessage::<Route>::deserialize(message) {
+                    Ok(answer) => answer,
+                    // A link of somebody else's, of a kind that is not known here.
+                    Err(_) if kind >= libc::NLMSG_MIN_TYPE as u16 => continue,
+                    Err(_) => return Err(Linux::EBADMSG),
+                };
                 if answer.header.sequence_number != self.seq {
                     continue;
                 }
                 torn |= answer.header.flags & NLM_F_DUMP_INTR != 0;
                 match answer.payload {
                     NetlinkPayload::InnerMessage(one) => answers.push(one),
+                    NetlinkPayload::Done(end) if end.code < 0 => {
+                        return Err(Linux::from_raw(end.code.wrapping_neg()));
+                    }
                     NetlinkPayload::Done(_) => return Ok((answers, torn)),
                     NetlinkPayload::Error(e) => match e.code {
                         None => return Ok((answers, torn)),
@@ -205,6 +213,14 @@ impl RtNetlink {
             }
         }
     }
+}
+
+/// The first of some messages, where the next one begins, and what kind it is.
+fn first(messages: &[u8]) -> Option<(&[u8], usize, u16)> {
+    let length = u32::from_ne_bytes(messages.get(..4)?.try_into().ok()?) as usize;
+    let kind = u16::from_ne_bytes(messages.get(4..6)?.try_into().ok()?);
+    let message = messages.get(..length).filter(|m| m.len() >= 16)?;
+    Some((message, length.next_multiple_of(4), kind))
 }
 
 fn macvlan(mode: MacVlanMode) -> LinkAttribute {

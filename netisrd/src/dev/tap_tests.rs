@@ -147,7 +147,9 @@ fn a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way() {
         || {
             let taps = ["em0", "em1"].map(|name| open(name, None, 1).unwrap());
             let mut links = LinkWatch::new([(taps[0].name, 7, None), (taps[1].name, 9, None)]).unwrap();
-            assert_eq!(links.changes().unwrap(), []);
+            // How they are, whatever the machine took them for.
+            let first = [7, 9].map(|n| Change::Link(n, LinkState::Up));
+            assert_eq!((links.changes().unwrap(), links.changes().unwrap()), (first.into(), Vec::new()));
             for (down, up) in [
                 ("link set em1 down", "link set em1 up"),
                 ("link set em1 carrier off", "link set em1 carrier on"),

@@ -48,8 +48,8 @@ pub enum Change {
 }
 
 impl LinkWatch {
-    /// Of these cards, each with the machine's index of it. They count as up until
-    /// [`changes`](LinkWatch::changes) tells otherwise.
+    /// Of these cards, each with the machine's index of it. How they are is told by
+    /// the first [`changes`](LinkWatch::changes).
     ///
     /// # Errors
     /// The kernel gives no netlink socket, or one of them is gone.
@@ -58,7 +58,7 @@ impl LinkWatch {
         let rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
         let card = |(name, if_index, existing): (IfName, u16, Option<Existing>)| {
             let link = link::by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
-            let is = Is::There { host_index: link.index, if_index, state: LinkState::Up };
+            let is = Is::There { host_index: link.index, if_index, state: LinkState::Unknown };
             Ok(Card { name, existing, is })
         };
         let cards = cards.into_iter().map(card).collect::<io::Result<_>>()?;

@@ -273,7 +273,13 @@ impl ControlSocket {
         let Some(client) = self.clients.get(&t).filter(|_| self.heir.is_none()) else {
             return Err(Reply::error(Errno::EBUSY));
         };
-        let pid = getsockopt(&client.fd, PeerCredentials).map_or(0, |peer| peer.pid().unsigned_abs());
+        // It gets all keys, and is the service manager's main process from then on: that
+        // is more than to change the configuration.
+        let peer = getsockopt(&client.fd, PeerCredentials).map_err(|_| Reply::error(Errno::EPERM))?;
+        if peer.uid() != 0 && peer.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(Reply::error(Errno::EPERM));
+        }
+        let pid = peer.pid().unsigned_abs();
         let fd = client.fd.try_clone().map_err(|_| Reply::error(Errno::ENOBUFS))?;
         let heir = Heir::asks(cmd, arg, fd, pid)?;
         let left = if heir.is_last() { Turn::Gone } else { Turn::Drained };

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where they are.
@@ -37,10 +38,7 @@ impl NetConf {
     /// # Errors
     /// It cannot be read, or says something else.
     pub fn open(path: &Path, name_of: impl Fn(u32) -> Option<String>) -> io::Result<NetConf> {
-        let text = match fs::read_to_string(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            other => other.map_err(|e| named(path, &e))?,
-        };
+        let text = read(path).map_err(|e| named(path, &e))?;
         let mut before = Vec::new();
         // Of a line without an end nothing has come.
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
@@ -50,7 +48,12 @@ impl NetConf {
         }
         let before = put_back(before, name_of);
         let new = path.with_extension("new");
-        let mut file = File::create(&new).map_err(|e| named(&new, &e))?;
+        // Whatever was there, and wherever it led.
+        match fs::remove_file(&new) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(named(&new, &e)),
+            _ => {}
+        }
+        let mut file = File::create_new(&new).map_err(|e| named(&new, &e))?;
         let text: String = before.iter().map(Setting::line).collect();
         file.write_all(text.as_bytes()).map_err(|e| named(&new, &e))?;
         fs::rename(&new, path).map_err(|e| named(path, &e))?;
@@ -121,6 +124,23 @@ impl NetConf {
             _ => {}
         }
     }
+}
+
+/// What a netisrd of root's or of our own user has left: nothing, if there is none.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+        Ok(mut file) => {
+            let owner = file.metadata()?.uid();
+            if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+                return Err(io::Error::other(format!("is of user {owner}")));
+            }
+            file.read_to_string(&mut text)?;
+        }
+    }
+    Ok(text)
 }
 
 /// What could not be put back. What is gone with its interface needs nothing.

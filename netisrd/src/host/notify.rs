@@ -97,6 +97,8 @@ impl Notify {
             watchdog,
             due: None,
         });
+        // It is watched whoever's socket it has.
+        let own = own.map(|own| Notify { watchdog: own.watchdog.or(watchdog), ..own });
         Ok(own.or(theirs))
     }
 

@@ -39,8 +39,6 @@ use wire::{Answer, Job, Lines, Order};
 pub const DEFAULT_DIR: &str = "/etc/netisrd/carp.d";
 /// Transitions that wait.
 const QUEUE_LEN: usize = 256;
-/// What a program finds others by.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SOCKET: usize = 0;
 
 /// How the programs have fared.
@@ -288,7 +286,6 @@ fn words(n: &Notice) -> Vec<String> {
 fn environment(n: &Notice, time: String, missed: u64) -> Vec<(String, String)> {
     let addresses: Vec<String> = n.addresses.iter().map(ToString::to_string).collect();
     let all = [
-        ("PATH", PATH.to_owned()),
         ("CARP_INTERFACE", n.of.ifname.to_string()),
         ("CARP_VHID", n.of.vhid.to_string()),
         ("CARP_PARENT", n.of.parent.map(|p| p.to_string()).unwrap_or_default()),

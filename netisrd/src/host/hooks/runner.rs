@@ -26,6 +26,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+/// What a program finds others by.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The subcommand that is the runner.
 pub const COMMAND: &str = "run-hooks";
 
@@ -165,7 +168,9 @@ impl Worker {
     fn run(&self, path: &Path, job: &Job) -> Answer {
         let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned();
         let mut command = Command::new(path);
-        command.args(&job.words).env_clear().envs(job.environment.iter().map(|(k, v)| (k, v)));
+        // Nothing that a shell or a loader goes by is netisrd's to say.
+        let said = job.environment.iter().filter(|(k, _)| k.starts_with("CARP_"));
+        command.args(&job.words).env_clear().env("PATH", PATH).envs(said.map(|(k, v)| (k, v)));
         let (answer, how) = match program::run(&name, command, self.time_left(), &*self.clock) {
             Ok(Ended::With(status)) if status.success() => (Answer::Succeeded, None),
             Ok(Ended::With(status)) => (Answer::Failed, Some(status.to_string())),

@@ -16,13 +16,16 @@ pub(super) fn alias() -> io::Result<String> {
 
 /// Whether it is that of a process that is no more.
 pub(super) fn is_left(alias: &str) -> bool {
-    let mut words = alias.split(' ');
-    if words.next() != Some(ALIAS) {
-        return false;
+    let words: Vec<&str> = alias.split(' ').collect();
+    match words[..] {
+        // Of one that said no more.
+        [ALIAS] => true,
+        [ALIAS, pid, start] => match (pid.parse(), start.parse::<u64>()) {
+            (Ok(pid), Ok(start)) => started(pid) != Some(start),
+            _ => false,
+        },
+        _ => false,
     }
-    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
-    let (pid, start) = (number().and_then(|pid| u32::try_from(pid).ok()), number());
-    pid.is_none_or(|pid| start != started(pid))
 }
 
 /// When a process was started, in ticks since the boot: its number alone may be
@@ -48,7 +51,7 @@ mod tests {
         for left in [format!("{of} {later}"), format!("netisrd 4294967295 {start}"), "netisrd".into()] {
             assert!(is_left(&left), "{left}");
         }
-        for other in ["", "netisrd's", "uplink", "the netisrd 1 1"] {
+        for other in ["", "netisrd's", "uplink", "the netisrd 1 1", "netisrd lan", "netisrd 1 lan"] {
             assert!(!is_left(other), "{other}");
         }
     }

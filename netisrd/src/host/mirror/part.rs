@@ -133,7 +133,10 @@ impl Part for Mirrors {
         } else if due {
             mirror.renew = mirror.next_renewal(turn.now);
         }
-        if due || touched || turn.woken || !mirror.complaints.is_empty() {
+        // What a netisr0 that hangs said last is no reason to give an address back that
+        // the kernel has taken.
+        let news = due || touched || turn.woken || !mirror.complaints.is_empty();
+        if news && !self.pulse.is_missed() {
             mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
         }
         let unserved = |v: &&Vhosted| mirror.complaints.contains_key(v.name.as_str());

@@ -14,6 +14,11 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
+    /// Whether it did not answer when it was last looked at.
+    pub(super) fn is_missed(&self) -> bool {
+        self.missed
+    }
+
     /// Whether the last question was answered; then there is another one.
     pub(super) fn beats(&mut self, machine: &Runtime) -> bool {
         let beats = self.answered.load(Ordering::Acquire) == self.asked;
@@ -51,11 +56,14 @@ mod tests {
             machine.barrier();
         }
         pulse.asked += 1;
+        assert!(!pulse.is_missed());
         assert!(!pulse.beats(&machine));
+        assert!(pulse.is_missed());
         machine.barrier();
         assert!(!pulse.beats(&machine), "it was not asked again");
         pulse.answered.store(pulse.asked, Ordering::Release);
         assert!(pulse.beats(&machine));
+        assert!(!pulse.is_missed());
         machine.halt();
     }
 }

@@ -47,9 +47,11 @@ impl Shown {
     /// Takes an address away, with its way out. Routes and addresses the kernel may
     /// have taken itself, but it never takes a rule.
     pub(super) fn withdraw(&mut self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
-        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
-        ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL)?;
+        let gone = ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL);
+        // Or all of the link is.
+        ok_if(gone, Linux::ENODEV)?;
         self.addrs.remove(&net);
+        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
         self.drop_route(rt, net)
     }
 
@@ -83,7 +85,7 @@ impl Shown {
     fn drop_route(&self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
         match self.addrs.iter().any(|(other, routed)| *routed && other.trunc() == net.trunc()) {
             true => Ok(()),
-            false => ok_if(rt.delete_route(self.index, net), Linux::ESRCH),
+            false => ok_if(ok_if(rt.delete_route(self.index, net), Linux::ESRCH), Linux::ENODEV),
         }
     }
 }
