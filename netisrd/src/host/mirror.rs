@@ -104,7 +104,7 @@ impl Mirror {
         if follows {
             return Mirror::with(rt, lowers, NetConf::waiting(saved)?);
         }
-        let is_left = |l: &HostLink| l.is_macvlan && owner::is_left(&l.alias);
+        let is_left = |l: &HostLink| l.is_macvlan() && owner::is_left(&l.alias);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
         let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(is_left);
         for left in left {
