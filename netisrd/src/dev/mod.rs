@@ -30,7 +30,7 @@ pub(crate) mod rtnetlink;
 pub mod sys;
 pub mod tap;
 #[cfg(test)]
-mod testns;
+pub(crate) mod testns;
 pub mod watch;
 
 /// `ETHER_ADDR_LEN` twice and the type.

@@ -4,7 +4,7 @@
 mod links;
 mod rules;
 
-pub(crate) use links::HostLink;
+pub(crate) use links::{HostLink, Making};
 pub(crate) use rules::Rule;
 
 use ipnet::IpNet;

@@ -26,6 +26,7 @@ mod succession;
 pub use self::part::Mirrors;
 
 use self::link::Link;
+use self::owner::Owner;
 use self::shown::{Shown, Wanted, ok_if};
 use super::netconf::{NetConf, at};
 use crate::dev::DataPath;
@@ -73,8 +74,8 @@ struct Complaint {
 /// All of them.
 struct Mirror {
     rt: RtNetlink,
-    /// What an interface of ours is called beside its name.
-    alias: String,
+    /// What an interface of ours is known by.
+    owner: Owner,
     lowers: Vec<Lower>,
     /// The addresses that links of the host have.
     own: BTreeSet<(u32, IpAddr)>,
@@ -104,9 +105,8 @@ impl Mirror {
         if follows {
             return Mirror::with(rt, lowers, NetConf::waiting(saved)?);
         }
-        let is_left = |l: &HostLink| l.is_macvlan() && owner::is_left(&l.alias);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
-        let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(is_left);
+        let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(owner::is_left);
         for left in left {
             rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
             tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
@@ -124,13 +124,13 @@ impl Mirror {
     }
 
     fn with(mut rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> io::Result<Mirror> {
-        let alias = owner::alias()?;
+        let owner = Owner::new()?;
         let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
         let (shown, complaints, machine) = (BTreeMap::new(), BTreeMap::new(), Weak::new());
         let (renew, transitions, adopted, ended) = (None, 0, false, false);
         Ok(Mirror {
             rt,
-            alias,
+            owner,
             lowers,
             own,
             shown,
@@ -268,7 +268,8 @@ impl Mirror {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
         let machine = self.machine.upgrade().ok_or("its machine has halted")?;
         let (if_index, lower) = (w.if_index, w.lower);
-        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (&machine, if_index))?;
+        let making = (lower, w.path, self.owner.making());
+        let (index, link) = Link::make(&mut self.rt, name, making, (&machine, if_index))?;
         if let Err(e) = self.settle(name, index) {
             // Or the next try would find its name taken.
             self.rt.delete_link(index).map_err(failed)?;
@@ -281,7 +282,7 @@ impl Mirror {
     /// Only virtual addresses are answered for there, whoever asks, and all of
     /// them stay when one goes.
     fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
-        self.rt.set_alias(index, &self.alias).map_err(|e| format!("alias: {}", e.desc()))?;
+        self.rt.finish(index, &self.owner.alias()).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),

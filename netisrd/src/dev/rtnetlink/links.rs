@@ -19,6 +19,8 @@ pub(crate) struct HostLink {
     pub(crate) up: bool,
     /// It is up, and its cable is in.
     pub(crate) has_carrier: bool,
+    /// `ip link set group`
+    pub(crate) group: u32,
     /// The link that it lives on.
     pub(crate) lower: Option<u32>,
     /// What made it; none of a physical one.
@@ -35,6 +37,13 @@ pub(crate) struct HostLink {
     /// Of a bridge's port.
     pub(crate) port_state: Option<BridgePortState>,
     pub(crate) mtu: u32,
+}
+
+/// What tells a link before it can have an alias.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making {
+    pub(crate) group: u32,
+    pub(crate) lladdr: [u8; 6],
 }
 
 impl HostLink {
@@ -83,12 +92,15 @@ impl RtNetlink {
         answers.into_iter().find_map(link).ok_or(Linux::EBADMSG)
     }
 
-    /// `ip link add link LOWER name NAME type macvlan mode bridge`
-    pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32) -> nix::Result<()> {
+    /// `ip link add link LOWER name NAME address LLADDR group GROUP type macvlan mode
+    /// bridge`
+    pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32, making: Making) -> nix::Result<()> {
         let mut m = LinkMessage::default();
         m.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::Link(lower),
+            LinkAttribute::Address(making.lladdr.to_vec()),
+            LinkAttribute::Group(making.group),
             macvlan(MacVlanMode::Bridge),
         ];
         self.ask(Route::NewLink(m), NLM_F_CREATE | NLM_F_EXCL).map(drop)
@@ -97,6 +109,11 @@ impl RtNetlink {
     /// `ip link set alias`
     pub(crate) fn set_alias(&mut self, index: u32, alias: &str) -> nix::Result<()> {
         self.change(index, vec![LinkAttribute::IfAlias(alias.to_owned())])
+    }
+
+    /// `ip link set group default alias`
+    pub(crate) fn finish(&mut self, index: u32, alias: &str) -> nix::Result<()> {
+        self.change(index, vec![LinkAttribute::IfAlias(alias.to_owned()), LinkAttribute::Group(0)])
     }
 
     /// `ip link set address`
@@ -129,6 +146,13 @@ impl RtNetlink {
         self.ask(Route::NewLink(m), 0).map(drop)
     }
 
+    /// `ip link del NAME`
+    pub(crate) fn delete_link_named(&mut self, name: &str) -> nix::Result<()> {
+        let mut m = LinkMessage::default();
+        m.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.ask(Route::DelLink(m), 0).map(drop)
+    }
+
     /// `ip link del`
     pub(crate) fn delete_link(&mut self, index: u32) -> nix::Result<()> {
         let mut m = LinkMessage::default();
@@ -158,6 +182,7 @@ fn link(answer: Route) -> Option<HostLink> {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::IfAlias(alias) => link.alias = alias,
+            LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::Link(lower) => link.lower = Some(lower),
             LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
             LinkAttribute::Carrier(carrier) => link.carrier = carrier != 0,
