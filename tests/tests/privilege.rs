@@ -263,9 +263,14 @@ fn the_sockets_mode_and_group_say_who_may_look_and_who_may_change() {
         let stranger = ["--regid=65534", "--clear-groups"];
         let member = ["--regid=65534", "--groups=77,4242"];
         let mode_of = |machine: &Netisrd| {
-            let meta = fs::metadata(machine.tools.sock()).unwrap();
-            assert!(meta.file_type().is_socket());
-            (meta.mode() & 0o7777, meta.gid())
+            let control = machine.tools.sock();
+            let [control, events] = [control, &ifconfig_carp::events_path(control)].map(|path| {
+                let meta = fs::metadata(path).unwrap();
+                assert!(meta.file_type().is_socket());
+                (meta.mode() & 0o7777, meta.gid())
+            });
+            assert_eq!(control, events);
+            control
         };
         let open = lab.netisrd("m1").tap("em0").args(&["--socket-group", &group]).start();
         assert_eq!(mode_of(&open), (0o666, GROUP));
