@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chown};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use tests::lab::{
@@ -288,6 +289,26 @@ fn the_sockets_mode_and_group_say_who_may_look_and_who_may_change() {
         let without = lab.netisrd("m3").tap("em2").start();
         assert_eq!(mode_of(&without), (0o666, 0));
         assert!(!as_user(&without, &member, "carp0 create").status.success());
+    });
+}
+
+#[test]
+fn a_crash_leaves_no_core_unless_it_may() {
+    lab::run(Needs::namespaces(), |lab| {
+        let by = format!("cd {}; ulimit -c unlimited; exec \"$@\"", lab.dir().display());
+        let limit = |machine: &Netisrd| {
+            let limits = fs::read_to_string(format!("/proc/{}/limits", machine.proc.pid())).unwrap();
+            let line = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap().to_owned();
+            line.split_whitespace().nth(4).unwrap().to_owned()
+        };
+        let machine = lab.netisrd("m1").by(&by).start();
+        assert_eq!(said(&machine, "no core"), "on: passwords stay in memory");
+        assert_eq!(limit(&machine), "1");
+        machine.signal(Signal::SIGABRT);
+        let end = machine.wait_exit();
+        assert_eq!((end.signal(), end.core_dumped()), (Some(Signal::SIGABRT as i32), false));
+        let open = lab.netisrd("m2").by(&by).args(&["--core"]).start();
+        assert_eq!((said(&open, "no core"), limit(&open)), ("off: --core".into(), "unlimited".into()));
     });
 }
 
