@@ -328,7 +328,8 @@ fn a_reload_reads_where_the_configuration_was_and_nowhere_else() {
         write(&moved, "secret\n");
         let text = |skew: u8, key: &PathBuf| {
             let carp0 = format!("vhid 1 advskew {skew} passfile {} {VIP}/24", key.display());
-            format!("netisrd_taps=em0\ncloned_interfaces=carp0\nifconfig_carp0='{carp0}'\n")
+            let cards = format!("netisrd_taps=em0\nifconfig_em0='inet {N1}/24'\n");
+            format!("{cards}cloned_interfaces=carp0\nifconfig_carp0='{carp0}'\n")
         };
         write(&conf, &text(0, &key));
         let machine = lab.netisrd("m1").args(&["-f", conf.to_str().unwrap()]).spawn();
