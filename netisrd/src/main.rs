@@ -191,7 +191,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         Some(old) => Notify::of_successor(old.estate())?,
     };
     let devices = open_devices(&devices_of, ncpus, old.as_mut())?;
-    let mirror = Mirrors::on(&devices, &path.with_extension("saved"), old.is_some())?;
+    let mirror = Mirrors::on(&devices, &control.folder(), old.is_some())?;
     let http = match &mut old {
         None => args.http.map(Http::bind),
         Some(old) => args.http.map(|addr| Http::inherit(addr, old.estate())),

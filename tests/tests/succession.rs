@@ -21,7 +21,7 @@ use tests::lab::{
 const TAKEOVER: u16 = 5;
 const MEET: u32 = 1;
 const FREEZE: u32 = 2;
-const FORMAT: [u8; 4] = 1u32.to_ne_bytes();
+const FORMAT: [u8; 4] = 2u32.to_ne_bytes();
 /// A hundred a second.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -323,7 +323,7 @@ fn one_that_fails_leaves_all_to_the_old_one() {
             client.send(&Control::request(1, TAKEOVER, cmd, format, b"")).unwrap();
             client
         };
-        assert_eq!(asks(MEET, &2u32.to_ne_bytes()).reply(), Some(43));
+        assert_eq!(asks(MEET, &3u32.to_ne_bytes()).reply(), Some(43));
         assert_eq!(asks(3, &FORMAT).reply(), Some(22));
         goes_on("a refusal");
 

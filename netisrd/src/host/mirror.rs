@@ -16,6 +16,7 @@
 //! served is no MASTER, and of a machine whose netisr0 does not answer nothing is
 //! renewed.
 
+mod held;
 mod link;
 mod owner;
 mod part;
@@ -26,16 +27,15 @@ mod trouble;
 
 pub use self::part::Mirrors;
 
+use self::held::Lower;
 use self::link::Link;
 use self::owner::Owner;
 use self::shown::{Shown, Wanted, ok_if};
 use self::trouble::Troubles;
 use super::netconf::{NetConf, at};
-use crate::dev::DataPath;
 use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Rule};
 use crate::kern::devctl::{Served, Vhosted};
 use crate::machine::Machine;
-use compat::net::if_::IfName;
 use compat::sys::time::Time;
 use ipnet::IpNet;
 use libcarp::softc::State;
@@ -52,16 +52,6 @@ pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/
 
 /// Longer than anybody waits for.
 const HOUR_MS: i32 = 3_600_000;
-
-/// An interface that carries mirrors.
-struct Lower {
-    /// Its name in the machine.
-    name: IfName,
-    /// Its index in the host; none while the host has none.
-    index: Option<u32>,
-    /// Which kind of mirrors.
-    path: DataPath,
-}
 
 /// All of them.
 struct Mirror {
@@ -94,10 +84,11 @@ fn failed(what: &str, e: Linux) -> io::Error {
 }
 
 impl Mirror {
-    fn new(lowers: Vec<Lower>, saved: &Path, follows: bool) -> io::Result<Mirror> {
+    fn new(lowers: Vec<Lower>, folder: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
+        let uses: Vec<u32> = lowers.iter().filter_map(|lower| lower.index).collect();
         if follows {
-            return Mirror::with(rt, lowers, NetConf::waiting(saved)?);
+            return Mirror::with(rt, lowers, NetConf::waiting(folder, &uses)?);
         }
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
         let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(owner::is_left);
@@ -110,9 +101,9 @@ impl Mirror {
         for left in rules.iter().filter(|rule| !there(rule)) {
             rt.delete_rule(*left).map_err(|e| failed("rule", e))?;
         }
-        let mut conf = NetConf::open(saved, name_in(&links))?;
+        let mut conf = NetConf::open(folder, &uses, name_in(&links))?;
         for lower in &lowers {
-            lower.prepare(&mut conf)?;
+            lower.hold(&mut conf)?;
         }
         Mirror::with(rt, lowers, conf)
     }
@@ -149,6 +140,7 @@ impl Mirror {
             // It may be back, and that not be heard here.
             self.follow(&links);
         }
+        self.hold();
         // On another interface it would go anyway; here it has no frame till then.
         let Some(w) = self.wanted(v).filter(|_| !self.ended) else { return self.remove(&name) };
         if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
@@ -165,6 +157,7 @@ impl Mirror {
             return;
         }
         self.own_up();
+        self.hold();
         let served = vhosts.iter().map(Vhosted::served);
         let wanted: BTreeMap<String, Wanted> =
             served.filter_map(|v| Some((v.name.to_string(), self.wanted(&v)?))).collect();
@@ -206,6 +199,7 @@ impl Mirror {
         // The host would answer for it with the card's own MAC, MASTER or not.
         let own = v.living.iter().find(|(net, _)| self.own.contains(&(index, net.addr())));
         let refused = own.map(|(net, _)| format!("{} is {}'s own address", net.addr(), lower.name));
+        let refused = refused.or_else(|| lower.trouble.clone());
         let master = v.state == State::Master && refused.is_none();
         let living = v.living.iter().filter(|_| master);
         let addrs = living.map(|(net, route)| (*net, *route)).collect();
@@ -364,13 +358,10 @@ impl Mirror {
     /// An interface that was deleted is the next one of its name.
     fn follow(&mut self, links: &[HostLink]) {
         for lower in &mut self.lowers {
-            if links.iter().any(|l| Some(l.index) == lower.index) {
-                continue;
-            }
-            lower.index = links.iter().find(|l| l.name == lower.name.as_str()).map(|l| l.index);
-            if let Err(e) = lower.prepare(&mut self.conf) {
-                tracing::warn!("{}: {e}", lower.name);
-            }
+            let is = links.iter().find(|l| Some(l.index) == lower.index);
+            let is = is.or_else(|| links.iter().find(|l| l.name == lower.name.as_str()));
+            lower.index = is.map(|l| l.index);
+            is.iter().for_each(|l| lower.called.clone_from(&l.name));
         }
     }
 
@@ -408,17 +399,6 @@ impl Mirror {
             }
         }
         Ok(())
-    }
-}
-
-impl Lower {
-    /// The host would answer for a virtual address here too, with the card's own
-    /// MAC, and ask in its name.
-    fn prepare(&self, conf: &mut NetConf) -> io::Result<()> {
-        let (Some(index), name) = (self.index, self.name.as_str()) else { return Ok(()) };
-        // Others do answer for addresses that another interface has.
-        conf.require(index, name, "ipv4/conf/{}/arp_ignore", &[1, 2, 8])?;
-        conf.require(index, name, "ipv4/conf/{}/arp_announce", &[2])
     }
 }
 

@@ -1,101 +1,150 @@
-//! Settings of the host's interfaces, `/proc/sys/net/*/conf`: changed, and put back.
+//! Settings of the host's interfaces, `/proc/sys/net/*/conf`: changed, held, and put
+//! back.
+//!
+//! What was there before is in a file that all netisrds of a network namespace share
+//! whose control sockets are in one folder. It is there before the setting is changed,
+//! and the file stays open, since none is opened for writing once the process has given
+//! up its rights. Who uses an interface has a lock on the byte with its index, which no
+//! killed one keeps: the last puts back what was there, and so does whoever comes and
+//! finds nobody.
 
-use serde::{Deserialize, Serialize};
+use nix::errno::Errno as Linux;
+use nix::fcntl::{FcntlArg, fcntl};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where they are.
 const ROOT: &str = "/proc/sys/net";
+/// The byte of whoever begins or ends, which is no interface's.
+const DOOR: u32 = 0;
 
-/// What was there before. It is in a file too, until it is put back: whoever comes
-/// after a netisrd that was killed puts it back in its place. A line is there before
-/// the setting is changed; the file stays open, since none is opened for writing
-/// once the process has given up its rights.
+/// What was there before, and who has to put it back.
 pub struct NetConf {
     path: PathBuf,
+    /// Lines, of which the last one of a setting counts.
     file: File,
-    before: Vec<Setting>,
+    /// The interfaces that this process uses.
+    used: BTreeSet<u32>,
+    /// What was right once, and whether it has been said that it is no more.
+    held: BTreeMap<Leaf, bool>,
     /// What is to be put back is this process's business.
     own: bool,
 }
 
-/// Of which interface, and what it was. The kernel takes settings along when an
-/// interface is renamed, and forgets them when it is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setting {
-    index: u32,
-    /// `ipv4/conf/{}/arp_ignore`
-    leaf: String,
-    value: i32,
+/// A setting of an interface, by its index: the kernel takes settings along when an
+/// interface is renamed, and forgets them when it is gone. `ipv4/conf/{}/arp_ignore`
+type Leaf = (u32, String);
+
+/// What it was, and what it is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Saved {
+    before: i32,
+    ours: i32,
 }
 
 impl NetConf {
-    /// With what a dead netisrd has left put back, `name_of` being what the interface
-    /// of an index is called. `path` is replaced.
+    /// Of one that uses these interfaces, with what dead netisrds have left put back,
+    /// `name_of` being what the interface of an index is called.
     ///
     /// # Errors
-    /// It cannot be read, or says something else.
-    pub fn open(path: &Path, name_of: impl Fn(u32) -> Option<String>) -> io::Result<NetConf> {
-        let text = read(path).map_err(|e| named(path, &e))?;
-        let mut before = Vec::new();
-        // Of a line without an end nothing has come.
-        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-            before.push(Setting::parse(line).ok_or_else(|| {
-                io::Error::other(format!("{}: not a setting that netisrd has saved: {line}", path.display()))
-            })?);
+    /// The file cannot be made or read, or says something else.
+    pub fn open(folder: &Path, uses: &[u32], name_of: impl Fn(u32) -> Option<String>) -> io::Result<NetConf> {
+        let mut conf = NetConf::enter(folder)?;
+        conf.own = true;
+        conf.cut().map_err(|e| named(&conf.path, &e))?;
+        let saved = conf.saved()?;
+        let indexes: BTreeSet<u32> = saved.keys().map(|(index, _)| *index).collect();
+        for index in indexes {
+            conf.put_back_if_last(index, &saved, &name_of)?;
         }
-        let before = put_back(before, name_of);
-        let new = path.with_extension("new");
-        // Whatever was there, and wherever it led.
-        match fs::remove_file(&new) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(named(&new, &e)),
-            _ => {}
+        if conf.is_alone()? {
+            let lasting: String = conf.saved()?.iter().map(|(leaf, is)| line(leaf, Some(*is))).collect();
+            conf.file.set_len(0).and_then(|()| conf.append(&lasting)).map_err(|e| named(&conf.path, &e))?;
         }
-        let mut file = File::create_new(&new).map_err(|e| named(&new, &e))?;
-        let text: String = before.iter().map(Setting::line).collect();
-        file.write_all(text.as_bytes()).map_err(|e| named(&new, &e))?;
-        fs::rename(&new, path).map_err(|e| named(path, &e))?;
-        Ok(NetConf { path: path.to_owned(), file, before, own: true })
+        uses.iter().try_for_each(|index| conf.uses(*index))?;
+        conf.lock(libc::F_UNLCK, DOOR, 1)?;
+        Ok(conf)
     }
 
-    /// With nothing, until it [goes on](NetConf::follow) as another one's. `file` is that
-    /// one's, and stays as it is.
+    /// One that touches nothing before it goes [on](NetConf::follow) in another one's
+    /// place.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub fn waiting(path: &Path) -> io::Result<NetConf> {
-        let file = File::options().append(true).open(path).map_err(|e| named(path, &e))?;
-        Ok(NetConf { path: path.to_owned(), file, before: Vec::new(), own: false })
+    /// The file cannot be opened.
+    pub fn waiting(folder: &Path, uses: &[u32]) -> io::Result<NetConf> {
+        let mut conf = NetConf::enter(folder)?;
+        uses.iter().try_for_each(|index| conf.uses(*index))?;
+        conf.lock(libc::F_UNLCK, DOOR, 1)?;
+        Ok(conf)
     }
 
     /// What another process has changed is this one's to put back.
-    pub fn follow(&mut self, before: Vec<Setting>) {
-        self.before = before;
+    pub fn follow(&mut self) {
         self.own = true;
     }
 
-    /// What was there before.
-    pub fn before(&self) -> &[Setting] {
-        &self.before
+    /// The file, with nobody else at its door.
+    fn enter(folder: &Path) -> io::Result<NetConf> {
+        let path = folder.join(format!("netisrd-{}.saved", fs::metadata("/proc/self/ns/net")?.ino()));
+        loop {
+            let mut how = File::options();
+            how.read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+            let file = how.open(&path).map_err(|e| named(&path, &e))?;
+            let is = file.metadata()?;
+            if is.uid() != 0 && is.uid() != nix::unistd::geteuid().as_raw() {
+                return Err(io::Error::other(format!("{}: is of user {}", path.display(), is.uid())));
+            }
+            let (used, held) = (BTreeSet::new(), BTreeMap::new());
+            let conf = NetConf { path: path.clone(), file, used, held, own: false };
+            conf.lock(libc::F_WRLCK, DOOR, 1)?;
+            // Whoever was the last may have removed it meanwhile.
+            if fs::metadata(&path).is_ok_and(|now| now.ino() == is.ino()) {
+                return Ok(conf);
+            }
+        }
+    }
+
+    /// This process uses an interface from now on.
+    ///
+    /// # Errors
+    /// Somebody else's, who begins or ends with it at this moment.
+    pub fn uses(&mut self, index: u32) -> io::Result<()> {
+        if self.used.contains(&index) {
+            return Ok(());
+        }
+        match self.try_lock(libc::F_RDLCK, index, 1)? {
+            true => drop(self.used.insert(index)),
+            false => return Err(io::Error::other(format!("{}: busy", self.path.display()))),
+        }
+        Ok(())
     }
 
     /// Sets `leaf` of the interface `name`, whose index that is, to the first of
-    /// `any_of`, unless it is one of them, until [`restore`](NetConf::restore).
+    /// `any_of`, unless it is one of them, until [`restore`](NetConf::restore). What
+    /// somebody has set meanwhile is what is put back then. That is said once.
     ///
     /// # Errors
     /// It cannot be set, or not be saved.
-    pub fn require(&mut self, index: u32, name: &str, leaf: &str, any_of: &[i32]) -> io::Result<()> {
-        let setting = Setting { index, leaf: leaf.to_owned(), value: get(&at(leaf, name))? };
-        if let Some(first) = any_of.first().filter(|_| !any_of.contains(&setting.value)) {
-            if !self.before.iter().any(|b| b.index == index && b.leaf == leaf) {
-                // In one go: half of it would be somebody else's beginning.
-                self.file.write_all(setting.line().as_bytes()).map_err(|e| named(&self.path, &e))?;
-                self.before.push(setting);
+    pub fn hold(&mut self, index: u32, name: &str, leaf: &str, any_of: &[i32]) -> io::Result<()> {
+        let path = at(leaf, name);
+        let before = get(&path)?;
+        let leaf = (index, leaf.to_owned());
+        if let Some(ours) = any_of.first().filter(|_| !any_of.contains(&before)) {
+            let is = Saved { before, ours: *ours };
+            if self.saved()?.get(&leaf) != Some(&is) {
+                self.append(&line(&leaf, Some(is))).map_err(|e| named(&self.path, &e))?;
             }
-            self.set(&at(leaf, name), *first)?;
+            set(&path, *ours)?;
+            if let Some(said) = self.held.get_mut(&leaf)
+                && !core::mem::replace(said, true)
+            {
+                tracing::warn!("{path}: set to {before}: {ours} again, and {before} at the end");
+            }
         }
+        self.held.entry(leaf).or_insert(false);
         Ok(())
     }
 
@@ -107,68 +156,148 @@ impl NetConf {
         set(leaf, value)
     }
 
-    /// Puts back what was there, under the name that the interface has by now. What
-    /// cannot be is left to the next one.
+    /// Puts back what was there where nobody else needs it, under the name that the
+    /// interface has by now. What cannot be is left to the next one.
     pub fn restore(&mut self, name_of: impl Fn(u32) -> Option<String>) {
-        if !self.own {
-            return;
+        if core::mem::take(&mut self.own)
+            && let Err(e) = self.put_back_all(name_of)
+        {
+            tracing::warn!("settings of interfaces are not put back: {e}");
         }
-        self.before = put_back(core::mem::take(&mut self.before), name_of);
-        if !self.before.is_empty() {
-            return;
+    }
+
+    fn put_back_all(&mut self, name_of: impl Fn(u32) -> Option<String>) -> io::Result<()> {
+        self.lock(libc::F_WRLCK, DOOR, 1)?;
+        let saved = self.saved()?;
+        for index in core::mem::take(&mut self.used) {
+            self.put_back_if_last(index, &saved, &name_of)?;
         }
-        match fs::remove_file(&self.path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("{}", named(&self.path, &e));
+        if self.is_alone()? && self.saved()?.is_empty() {
+            match fs::remove_file(&self.path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(named(&self.path, &e)),
+                _ => {}
             }
-            _ => {}
         }
+        self.lock(libc::F_UNLCK, DOOR, 1)
+    }
+
+    /// What cannot be put back stays in the file. What is gone with its interface needs
+    /// nothing, and what somebody has set otherwise is his.
+    fn put_back_if_last(
+        &self,
+        index: u32,
+        saved: &BTreeMap<Leaf, Saved>,
+        name_of: &impl Fn(u32) -> Option<String>,
+    ) -> io::Result<()> {
+        if self.try_lock(libc::F_WRLCK, index, 1)? {
+            for (leaf, is) in saved.iter().filter(|((of, _), _)| *of == index) {
+                let path = name_of(index).map(|name| at(&leaf.1, &name));
+                match path.map_or(Ok(()), |path| put_back(&path, *is)) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("not put back: {e}"),
+                    _ => self.append(&line(leaf, None)).map_err(|e| named(&self.path, &e))?,
+                }
+            }
+        }
+        self.lock(libc::F_UNLCK, index, 1)
+    }
+
+    /// Whether no other process uses any interface.
+    fn is_alone(&self) -> io::Result<bool> {
+        let alone = self.try_lock(libc::F_WRLCK, DOOR + 1, 0)?;
+        self.lock(libc::F_UNLCK, DOOR + 1, 0)?;
+        Ok(alone)
+    }
+
+    /// Waits for it. `n` bytes from that of an index on, 0 for all.
+    fn lock(&self, how: libc::c_int, from: u32, n: u32) -> io::Result<()> {
+        loop {
+            match fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&range(how, from, n))) {
+                Err(Linux::EINTR) => {}
+                other => return other.map(drop).map_err(|e| named(&self.path, &e.into())),
+            }
+        }
+    }
+
+    /// False when somebody else has it.
+    fn try_lock(&self, how: libc::c_int, from: u32, n: u32) -> io::Result<bool> {
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range(how, from, n))) {
+            Err(Linux::EAGAIN | Linux::EACCES) => Ok(false),
+            other => other.map(|_| true).map_err(|e| named(&self.path, &e.into())),
+        }
+    }
+
+    fn text(&self) -> io::Result<String> {
+        let (mut file, mut text) = (&self.file, String::new());
+        file.rewind()?;
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// Of a line without an end, for which there was no room, nothing has come.
+    fn cut(&self) -> io::Result<()> {
+        let text = self.text()?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if whole < text.len() { self.file.set_len(whole as u64) } else { Ok(()) }
+    }
+
+    fn saved(&self) -> io::Result<BTreeMap<Leaf, Saved>> {
+        let mut saved = BTreeMap::new();
+        for line in self.text().map_err(|e| named(&self.path, &e))?.lines() {
+            let (leaf, is) = parse(line).ok_or_else(|| {
+                let path = self.path.display();
+                io::Error::other(format!("{path}: not a setting that netisrd has saved: {line}"))
+            })?;
+            match is {
+                Some(is) => drop(saved.insert(leaf, is)),
+                None => drop(saved.remove(&leaf)),
+            }
+        }
+        Ok(saved)
+    }
+
+    /// In one go: half of it would be somebody else's beginning.
+    fn append(&self, lines: &str) -> io::Result<()> {
+        (&self.file).write_all(lines.as_bytes())
     }
 }
 
-/// What a netisrd of root's or of our own user has left: nothing, if there is none.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-        Ok(mut file) => {
-            let owner = file.metadata()?.uid();
-            if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-                return Err(io::Error::other(format!("is of user {owner}")));
-            }
-            file.read_to_string(&mut text)?;
-        }
+fn range(how: libc::c_int, from: u32, n: u32) -> libc::flock {
+    libc::flock {
+        l_type: how as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: from as libc::off_t,
+        l_len: n as libc::off_t,
+        l_pid: 0,
     }
-    Ok(text)
 }
 
-/// What could not be put back. What is gone with its interface needs nothing.
-fn put_back(settings: Vec<Setting>, name_of: impl Fn(u32) -> Option<String>) -> Vec<Setting> {
-    let fails = |setting: &Setting| {
-        let Some(name) = name_of(setting.index) else { return false };
-        match set(&at(&setting.leaf, &name), setting.value) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("not put back: {e}");
-                true
-            }
-            _ => false,
+fn put_back(path: &str, is: Saved) -> io::Result<()> {
+    match get(path)? == is.ours {
+        true => set(path, is.before),
+        false => Ok(()),
+    }
+}
+
+/// `2 ipv4/conf/{}/arp_ignore 0 1`, and `2 ipv4/conf/{}/arp_ignore -` of one that is put
+/// back.
+fn line((index, leaf): &Leaf, is: Option<Saved>) -> String {
+    match is {
+        Some(Saved { before, ours }) => format!("{index} {leaf} {before} {ours}\n"),
+        None => format!("{index} {leaf} -\n"),
+    }
+}
+
+fn parse(line: &str) -> Option<(Leaf, Option<Saved>)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (index, leaf, is) = match words[..] {
+        [index, leaf, "-"] => (index, leaf, None),
+        [index, leaf, before, ours] => {
+            (index, leaf, Some(Saved { before: before.parse().ok()?, ours: ours.parse().ok()? }))
         }
+        _ => return None,
     };
-    settings.into_iter().filter(fails).collect()
-}
-
-impl Setting {
-    fn line(&self) -> String {
-        format!("{} {} {}\n", self.index, self.leaf, self.value)
-    }
-
-    fn parse(line: &str) -> Option<Setting> {
-        let (index, rest) = line.split_once(' ')?;
-        let (leaf, value) = rest.split_once(' ')?;
-        let (index, value) = (index.parse().ok()?, value.parse().ok()?);
-        is_leaf(leaf).then(|| Setting { index, leaf: leaf.to_owned(), value })
-    }
+    let index = index.parse().ok().filter(|index| *index != DOOR)?;
+    is_leaf(leaf).then(|| ((index, leaf.to_owned()), is))
 }
 
 /// It stays below the folder, whoever has written the file.
@@ -211,32 +340,47 @@ mod tests {
     fn a_file_that_says_something_else_is_refused_and_half_a_line_is_none() {
         let dir = std::env::temp_dir().join(format!("netconf-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let file = dir.join("saved");
+        let file = NetConf::waiting(&dir, &[]).unwrap().path;
         for bad in [
-            "2 ipv4/conf/{}/arp_ignore\n",
-            "2 ipv4/conf/{}/arp_ignore x\n",
-            "x ipv4/conf/{}/arp_ignore 1\n",
-            "2 ../../../etc/passwd 1\n",
-            "2 a/b/../c 1\n",
+            "2 ipv4/conf/{}/arp_ignore 0\n",
+            "2 ipv4/conf/{}/arp_ignore x 1\n",
+            "x ipv4/conf/{}/arp_ignore 0 1\n",
+            "0 ipv4/conf/{}/arp_ignore 0 1\n",
+            "2 ../../../etc/passwd 0 1\n",
+            "2 a/b/../c 0 1\n",
         ] {
             fs::write(&file, bad).unwrap();
-            assert!(NetConf::open(&file, |_| None).is_err(), "{bad}");
+            assert!(NetConf::open(&dir, &[], |_| None).is_err(), "{bad}");
         }
         let asked = std::cell::RefCell::new(Vec::new());
-        fs::write(&file, "2 ipv4/conf/{}/arp_ignore 0\n3 ipv4/conf/{}/arp_announce 1\n4 ipv4/co").unwrap();
+        let text = "2 ipv4/conf/{}/arp_ignore 0 1\n3 ipv4/conf/{}/arp_announce 1 2\n4 ipv4/co";
+        fs::write(&file, text).unwrap();
+        // Somebody has the first.
+        let other = NetConf::waiting(&dir, &[2]).unwrap();
         let gone = |index| {
             asked.borrow_mut().push(index);
             None
         };
-        let conf = NetConf::open(&file, gone).unwrap();
-        assert_eq!((asked.take(), conf.before), (vec![2, 3], vec![]));
+        let mut conf = NetConf::open(&dir, &[], gone).unwrap();
+        let first = ((2, "ipv4/conf/{}/arp_ignore".to_owned()), Saved { before: 0, ours: 1 });
+        assert_eq!((asked.take(), conf.saved().unwrap()), (vec![3], BTreeMap::from([first])));
+        // It ends, and nobody takes note.
+        drop(other);
+        conf.restore(gone);
+        assert!(file.exists());
+        let mut conf = NetConf::open(&dir, &[], gone).unwrap();
+        assert_eq!(asked.take(), [2]);
         assert_eq!(fs::read_to_string(&file).unwrap(), "");
+        conf.restore(gone);
+        assert!(!file.exists());
         fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
     fn what_is_saved_is_read_as_it_was() {
-        let setting = Setting { index: 7, leaf: "ipv4/conf/{}/arp_ignore".into(), value: -1 };
-        assert_eq!(Setting::parse(setting.line().trim_end()), Some(setting));
+        let leaf = (7, "ipv4/conf/{}/arp_ignore".to_owned());
+        for is in [Some(Saved { before: -1, ours: 1 }), None] {
+            assert_eq!(parse(line(&leaf, is).trim_end()), Some((leaf.clone(), is)));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The mirror's turns on the main thread, and what netisr0 calls.
 
+use super::held::Lower;
 use super::pulse::Pulse;
-use super::{Lower, Mirror, failed};
+use super::{Mirror, failed};
 use crate::dev::rtnetlink::RtWatch;
 use crate::dev::{DataPath, Device, host};
 use crate::host::netconf;
@@ -41,23 +42,25 @@ pub struct Mirrors {
 impl Mirrors {
     /// On those of the interfaces where the host serves the virtual addresses, if
     /// there are any. What a dead netisrd has left on them is removed; what has to
-    /// be set there is kept in `saved`, and put back at the end, or by the next one.
+    /// be set there is kept in a file in `folder`, and put back at the end, or by the
+    /// next one.
     /// One that follows another process touches nothing before it goes on in its
     /// place.
     ///
     /// # Errors
     /// The kernel does not allow it.
-    pub fn on(devices: &[Device], saved: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
+    pub fn on(devices: &[Device], folder: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
         for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
             let index = Some(host::index(dev.name.as_str())?);
-            lowers.push(Lower { name: dev.name, index, path: dev.path });
+            let (name, called) = (dev.name, dev.name.to_string());
+            lowers.push(Lower { name, called, index, path: dev.path, trouble: None });
         }
         if lowers.is_empty() {
             return Ok(None);
         }
         let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
-        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, saved, follows)?));
+        let mirror = Arc::new(Mutex::new(Mirror::new(lowers, folder, follows)?));
         Ok(Some(Mirrors {
             mirror,
             watch,

@@ -4,7 +4,6 @@
 use super::Mirror;
 use super::link::Link;
 use super::shown::Shown;
-use crate::host::netconf::Setting;
 use crate::host::succession::Estate;
 use compat::net::if_var::LlAddr;
 use ipnet::IpNet;
@@ -30,7 +29,7 @@ impl Mirror {
             let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
             estate.lend(&format!("{SUCCESSION}: {name}"), &fds)?;
         }
-        estate.put(SUCCESSION, &(all, self.conf.before(), unserved))
+        estate.put(SUCCESSION, &(all, unserved))
     }
 
     /// The addresses live on while nobody may ask whether netisr0 does: it stands still.
@@ -56,8 +55,8 @@ impl Mirror {
     pub(super) fn inherit(&mut self, estate: &mut Estate) -> io::Result<BTreeSet<u16>> {
         type Is = (u16, u32, u32, Option<LlAddr>, bool, u32);
         type All = Vec<(String, Is, Vec<(IpNet, bool)>)>;
-        let left = estate.take::<(All, Vec<Setting>, BTreeSet<u16>)>(SUCCESSION)?;
-        let Some((all, before, unserved)) = left else { return Ok(BTreeSet::new()) };
+        let left = estate.take::<(All, BTreeSet<u16>)>(SUCCESSION)?;
+        let Some((all, unserved)) = left else { return Ok(BTreeSet::new()) };
         let machine = self.machine.upgrade().ok_or_else(|| io::Error::other("the machine has halted"))?;
         for (name, (if_index, index, lower, lladdr, master, lifetime), addrs) in all {
             let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
@@ -66,7 +65,7 @@ impl Mirror {
             let is = Shown { if_index, index, link, lower, lladdr, master, addrs, lifetime };
             self.shown.insert(name, is);
         }
-        self.conf.follow(before);
+        self.conf.follow();
         self.adopted = true;
         self.live_on()?;
         Ok(unserved)
