@@ -282,7 +282,7 @@ fn everybody_reaches_everybody_by_their_own_addresses_too() {
         machines[0].ifconfig("carp0 destroy").ok();
         machines[1].wait_master("carp0");
         Events::open(Some(&a.ns)).wait_until("no rule", || {
-            ["ip rule", "ip -6 rule"].iter().all(|words| !a.run(words).ok().contains("lookup 1667"))
+            ["ip rule", "ip -6 rule"].iter().all(|words| !a.run(words).ok().contains("100 lookup"))
         });
         assert_eq!((client.ping("10.77.0.1", 1), client.ping("2001:db8::1", 1)), (1, 1));
     });

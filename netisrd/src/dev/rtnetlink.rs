@@ -2,11 +2,14 @@
 //! request at a time, answered before the next.
 
 mod links;
+mod routes;
 mod rules;
 
 pub(crate) use links::{HostLink, Making};
-pub(crate) use rules::Rule;
+pub(crate) use routes::Way;
+pub(crate) use rules::{By, Rule};
 
+use super::sys;
 use ipnet::IpNet;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
@@ -47,7 +50,9 @@ pub(crate) struct RtNetlink {
 
 impl RtNetlink {
     pub(crate) fn new() -> nix::Result<RtNetlink> {
-        Ok(RtNetlink { fd: route_socket(SockFlag::empty())?, seq: 0 })
+        let fd = route_socket(SockFlag::empty())?;
+        sys::strict_requests(fd.as_fd())?;
+        Ok(RtNetlink { fd, seq: 0 })
     }
 
     /// All addresses, of links of any kind.
@@ -150,9 +155,12 @@ fn route_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
 /// The first of some messages, where the next one begins, and what kind it is.
 fn first(messages: &[u8]) -> Option<(&[u8], usize, u16)> {
     let length = u32::from_ne_bytes(messages.get(..4)?.try_into().ok()?) as usize;
-    let kind = u16::from_ne_bytes(messages.get(4..6)?.try_into().ok()?);
     let message = messages.get(..length).filter(|m| m.len() >= 16)?;
-    Some((message, length.next_multiple_of(4), kind))
+    Some((message, length.next_multiple_of(4), kind(message)?))
+}
+
+fn kind(message: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?))
 }
 
 fn addr_family(addr: IpAddr) -> AddressFamily {
@@ -230,11 +238,18 @@ impl RtWatch {
     /// Forgets what was told so far. What was lost because nobody listened was told
     /// as well: whoever asks then looks at all.
     pub(crate) fn drain(&self) -> nix::Result<()> {
-        let mut room = [0; 4096];
+        self.heard().map(drop)
+    }
+
+    /// The same; whether there was more than that addresses are there, or live on.
+    pub(crate) fn heard(&self) -> nix::Result<bool> {
+        let (mut room, mut more) = ([0; 4096], false);
         loop {
             match recv(self.0.as_raw_fd(), &mut room, MsgFlags::empty()) {
-                Ok(_) | Err(Linux::EINTR | Linux::ENOBUFS) => {}
-                Err(Linux::EAGAIN) => return Ok(()),
+                Ok(n) => more |= room.get(..n).and_then(kind) != Some(libc::RTM_NEWADDR),
+                Err(Linux::ENOBUFS) => more = true,
+                Err(Linux::EINTR) => {}
+                Err(Linux::EAGAIN) => return Ok(more),
                 Err(e) => return Err(e),
             }
         }

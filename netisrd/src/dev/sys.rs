@@ -95,6 +95,23 @@ fn set_packet_option(socket: BorrowedFd<'_>, option: libc::c_int, value: libc::c
     Ok(())
 }
 
+/// `NETLINK_GET_STRICT_CHK`: a request that asks for some of a kind is told of no others.
+/// A kernel before Linux 4.20 does not have it, and tells of all.
+pub(super) fn strict_requests(netlink: BorrowedFd<'_>) -> nix::Result<()> {
+    /// As `linux/netlink.h` has it.
+    const NETLINK_GET_STRICT_CHK: libc::c_int = 12;
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    let (level, option) = (libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK);
+    // SAFETY: `netlink` is open; the value is a live int and `len` its size.
+    match Linux::result(unsafe {
+        libc::setsockopt(netlink.as_raw_fd(), level, option, (&raw const on).cast(), len)
+    }) {
+        Err(Linux::ENOPROTOOPT) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// `SO_ATTACH_FILTER`: what `program` does not accept never comes in.
 pub(super) fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> nix::Result<()> {
     let len = libc::c_ushort::try_from(program.len()).map_err(|_| Linux::E2BIG)?;

@@ -24,6 +24,7 @@ mod pulse;
 mod shown;
 mod succession;
 mod trouble;
+mod ways;
 
 pub use self::part::Mirrors;
 
@@ -32,8 +33,9 @@ use self::link::Link;
 use self::owner::Owner;
 use self::shown::{Shown, Wanted, ok_if};
 use self::trouble::Troubles;
+use self::ways::Ways;
 use super::netconf::{NetConf, at};
-use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Rule};
+use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Way};
 use crate::kern::devctl::{Served, Vhosted};
 use crate::machine::Machine;
 use compat::sys::time::Time;
@@ -61,6 +63,10 @@ struct Mirror {
     lowers: Vec<Lower>,
     /// The addresses that links of the host have.
     own: BTreeSet<(u32, IpAddr)>,
+    /// The ways that the main table has by these interfaces.
+    parents: BTreeMap<u32, Vec<Way>>,
+    /// Rules or routes may be otherwise by now.
+    stale: bool,
     shown: BTreeMap<String, Shown>,
     conf: NetConf,
     /// When the addresses are to be renewed.
@@ -96,11 +102,8 @@ impl Mirror {
             rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
             tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
         }
-        let there = |rule: &Rule| links.iter().any(|l| l.index == rule.link);
-        let rules = rt.rules().map_err(|e| failed("rtnetlink", e))?;
-        for left in rules.iter().filter(|rule| !there(rule)) {
-            rt.delete_rule(*left).map_err(|e| failed("rule", e))?;
-        }
+        let is_there = |link| links.iter().any(|l| l.index == link);
+        Mirror::forget_rules(&mut rt, is_there).map_err(|e| failed("rule", e))?;
         let mut conf = NetConf::open(folder, &uses, name_in(&links))?;
         for lower in &lowers {
             lower.hold(&mut conf)?;
@@ -112,13 +115,15 @@ impl Mirror {
         let owner = Owner::new()?;
         let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
         let (shown, troubles, machine) = (BTreeMap::new(), Troubles::default(), Weak::new());
-        let near = (Vec::new(), Vec::new());
+        let (near, parents, stale) = ((Vec::new(), Vec::new()), BTreeMap::new(), false);
         let (renew, transitions, adopted, ended) = (None, 0, false, false);
-        Ok(Mirror {
+        let mut mirror = Mirror {
             rt,
             owner,
             lowers,
             own,
+            parents,
+            stale,
             shown,
             conf,
             renew,
@@ -128,7 +133,9 @@ impl Mirror {
             machine,
             adopted,
             ended,
-        })
+        };
+        mirror.look_ways().map_err(|e| failed("rtnetlink", e))?;
+        Ok(mirror)
     }
 
     /// Makes the host what the machine says of one.
@@ -223,7 +230,7 @@ impl Mirror {
             is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
         }
-        let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
+        let gone: Vec<IpNet> = is.addrs.iter().filter(|net| !w.addrs.contains_key(net)).copied().collect();
         for net in gone {
             is.withdraw(rt, net).map_err(failed("address"))?;
         }
@@ -237,10 +244,10 @@ impl Mirror {
         // One that the kernel does not take is no reason to leave out the others.
         let mut done = w.refused.clone().map_or(Ok(()), Err);
         for net in w.addrs.keys() {
-            if is.lifetime != w.lifetime || !is.addrs.contains_key(net) {
+            if is.lifetime != w.lifetime || !is.addrs.contains(net) {
                 let added = rt.replace_address(index, *net, w.lifetime);
                 done = done.and(added.map_err(|e| format!("{net}: {}", e.desc())));
-                is.addrs.entry(*net).or_insert(false);
+                is.addrs.insert(*net);
             }
         }
         is.lifetime = w.lifetime;
@@ -249,10 +256,9 @@ impl Mirror {
             is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
-        for (net, route) in &w.addrs {
-            done = done.and(is.route(rt, *net, *route).map_err(failed("route")));
-        }
-        done
+        let routed: Vec<IpNet> = w.addrs.iter().filter(|(_, routed)| **routed).map(|(net, _)| *net).collect();
+        let parents = self.parents.get(&w.lower).map(Vec::as_slice).unwrap_or_default();
+        done.and(is.lead(rt, name, &Ways::of(index, &routed, parents)).map_err(failed("route")))
     }
 
     fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
@@ -266,8 +272,9 @@ impl Mirror {
             self.rt.delete_link(index).map_err(failed)?;
             return Err(e);
         }
-        let (lladdr, addrs) = (None, BTreeMap::new());
-        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0 })
+        let (lladdr, addrs, ways, refused) = (None, BTreeSet::new(), Ways::default(), BTreeSet::new());
+        let (master, lifetime) = (false, 0);
+        Ok(Shown { if_index, index, link, lower, lladdr, master, addrs, ways, refused, lifetime })
     }
 
     /// Only virtual addresses are answered for there, whoever asks, and all of
@@ -298,7 +305,7 @@ impl Mirror {
 
     fn remove(&mut self, name: &str) {
         if let Some(mut is) = self.shown.remove(name) {
-            let nets: Vec<IpNet> = is.addrs.keys().copied().collect();
+            let nets: Vec<IpNet> = is.addrs.iter().copied().collect();
             let mut done = nets.into_iter().try_for_each(|net| is.withdraw(&mut self.rt, net));
             done = done.and(ok_if(self.rt.delete_link(is.index), Linux::ENODEV));
             if let Err(e) = done {
@@ -329,7 +336,7 @@ impl Mirror {
     /// The addresses live on.
     fn renew(&mut self, now: Time) {
         for (name, is) in &mut self.shown {
-            for net in is.addrs.keys() {
+            for net in &is.addrs {
                 if let Err(e) = self.rt.replace_address(is.index, *net, is.lifetime) {
                     tracing::warn!("{name}: {net}: {}", e.desc());
                 }
@@ -374,18 +381,14 @@ impl Mirror {
         self.follow(&links);
         self.look_near(&links, &addrs);
         let is_there = |is: &Shown| links.iter().any(|l| l.index == is.index);
-        for is in self.shown.values().filter(|is| !is_there(is)) {
-            is.leave_no_rule(&mut self.rt)?;
+        for is in self.shown.values_mut().filter(|is| !is_there(is)) {
+            is.leave_no_rule(&mut self.rt, |_| true)?;
         }
         self.shown.retain(|_, is| is_there(is));
         for (name, is) in &mut self.shown {
             let Some(link) = links.iter().find(|l| l.index == is.index) else { continue };
             let there = |net: &&IpNet| addrs.iter().any(|a| a.index == is.index && a.net == **net);
-            let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !there(net)).copied().collect();
-            if !link.up {
-                // Routes go with that.
-                is.addrs.values_mut().for_each(|route| *route = false);
-            }
+            let gone: Vec<IpNet> = is.addrs.iter().filter(|net| !there(net)).copied().collect();
             gone.into_iter().try_for_each(|net| is.withdraw(&mut self.rt, net))?;
             if link.lladdr != is.lladdr || is.link.is_stopped(link) {
                 is.lladdr = None;
@@ -397,6 +400,10 @@ impl Mirror {
                     tracing::warn!("{name}: mtu {}: {}", lower.mtu, e.desc());
                 }
             }
+        }
+        if self.stale {
+            self.look_ways()?;
+            self.stale = false;
         }
         Ok(())
     }

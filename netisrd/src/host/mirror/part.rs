@@ -59,7 +59,7 @@ impl Mirrors {
         if lowers.is_empty() {
             return Ok(None);
         }
-        let watch = RtWatch::new().map_err(|e| failed("rtnetlink", e))?;
+        let watch = RtWatch::of_all().map_err(|e| failed("rtnetlink", e))?;
         let mirror = Arc::new(Mutex::new(Mirror::new(lowers, folder, follows)?));
         Ok(Some(Mirrors {
             mirror,
@@ -123,7 +123,7 @@ impl Part for Mirrors {
         self.follow_forwarding(turn.machine);
         let mut mirror = lock(&self.mirror);
         if touched {
-            self.watch.drain()?;
+            mirror.stale |= self.watch.heard()?;
             match mirror.look() {
                 // It goes on changing, and that will be told.
                 Ok(()) | Err(Linux::EBUSY) => {}

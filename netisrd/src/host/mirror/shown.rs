@@ -1,12 +1,13 @@
 //! A carp interface in the host: what it should be, and what was made of it.
 
 use super::link::Link;
+use super::ways::Ways;
 use crate::dev::DataPath;
-use crate::dev::rtnetlink::{RtNetlink, Rule};
+use crate::dev::rtnetlink::{RtNetlink, Rule, Way};
 use compat::net::if_var::LlAddr;
 use ipnet::IpNet;
 use nix::errno::Errno as Linux;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,11 @@ pub(super) struct Shown {
     pub(super) lower: u32,
     pub(super) lladdr: Option<LlAddr>,
     pub(super) master: bool,
-    pub(super) addrs: BTreeMap<IpNet, bool>,
+    pub(super) addrs: BTreeSet<IpNet>,
+    /// Its rules and routes.
+    pub(super) ways: Ways,
+    /// Those that the kernel does not take, as has been said.
+    pub(super) refused: BTreeSet<(Way, u8)>,
     pub(super) lifetime: u32,
 }
 
@@ -54,49 +59,24 @@ impl Shown {
         (self.if_index, self.lower) == (w.if_index, w.lower)
     }
 
-    /// Takes an address away, with its way out. Routes and addresses the kernel may
-    /// have taken itself, but it never takes a rule.
+    /// Takes an address away, with its rules. Routes and addresses the kernel may have
+    /// taken itself, but it never takes a rule.
     pub(super) fn withdraw(&mut self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
         let gone = ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL);
         // Or all of the link is.
         ok_if(gone, Linux::ENODEV)?;
         self.addrs.remove(&net);
-        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
-        self.drop_route(rt, net)
+        self.leave_no_rule(rt, |rule| rule.from == net.addr())
     }
 
-    /// What an address says leaves by its own interface, from the virtual MAC, or not.
-    pub(super) fn route(&mut self, rt: &mut RtNetlink, net: IpNet, is_wanted: bool) -> nix::Result<()> {
-        if self.addrs.get(&net).is_none_or(|is| *is == is_wanted) {
-            return Ok(());
-        }
-        if is_wanted {
-            ok_if(rt.add_route(self.index, net), Linux::EEXIST)?;
-            ok_if(rt.add_rule(self.rule(net)), Linux::EEXIST)?;
-            self.addrs.insert(net, true);
-            return Ok(());
-        }
-        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
-        self.addrs.insert(net, false);
-        self.drop_route(rt, net)
-    }
-
-    /// The link is gone, and with it all but this.
-    pub(super) fn leave_no_rule(&self, rt: &mut RtNetlink) -> nix::Result<()> {
-        let rules = self.addrs.keys().map(|net| self.rule(*net));
-        rules.into_iter().try_for_each(|rule| ok_if(rt.delete_rule(rule), Linux::ENOENT))
-    }
-
-    fn rule(&self, net: IpNet) -> Rule {
-        Rule { from: net.addr(), link: self.index }
-    }
-
-    /// Another address may need it still.
-    fn drop_route(&self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
-        match self.addrs.iter().any(|(other, routed)| *routed && other.trunc() == net.trunc()) {
-            true => Ok(()),
-            false => ok_if(ok_if(rt.delete_route(self.index, net), Linux::ESRCH), Linux::ENODEV),
-        }
+    /// Without these rules.
+    pub(super) fn leave_no_rule(
+        &mut self,
+        rt: &mut RtNetlink,
+        which: impl Fn(&Rule) -> bool,
+    ) -> nix::Result<()> {
+        let rules: Vec<Rule> = self.ways.rules.iter().copied().filter(which).collect();
+        rules.into_iter().rev().try_for_each(|rule| self.unlead(rt, rule))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The interfaces of the host when another process goes on with the machine: they
 //! stay where they are.
 
-use super::Mirror;
 use super::link::Link;
 use super::shown::Shown;
+use super::ways::Ways;
+use super::{Mirror, failed};
 use crate::host::succession::Estate;
 use compat::net::if_var::LlAddr;
 use ipnet::IpNet;
@@ -20,11 +21,7 @@ impl Mirror {
         let mut all = Vec::new();
         for (name, is) in &self.shown {
             let Shown { if_index, index, lower, lladdr, master, lifetime, .. } = *is;
-            all.push((
-                name,
-                (if_index, index, lower, lladdr, master, lifetime),
-                is.addrs.iter().collect::<Vec<_>>(),
-            ));
+            all.push((name, (if_index, index, lower, lladdr, master, lifetime), &is.addrs));
             let fds = is.link.descriptors();
             let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
             estate.lend(&format!("{SUCCESSION}: {name}"), &fds)?;
@@ -54,17 +51,18 @@ impl Mirror {
     /// Goes on with another's; the carp interfaces that were not served.
     pub(super) fn inherit(&mut self, estate: &mut Estate) -> io::Result<BTreeSet<u16>> {
         type Is = (u16, u32, u32, Option<LlAddr>, bool, u32);
-        type All = Vec<(String, Is, Vec<(IpNet, bool)>)>;
+        type All = Vec<(String, Is, BTreeSet<IpNet>)>;
         let left = estate.take::<(All, BTreeSet<u16>)>(SUCCESSION)?;
         let Some((all, unserved)) = left else { return Ok(BTreeSet::new()) };
         let machine = self.machine.upgrade().ok_or_else(|| io::Error::other("the machine has halted"))?;
         for (name, (if_index, index, lower, lladdr, master, lifetime), addrs) in all {
             let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
             let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
-            let addrs = addrs.into_iter().collect();
-            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, lifetime };
+            let (ways, refused) = (Ways::default(), BTreeSet::new());
+            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, ways, refused, lifetime };
             self.shown.insert(name, is);
         }
+        self.look_ways().map_err(|e| failed("rtnetlink", e))?;
         self.conf.follow();
         self.adopted = true;
         self.live_on()?;
