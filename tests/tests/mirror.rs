@@ -6,9 +6,7 @@
 mod handover;
 
 use nix::sys::signal::Signal;
-
 use std::net::Ipv4Addr;
-
 use tests::lab::{self, Events, Host, Lab, Mac, Needs, Netisrd, Proc, VIP, Wire, virtual_host};
 
 /// Two hosts with a netisrd each on `v0`, and a client.
