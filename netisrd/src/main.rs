@@ -259,7 +259,10 @@ fn sockets(
     let events = args.events.clone().unwrap_or_else(|| events_path(path));
     let configuration = configuration.clone();
     let Some(old) = old.map(Predecessor::estate) else {
-        return Ok((ControlSocket::bind(path, args.access, configuration)?, EventSocket::bind(&events)?));
+        return Ok((
+            ControlSocket::bind(path, args.access, configuration)?,
+            EventSocket::bind(&events, args.access)?,
+        ));
     };
     let fds = old.descriptors(control::SUCCESSION)?.ok_or("takeover: there is no control socket")?;
     let control = ControlSocket::inherit(path, args.access, configuration, fds);

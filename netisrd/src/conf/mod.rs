@@ -202,14 +202,14 @@ impl Conf {
 
     /// Without trying it on a machine.
     fn parse_untried(path: &Path, text: &str, cards: &Cards) -> Result<Conf, Errors> {
-        Conf::parse_and(path, text, cards, |_, _| ())
+        Conf::parse_and(path, text, cards, |_, _| Vec::new())
     }
 
     fn parse_and(
         path: &Path,
         text: &str,
         cards: &Cards,
-        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>),
+        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>) -> Vec<place::Complaint>,
     ) -> Result<Conf, Errors> {
         let mut complaints = Vec::new();
         let assignments = parse::parse(text, &mut complaints);
@@ -218,7 +218,8 @@ impl Conf {
         conf.path = path.to_path_buf();
         conf.text = Zeroizing::new(text.to_owned());
         if !patchy {
-            try_it(&conf, &mut complaints);
+            let warnings = try_it(&conf, &mut complaints);
+            conf.warnings.extend(warnings);
         }
         match complaints.is_empty() {
             true => Ok(conf),

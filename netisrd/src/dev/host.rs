@@ -3,8 +3,9 @@
 //! libpcap hears, a packet socket of its own sends. The host's stack hears
 //! nothing of what the machine sends, and answers for its own addresses.
 
-use super::link::{self, Link};
+use super::link;
 use super::packet::{self, PacketTx};
+use super::rtnetlink::HostLink;
 use super::{DataPath, Device, ETHER_HDR_LEN, Offload, RxQueue, Transmit, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
@@ -108,7 +109,7 @@ pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
         let what = format!("{ifname}: not an Ethernet link (ARPHRD {})", link.hatype);
         sys::failure(Linux::EAFNOSUPPORT, what)
     })?;
-    if !link.is_up() {
+    if !link.up {
         return Err(fail(Linux::ENETDOWN));
     }
     let socket = packet_socket(link.index).map_err(|errno| match errno {
@@ -149,7 +150,7 @@ pub fn index(ifname: &str) -> io::Result<u32> {
     link::by_name(ifname).map(|link| link.index).map_err(|errno| sys::failed(ifname, errno))
 }
 
-fn ethernet_address(link: &Link) -> Option<[u8; 6]> {
+fn ethernet_address(link: &HostLink) -> Option<[u8; 6]> {
     link.lladdr.filter(|_| link.hatype == libc::ARPHRD_ETHER)
 }
 
@@ -184,7 +185,7 @@ fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
     // libpcap tells in words only; what the interface is now says more.
     match link::by_name(ifname) {
         Err(errno) => sys::failed(ifname, errno),
-        Ok(link) if !link.is_up() => sys::failed(ifname, Linux::ENETDOWN),
+        Ok(link) if !link.up => sys::failed(ifname, Linux::ENETDOWN),
         Ok(_) => sys::failure(Linux::EIO, format!("{ifname}: {err}")),
     }
 }

@@ -12,7 +12,7 @@
 //!   HostSide ------ carptap.rs   a carp interface in the host, on the tap path
 //! ```
 //!
-//! [`sys`] holds all system calls that need `unsafe`, `link` speaks rtnetlink.
+//! [`sys`] holds all system calls that need `unsafe`, `rtnetlink` asks and changes the host.
 #![allow(clippy::disallowed_methods, reason = "a device waits for its host, by the host's clock")]
 
 use compat::net::if_::IfName;
@@ -30,7 +30,7 @@ pub(crate) mod rtnetlink;
 pub mod sys;
 pub mod tap;
 #[cfg(test)]
-mod testns;
+pub(crate) mod testns;
 pub mod watch;
 
 /// `ETHER_ADDR_LEN` twice and the type.

@@ -5,7 +5,8 @@
 //! tap receives, and the other way round; so the machine's address must not be
 //! the one of the host's side, or a bridge keeps the machine's frames.
 
-use super::link::{self, Watch};
+use super::link;
+use super::rtnetlink::{RtNetlink, RtWatch};
 use super::{DataPath, Device, RxQueue, Transmit, check_len, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
@@ -44,11 +45,12 @@ pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Devic
     let bridge = bridge.map(find_bridge).transpose()?;
     let fds = attach_queues(ifname, queues, 0)?;
     quiet_ipv6(name);
-    let tap = link::by_name(name).map_err(|e| sys::failed(&who, e))?;
+    let mut rt = RtNetlink::new().map_err(|e| sys::failed(format!("{who}: netlink"), e))?;
+    let tap = rt.link_by_name(name).map_err(|e| sys::failed(&who, e))?;
     if let Some((bridge, index)) = bridge {
-        link::set_master(tap.index, index).map_err(|e| sys::failed(format!("bridge {bridge}: {who}"), e))?;
+        rt.set_master(tap.index, index).map_err(|e| sys::failed(format!("bridge {bridge}: {who}"), e))?;
     }
-    link::set_up(tap.index).map_err(|e| sys::failed(&who, e))?;
+    rt.set_up(tap.index, true).map_err(|e| sys::failed(&who, e))?;
     wait_forwarding(name, FORWARDING_WAIT)?;
     Ok(device(ifname, lladdr(name, tap.lladdr), tap.mtu, fds))
 }
@@ -103,12 +105,13 @@ pub fn forwarding(name: &str) -> io::Result<bool> {
 pub fn wait_forwarding(name: &str, timeout: Duration) -> io::Result<bool> {
     let until = Instant::now() + timeout;
     // Subscribed before the first look: a change after that look wakes the wait.
-    let watch = Watch::new().map_err(|e| sys::failed(format!("tap {name}: netlink"), e))?;
+    let failed = |e| sys::failed(format!("tap {name}: netlink"), e);
+    let watch = RtWatch::of_links().map_err(failed)?;
     loop {
         if forwarding(name)? {
             return Ok(true);
         }
-        if !watch.wait(until)? {
+        if !watch.wait(until).map_err(failed)? {
             return Ok(false);
         }
     }
@@ -126,7 +129,7 @@ pub(super) fn tap_name(name: &str) -> io::Result<IfName> {
 fn find_bridge(name: &str) -> io::Result<(&str, u32)> {
     let link = link::by_name(name).map_err(|e| sys::failed(format!("bridge {name}"), e))?;
     // A bond or a VRF would take the tap as readily.
-    if link.kind != "bridge" {
+    if !link.is_bridge() {
         return Err(sys::failure(Linux::EOPNOTSUPP, format!("bridge {name}: not a bridge")));
     }
     Ok((name, link.index))
