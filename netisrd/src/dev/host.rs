@@ -92,7 +92,7 @@ impl Existing {
 }
 
 /// Opens an interface, which must be up. On the tap path it has `queues` queues,
-/// beside the one of the protocols.
+/// before the one of the protocols.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
@@ -122,13 +122,12 @@ pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
     // Where the kernel is older than 4.20, the capture's direction suffices.
     let _ = sys::ignore_outgoing(capture.as_fd());
     let it = Interface { name, index: link.index };
-    let mut rx: Vec<Box<dyn RxQueue>> = vec![Box::new(HostRx { it, capture, again: false })];
-    let mut packets = None;
+    let (mut rx, mut packets) = (Vec::new(), None);
     if path == DataPath::Tap {
-        let (more, tx) = packet::open(it, queues).map_err(fail)?;
-        rx.extend(more);
-        packets = Some(tx);
+        let (queues, tx) = packet::open(it, queues).map_err(fail)?;
+        (rx, packets) = (queues, Some(tx));
     }
+    rx.push(Box::new(HostRx { it, capture, again: false }));
     Ok(Device {
         name,
         lladdr,

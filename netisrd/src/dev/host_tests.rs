@@ -6,6 +6,8 @@ use crate::dev::testns::{
     self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
     rx, tagged, without_rights,
 };
+use nix::sys::socket::sockopt::Timestamping;
+use nix::sys::socket::{TimestampingFlag, recv, setsockopt};
 use pcap::Linktype;
 use std::time::Instant;
 
@@ -239,12 +241,12 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
     });
 }
 
-/// `v0` on the tap path, and its queues behind the one of the protocols.
+/// `v0` on the tap path, and its queues before the one of the protocols.
 fn open_tap(queues: usize) -> (Device, Vec<Box<dyn RxQueue>>) {
     let mut device = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, queues).unwrap();
-    let more = device.rx.split_off(1);
-    assert_eq!(more.len(), queues);
-    (device, more)
+    let protocols = device.rx.split_off(queues);
+    assert_eq!(protocols.len(), 1);
+    (Device { rx: protocols, ..device }, device.rx)
 }
 
 /// The same frame, with a header that says that it is finished.
@@ -321,6 +323,28 @@ fn queues_share_the_frames_and_whoever_drains_takes_them_all() {
         let mut want = sent;
         want.sort();
         assert_eq!(got, want);
+    });
+}
+
+#[test]
+fn on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from() {
+    in_namespace(module_path!(), "on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from", || {
+        veth();
+        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, 3).unwrap();
+        let fds: Vec<_> = us.rx.iter().map(|queue| queue.poll_fd().unwrap()).collect();
+        // The kernel tells a socket of each frame that was sent on it.
+        let told = libc::SOF_TIMESTAMPING_TX_SCHED | libc::SOF_TIMESTAMPING_SOFTWARE;
+        let told = TimestampingFlag::from_bits_retain(told);
+        fds.iter().for_each(|fd| setsockopt(fd, Timestamping, &told).unwrap());
+        let is_told = |fd: &BorrowedFd<'_>| {
+            recv(fd.as_raw_fd(), &mut [0; 64], MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT).is_ok()
+        };
+        let frame = offloaded(&arp(BROADCAST, US, 1));
+        for queue in (0..fds.len()).filter(|queue| us.rx[*queue].is_offloaded()) {
+            us.tx.offload().unwrap().transmit_offloaded(queue, &frame).unwrap();
+            let by: Vec<usize> = (0..fds.len()).filter(|n| is_told(&fds[*n])).collect();
+            assert_eq!(by, [queue]);
+        }
     });
 }
 
