@@ -21,7 +21,7 @@ use tests::lab::{
 const TAKEOVER: u16 = 5;
 const MEET: u32 = 1;
 const FREEZE: u32 = 2;
-const FORMAT: [u8; 4] = 1u32.to_ne_bytes();
+const FORMAT: u32 = 2;
 /// A hundred a second.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -304,6 +304,7 @@ fn one_that_fails_leaves_all_to_the_old_one() {
         for (args, why) in [
             (&["--takeover"][..], "takeover: v0: the running netisrd has it, and this one was not given it"),
             (&["--takeover", "-i", "v0:none"], "takeover: v0: the running netisrd uses it in another way"),
+            (&["--takeover", "-i", "v0:tap"], "takeover: v0: the running netisrd uses it in another way"),
             (&["--takeover", "-i", "v0", "-i", "x0"], "takeover: x0: the running netisrd does not have it"),
             (&["--takeover", "-i", "v0", "--tap", "em0"], "takeover: the running netisrd has no tap em0"),
             (&["--takeover", "-i", "nosuch"], "nosuch: No such device"),
@@ -318,21 +319,21 @@ fn one_that_fails_leaves_all_to_the_old_one() {
         assert_eq!(without.wait_exit().code(), Some(1));
 
         // One that speaks another format, and one who may ask for no such step.
-        let asks = |cmd: u32, format: &[u8]| {
+        let asks = |cmd: u32, format: u32| {
             let client = Control::connect(sock);
-            client.send(&Control::request(1, TAKEOVER, cmd, format, b"")).unwrap();
+            client.send(&Control::request(1, TAKEOVER, cmd, &format.to_ne_bytes(), b"")).unwrap();
             client
         };
-        assert_eq!(asks(MEET, &2u32.to_ne_bytes()).reply(), Some(43));
-        assert_eq!(asks(3, &FORMAT).reply(), Some(22));
+        assert_eq!(asks(MEET, FORMAT + 1).reply(), Some(43));
+        assert_eq!(asks(3, FORMAT).reply(), Some(22));
         goes_on("a refusal");
 
         // One that dies while the machine stands still, and one that is not ready.
         let mut mark = p.old.proc.log.len();
         for (why, dies) in [("it has ended", true), ("it takes too long", false)] {
-            let client = asks(MEET, &FORMAT);
+            let client = asks(MEET, FORMAT);
             assert_eq!(client.reply(), Some(0));
-            let frozen = asks(FREEZE, &FORMAT);
+            let frozen = asks(FREEZE, FORMAT);
             assert_eq!(frozen.reply(), Some(0));
             let kept = (!dies).then_some(frozen);
             mark = p

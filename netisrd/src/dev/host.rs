@@ -98,6 +98,23 @@ impl Existing {
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
 pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
+    open_by(existing, |it| packet::open(it, queues))
+}
+
+/// The same of one that another process has open, which has given away the
+/// [`descriptors`](Transmit::descriptors) of its sending side.
+///
+/// # Errors
+/// The same, and none of them on the tap path.
+pub fn adopt(existing: &Existing, sockets: Vec<OwnedFd>) -> io::Result<Device> {
+    open_by(existing, |it| packet::adopt(it, sockets))
+}
+
+/// With the tap path's queues by `packets`.
+fn open_by(
+    existing: &Existing,
+    packets: impl FnOnce(Interface) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)>,
+) -> io::Result<Device> {
     let (ifname, path) = (existing.name.as_str(), existing.path);
     let fail = |errno| sys::failed(ifname, errno);
     let name = IfName::new(ifname).ok_or_else(|| {
@@ -122,11 +139,10 @@ pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
     // Where the kernel is older than 4.20, the capture's direction suffices.
     let _ = sys::ignore_outgoing(capture.as_fd());
     let it = Interface { name, index: link.index };
-    let (mut rx, mut packets) = (Vec::new(), None);
-    if path == DataPath::Tap {
-        let (queues, tx) = packet::open(it, queues).map_err(fail)?;
-        (rx, packets) = (queues, Some(tx));
-    }
+    let (mut rx, packets) = match path {
+        DataPath::Tap => packets(it).map(|(rx, tx)| (rx, Some(tx))).map_err(fail)?,
+        _ => (Vec::new(), None),
+    };
     rx.push(Box::new(HostRx { it, capture, again: false }));
     Ok(Device {
         name,
@@ -291,6 +307,10 @@ impl Transmit for HostTx {
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         // The capture has asked for it, and gives it up when it is closed.
         Ok(())
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.packets.iter().flat_map(PacketTx::descriptors).collect()
     }
 
     fn offload(&self) -> Option<&dyn Offload> {

@@ -349,6 +349,29 @@ fn on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from() {
 }
 
 #[test]
+fn on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there() {
+    in_namespace(module_path!(), "on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there", || {
+        veth();
+        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, 2).unwrap();
+        let peer = open_none("v1").unwrap();
+        let sent: Vec<_> = (0..20).map(|n| ipv4(VIRTUAL_MAC, PEER, 6, n)).collect();
+        sent.iter().take(10).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        let given = us.tx.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        let mut heir = adopt(&Existing::of(&us).unwrap(), given).unwrap();
+        drop(us);
+        sent.iter().skip(10).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        let mut got = Vec::new();
+        for queue in heir.rx.iter_mut().filter(|queue| queue.is_offloaded()) {
+            queue.receive(100, &mut |f| got.push(f[VNET_HDR_LEN..].to_vec())).unwrap();
+        }
+        got.sort();
+        assert_eq!((got, heir.rx.len()), (sent, 3));
+        let err = adopt(&Existing::of(&heir).unwrap(), Vec::new()).unwrap_err();
+        assert_eq!(sys::bsd_errno(&err), Errno::EINVAL);
+    });
+}
+
+#[test]
 fn on_the_tap_path_too_an_interface_may_go_down_and_away() {
     in_namespace(module_path!(), "on_the_tap_path_too_an_interface_may_go_down_and_away", || {
         veth();

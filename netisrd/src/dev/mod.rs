@@ -95,8 +95,8 @@ pub trait Transmit: Send + Sync {
     /// What the hardware answers.
     fn set_promisc(&self, on: bool) -> Result<(), Errno>;
 
-    /// The descriptors without which the card would be gone, one for each queue:
-    /// whoever has them can go on with it.
+    /// The descriptors without which the card would be gone, or what waits in its
+    /// queues, one for each of those: whoever has them can go on with it.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
     }
