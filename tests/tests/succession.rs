@@ -21,7 +21,7 @@ use tests::lab::{
 const TAKEOVER: u16 = 5;
 const MEET: u32 = 1;
 const FREEZE: u32 = 2;
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// A hundred a second.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -235,12 +235,13 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
         for words in [
             "em1 inet6 fd00::7/64",
             "em1 10.78.0.1/24 broadcast 10.78.0.254",
-            "em1 group web",
+            "em1 group web monitor -arp promisc debug link1",
+            "em0 link0 link2",
             "carp3 create vhid 9 advbase 2 advskew 7 pass \u{e9}x carpdev em1 peer 10.78.0.9 10.78.0.5/24",
             "carp3 inet6 fd00::9/64 alias",
             "carp3 group web -group carp",
             "em1 vhid 77 pass y 10.78.0.77/32",
-            "carp4 create",
+            "carp4 create -arp promisc",
             "carp5 create vhid 3 192.0.2.1/24 down",
             "-g web carpdemote 3",
         ] {

@@ -213,6 +213,9 @@ pub fn if_detach_index(cx: &mut Ctx0<'_>, index: u16) {
     if_detach(cx, &entry.ifp);
 }
 
+/// The flags that `SIOCSIFFLAGS` sets and clears; PROMISC follows PPROMISC.
+pub const CHANGEABLE: Iff = Iff::all().difference(Iff::CANTCHANGE).difference(Iff::PROMISC);
+
 /// `SIOCSIFFLAGS`
 pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), Errno> {
     let ifp = &entry.ifp;
@@ -225,7 +228,7 @@ pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), 
     if wanted.contains(Iff::PPROMISC) != ifp.flags().contains(Iff::PPROMISC) {
         ifpromisc(cx.m, cx.n0, ifp, wanted.contains(Iff::PPROMISC))?;
     }
-    let changeable = !(Iff::CANTCHANGE | Iff::UP | Iff::PROMISC);
+    let changeable = CHANGEABLE - Iff::UP;
     ifp.clear_flags(cx.n0, changeable & !wanted);
     ifp.set_flags(cx.n0, changeable & wanted);
     Ok(())
