@@ -8,7 +8,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use tests::lab::{
-    self, Control, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command,
+    self, Control, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command, on_host,
     virtual_host, virtual_mac,
 };
 
@@ -32,8 +32,7 @@ fn stage(body: impl FnOnce(&Stage<'_>)) {
 
 impl Stage<'_> {
     fn start(&self, n: usize, advskew: u8, args: &[&str]) -> Netisrd {
-        let ns = &self.hosts[n].ns;
-        let machine = self.lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").args(args).start();
+        let machine = on_host(self.lab, &self.hosts[n], "v0").args(args).start();
         machine.sysctl(&format!("net.inet.carp.preempt={}", u8::from(advskew == 0)));
         machine.carp("carp0", &virtual_host(advskew));
         machine

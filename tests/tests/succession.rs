@@ -8,13 +8,13 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tests::lab::{
-    self, Control, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Pinger, Said, Ucarp, UcarpSetup, VIP, Wire,
-    adverts, binary, virtual_host,
+    self, Control, Host, Lab, Manager, N1, N2, Needs, Netisrd, PATIENCE, Pinger, Said, Ucarp, UcarpSetup,
+    VIP, Wire, adverts, binary, on_host, virtual_host,
 };
 
 /// The op, its two steps and the format of a takeover.
@@ -43,10 +43,10 @@ fn pair(card: &str, body: impl FnOnce(&Pair<'_>)) {
         let a = lab.host("a", "br0", "10.77.0.1/24");
         let b = lab.host("b", "br0", "10.77.0.2/24");
         let client = lab.host("c", "br0", "10.77.0.9/24");
-        let old = lab.netisrd("old").netns("a").mirrored(card).start();
+        let old = on_host(lab, &a, card).start();
         old.carp("carp0", &virtual_host(0));
         old.wait_master("carp0");
-        let backup = lab.netisrd("backup").netns(&b.ns).mirrored(card).start();
+        let backup = on_host(lab, &b, card).start();
         backup.carp("carp0", &virtual_host(100));
         backup.wait_backup("carp0");
         body(&Pair { lab, a, client, wire: lab.wire("br0"), card, old, backup });
@@ -55,14 +55,8 @@ fn pair(card: &str, body: impl FnOnce(&Pair<'_>)) {
 
 impl Pair<'_> {
     /// One that would take over.
-    fn successor(&self) -> Netisrd {
-        self.lab
-            .netisrd("new")
-            .netns("a")
-            .sock(self.old.tools.sock())
-            .mirrored(self.card)
-            .args(&["--takeover"])
-            .spawn()
+    fn successor(&self, name: &str, old: &Netisrd) -> Netisrd {
+        self.lab.netisrd(name).netns("a").mirrored(self.card).takeover(old).spawn()
     }
 }
 
@@ -173,7 +167,7 @@ fn goes_on(card: &str) {
         let links = link();
         let (before, shown) = (snapshot(&p.old), configuration(&p.old));
         let (mark, heard) = (p.wire.mark(), p.backup.proc.log.len());
-        let new = p.successor();
+        let new = p.successor("new", &p.old);
         new.wait_ready();
         wait_ended(&p.old);
         wait_adverts(&p.wire, 4);
@@ -191,14 +185,7 @@ fn goes_on(card: &str) {
         assert_eq!(link(), links);
 
         // And a third one, then an end as ever.
-        let third = p
-            .lab
-            .netisrd("third")
-            .netns("a")
-            .sock(new.tools.sock())
-            .mirrored(p.card)
-            .args(&["--takeover"])
-            .spawn();
+        let third = p.successor("third", &new);
         third.wait_ready();
         wait_ended(&new);
         wait_adverts(&p.wire, 2);
@@ -208,14 +195,19 @@ fn goes_on(card: &str) {
         assert_eq!(echo.join().unwrap(), 9);
         assert_eq!(pinger.longest_gap().1, 0);
         drop(pinger);
-        third.signal(Signal::SIGTERM);
-        assert_eq!(third.wait_exit().code(), Some(0));
-        p.backup.wait_master("carp0");
-        assert!(!p.a.run("ip link show dev carp0").status.success());
-        assert_eq!(p.a.run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok().trim(), "0");
-        let left: Vec<_> = fs::read_dir(p.lab.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("old")), "{left:?}");
+        ends_as_ever(p, &third);
     });
+}
+
+/// The last one leaves nothing.
+fn ends_as_ever(p: &Pair<'_>, last: &Netisrd) {
+    last.signal(Signal::SIGTERM);
+    assert_eq!(last.wait_exit().code(), Some(0));
+    p.backup.wait_master("carp0");
+    assert!(!p.a.run("ip link show dev carp0").status.success());
+    assert_eq!(p.a.run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok().trim(), "0");
+    let left: Vec<_> = fs::read_dir(p.lab.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("on-a")), "{left:?}");
 }
 
 #[test]
@@ -258,12 +250,7 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
         let uptime = |m: &Netisrd| m.sysctl("-n kern.uptime").trim().parse::<u32>().unwrap();
         let (up, sent, mark) = (uptime(&old), old.stats().opackets, wire.mark());
 
-        let new = lab.netisrd("new").sock(old.tools.sock()).tap("em0@br0").tap("em1@br0").args(&[
-            "-n",
-            "2",
-            "--takeover",
-        ]);
-        let new = new.spawn();
+        let new = lab.netisrd("new").tap("em0@br0").tap("em1@br0").args(&["-n", "2"]).takeover(&old).spawn();
         new.wait_ready();
         wait_ended(&old);
         wire.wait_count(wire.mark(), 4, "advertisements", |f| f.advert().is_some_and(|a| a.vhid == 1));
@@ -348,7 +335,7 @@ fn one_that_fails_leaves_all_to_the_old_one() {
         assert_eq!(transitions(&p.backup, heard), Vec::<String>::new());
         one_voice(&p.wire, 0);
         // And then one that can.
-        let new = p.successor();
+        let new = p.successor("new", &p.old);
         new.wait_ready();
         wait_ended(&p.old);
         wait_adverts(&p.wire, 3);
@@ -377,7 +364,7 @@ fn the_file_as_it_was_applied_goes_along_and_what_has_changed_in_it_is_done() {
         // By hand, and not in the file: it stays.
         old.ifconfig("carp0 inet6 fd00::1/64").ok();
         write(7, "");
-        let new = lab.netisrd("new").sock(old.tools.sock()).args(&file).args(&["--takeover"]).spawn();
+        let new = lab.netisrd("new").args(&file).takeover(&old).spawn();
         new.wait_ready();
         wait_ended(&old);
         let shown = new.ifconfig("carp0").ok();
@@ -392,20 +379,14 @@ fn the_file_as_it_was_applied_goes_along_and_what_has_changed_in_it_is_done() {
 #[test]
 fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
     lab::run(Needs::namespaces().taps(), |lab| {
-        let path = lab.dir().join("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        let next = || {
-            let mut buffer = [0; 1024];
-            let n = manager.recv(&mut buffer).expect("a message");
-            String::from_utf8(buffer[..n].to_vec()).unwrap()
-        };
+        let manager = Manager::new(lab, "notify");
+        let next = || manager.next();
         let hooks: PathBuf = lab.dir().join("carp.d");
         fs::create_dir(&hooks).unwrap();
         fs::write(hooks.join("10-words"), "#!/bin/sh\necho \"$@\"\n").unwrap();
         fs::set_permissions(hooks.join("10-words"), Permissions::from_mode(0o755)).unwrap();
         let args = ["--hooks", hooks.to_str().unwrap(), "--http", "0", "--tap", "em0"];
-        let old = lab.netisrd("old").args(&args).env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
+        let old = manager.start(lab, "old", &[], &args);
         assert_eq!(next(), "READY=1\nSTATUS=no carp interface\n");
         lab.ip("link set dev em0 up");
         old.ifconfig(&format!("em0 {N2}/24")).ok();
@@ -415,7 +396,7 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
         let of = |m: &Netisrd, what: &str| m.proc.log.wait_line(0, what, PATIENCE, |l| l.contains(what));
         of(&old, "hook 10-words: 1@em0 MASTER carp0 INIT preempting");
         let listens = old.proc.log.lines().swap_remove(of(&old, "http: listening on "));
-        let new = lab.netisrd("new").sock(old.tools.sock()).args(&args).args(&["--takeover"]).spawn();
+        let new = lab.netisrd("new").args(&args).takeover(&old).spawn();
         let reloading = next();
         let usec = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|u| u.strip_suffix('\n'));
         assert!(usec.is_some_and(|u| u.parse::<u64>().is_ok()), "{reloading}");
@@ -439,19 +420,13 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
 #[test]
 fn an_upgrade_is_a_takeover_by_another_program_and_a_reload_by_the_same() {
     lab::run(Needs::namespaces().taps(), |lab| {
-        let path = lab.dir().join("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        let next = || {
-            let mut buffer = [0; 1024];
-            let n = manager.recv(&mut buffer).expect("a message");
-            String::from_utf8(buffer[..n].to_vec()).unwrap()
-        };
+        let manager = Manager::new(lab, "notify");
+        let next = || manager.next();
         let conf = lab.dir().join("netisrd.conf");
         fs::write(&conf, "netisrd_taps=em0\n").unwrap();
         fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
         let file = ["-f", conf.to_str().unwrap()];
-        let old = lab.netisrd("old").args(&file).env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
+        let old = manager.start(lab, "old", &[], &file);
         old.wait_ready();
         old.ifconfig("carp0 create").ok();
         while next() != "STATUS=1 INIT\n" {}

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use tests::lab::{self, Events, Host, Lab, Needs, VIP, virtual_host};
+use tests::lab::{self, Events, Host, Lab, Needs, VIP, on_host, virtual_host};
 
 const VIP6: &str = "fd77::100";
 /// More than any window, and no multiple of anything.
@@ -60,7 +60,7 @@ fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
         lab::within(Some("a"), || {
             std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0").unwrap()
         });
-        let machine = lab.netisrd("on-a").netns("a").args(&["-i", "v0:tap"]).start();
+        let machine = on_host(lab, &a, "v0:tap").start();
         machine.carp("carp0", &virtual_host(0));
         machine.ifconfig(&format!("carp0 inet6 {VIP6}/64")).ok();
         machine.wait_master("carp0");
@@ -195,8 +195,7 @@ fn ask_in_turn(c: &Host, flows: usize, until: &AtomicBool) -> u64 {
 
 /// Another netisrd, in the place of that one.
 fn goes_on(lab: &Lab, old: &lab::Netisrd, name: &str) -> lab::Netisrd {
-    let new = lab.netisrd(name).netns("a").sock(old.tools.sock());
-    let new = new.args(&["-i", "v0:tap", "--takeover"]).spawn();
+    let new = lab.netisrd(name).netns("a").mirrored("v0:tap").takeover(old).spawn();
     new.wait_ready();
     assert_eq!(old.wait_exit().code(), Some(0));
     new
