@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 use tests::lab::{
     self, Control, Host, Lab, Manager, N1, N2, Needs, Netisrd, PATIENCE, Pinger, Said, Ucarp, UcarpSetup,
-    VIP, Wire, adverts, binary, on_host, virtual_host,
+    VIP, Wire, binary, on_host, one_voice, virtual_host,
 };
 
 /// The op, its two steps and the format of a takeover.
@@ -63,18 +63,6 @@ impl Pair<'_> {
 /// Transitions in a log, from a mark on.
 fn transitions(machine: &Netisrd, mark: usize) -> Vec<String> {
     machine.proc.log.since(mark).into_iter().filter(|l| l.contains(" -> ")).collect()
-}
-
-/// Advertisements of one who is never another: the counter goes up by one each time,
-/// nobody bows out, and no skew differs.
-fn one_voice(wire: &Wire, mark: usize) {
-    let frames = wire.since(mark);
-    let all: Vec<_> = frames.iter().filter_map(|f| f.advert()).collect();
-    assert_eq!(adverts(&frames).len(), all.len(), "nobody bows out");
-    for two in all.windows(2) {
-        assert_eq!((two[0].src, two[0].advskew), (two[1].src, two[1].advskew), "{two:?}");
-        assert_eq!(two[0].counter.wrapping_add(1), two[1].counter, "{two:?}");
-    }
 }
 
 /// Waits for so many more advertisements.
@@ -276,6 +264,36 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
     });
 }
 
+/// A packet that says that there is more to come.
+const MORE: [u8; 1] = [0];
+
+/// A successor that never goes on.
+enum Fake {
+    Dies,
+    Waits,
+    /// The same thing as fast as it can.
+    Says(&'static [u8]),
+    /// One more byte, when one has waited for the next.
+    SaysNowAndThen,
+}
+
+impl Fake {
+    /// Until the old one has had enough. What it must keep open.
+    fn plays(&self, control: Control, is_over: impl Fn() -> bool, log: &lab::Log) -> Option<Control> {
+        match self {
+            Fake::Dies => return None,
+            Fake::Waits => {}
+            Fake::Says(packet) => while control.send(packet).is_ok() && !is_over() {},
+            Fake::SaysNowAndThen => {
+                while !is_over() && control.send(&[0, b' ']).is_ok() {
+                    log.wait_more(log.len(), Duration::from_millis(40));
+                }
+            }
+        }
+        Some(control)
+    }
+}
+
 #[test]
 fn one_that_fails_leaves_all_to_the_old_one() {
     pair("v0", |p| {
@@ -316,19 +334,24 @@ fn one_that_fails_leaves_all_to_the_old_one() {
         assert_eq!(asks(3, FORMAT).reply(), Some(22));
         goes_on("a refusal");
 
-        // One that dies while the machine stands still, and one that is not ready.
-        let mut mark = p.old.proc.log.len();
-        for (why, dies) in [("it has ended", true), ("it takes too long", false)] {
+        // Those that die while the machine stands still, or are never ready, whatever
+        // they say.
+        let log = &p.old.proc.log;
+        let mut mark = log.len();
+        for (fake, why) in [
+            (Fake::Dies, "it has ended"),
+            (Fake::Waits, "it takes too long"),
+            (Fake::Says(&MORE), "a message that makes no sense"),
+            (Fake::Says(&[0, b' ']), "a message that makes no sense"),
+            (Fake::SaysNowAndThen, "it takes too long"),
+        ] {
             let client = asks(MEET, FORMAT);
             assert_eq!(client.reply(), Some(0));
             let frozen = asks(FREEZE, FORMAT);
             assert_eq!(frozen.reply(), Some(0));
-            let kept = (!dies).then_some(frozen);
-            mark = p
-                .old
-                .proc
-                .log
-                .wait_line(mark, why, PATIENCE, |l| l.contains("does not go on") && l.contains(why));
+            let kept =
+                fake.plays(frozen, || log.since(mark).iter().any(|l| l.contains("does not go on")), log);
+            mark = log.wait_line(mark, why, PATIENCE, |l| l.contains("does not go on") && l.contains(why));
             drop(kept);
             goes_on(why);
         }

@@ -100,7 +100,7 @@ pub enum Step<'a> {
     Met(&'a mut Estate),
     /// The machine stands still: what there is to know of it.
     Frozen(&'a mut Estate),
-    /// It still does.
+    /// The successor takes its time, while nobody is served.
     Waits,
     /// The successor, that process, is about to hear that it is all its own.
     Ready(u32),

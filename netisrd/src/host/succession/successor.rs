@@ -1,6 +1,6 @@
 //! The one that comes.
 
-use super::channel::{Channel, Word};
+use super::channel::{Channel, Word, idle};
 use super::{EPOCH, Estate, FORMAT, FREEZE, MACHINE, MEET, VERSION};
 use crate::dev::host::Existing;
 use crate::dev::{DataPath, Device, host, tap};
@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long any answer may take. The other one has given up before.
+/// How long any step of the other one may take. The other one has given up before.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Frames that are left to the other one, at most: under load more come all the time.
 const HEARD_MAX: usize = 1 << 16;
@@ -127,12 +127,13 @@ impl Predecessor {
         parts: &mut [Box<dyn Part>],
     ) -> io::Result<(Vec<u16>, Estate)> {
         let named = |e: io::Error| match e.kind() {
-            io::ErrorKind::WouldBlock => io::Error::other("takeover: the running netisrd does not answer"),
+            io::ErrorKind::TimedOut => io::Error::other("takeover: the running netisrd does not answer"),
             io::ErrorKind::UnexpectedEof => {
                 io::Error::other("takeover: the running netisrd goes on by itself")
             }
             kind => io::Error::new(kind, format!("takeover: {e}")),
         };
+        self.channel.wait_at_most(PATIENCE);
         ask(&self.channel, FREEZE).map_err(named)?;
         let mut estate = self.channel.receive_estate().map_err(named)?;
         let missing = || io::Error::other("takeover: the running netisrd says nothing of its machine");
@@ -145,8 +146,9 @@ impl Predecessor {
         }
         let lent: Vec<(String, IpNet)> = estate.take(cards::LENT)?.unwrap_or_default();
         let Thawing { indexes, go } = machine.thaw(frozen, devices, lent).map_err(named)?;
-        self.channel.send(&Word::Ready).map_err(named)?;
-        match self.channel.receive::<Word>().map_err(named)? {
+        self.channel.wait_at_most(PATIENCE);
+        self.channel.send(&Word::Ready, &mut idle).map_err(named)?;
+        match self.channel.receive_word(&mut idle).map_err(named)? {
             Word::Yours => {}
             Word::Ready => return Err(io::Error::other("takeover: the running netisrd speaks out of turn")),
         }
@@ -164,9 +166,9 @@ fn wrong<T>(card: &str, what: &str) -> io::Result<T> {
 /// One request on the control socket, and its answer.
 fn ask(channel: &Channel, cmd: u32) -> io::Result<()> {
     let request = Request { op: Op::Takeover, cmd, arg: FORMAT.to_ne_bytes().to_vec(), data: Vec::new() };
-    channel.send_packet(&request.to_bytes())?;
+    channel.send_packet(&request.to_bytes(), &mut idle)?;
     let mut packet = vec![0; ANSWER_MAX];
-    let n = channel.receive_packet(&mut packet)?;
+    let n = channel.receive_packet(&mut packet, &mut idle)?;
     let Reply { error, arg, .. } = Reply::from_bytes(packet.get(..n).unwrap_or_default())
         .map_err(|e| io::Error::other(e.to_string()))?;
     Err(io::Error::other(match error {
