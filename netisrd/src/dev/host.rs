@@ -143,13 +143,14 @@ fn open_by(
         DataPath::Tap => packets(it).map(|(rx, tx)| (rx, Some(tx))).map_err(fail)?,
         _ => (Vec::new(), None),
     };
+    let heard = capture.as_fd().try_clone_to_owned()?;
     rx.push(Box::new(HostRx { it, capture, again: false }));
     Ok(Device {
         name,
         lladdr,
         mtu: link.mtu,
         rx,
-        tx: Arc::new(HostTx { socket, packets }),
+        tx: Arc::new(HostTx { socket, heard, packets }),
         shared_with_host: true,
         path,
         addrs: addresses(ifname).map_err(fail)?,
@@ -293,6 +294,8 @@ impl RxQueue for HostRx {
 struct HostTx {
     /// For finished frames, the machine's own.
     socket: OwnedFd,
+    /// The socket of the capture, which libpcap is never asked to count.
+    heard: OwnedFd,
     packets: Option<PacketTx>,
 }
 
@@ -311,6 +314,12 @@ impl Transmit for HostTx {
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.packets.iter().flat_map(PacketTx::descriptors).collect()
+    }
+
+    fn input_drops(&self) -> u64 {
+        let sockets = self.packets.iter().flat_map(PacketTx::descriptors).chain([self.heard.as_fd()]);
+        // One that cannot be asked, for want of memory, is asked again.
+        sockets.filter_map(|socket| sys::packet_drops(socket).ok()).map(u64::from).sum()
     }
 
     fn offload(&self) -> Option<&dyn Offload> {

@@ -6,7 +6,7 @@ use crate::dev::testns::{
     self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
     rx, tagged, without_rights,
 };
-use nix::sys::socket::sockopt::Timestamping;
+use nix::sys::socket::sockopt::{RcvBuf, Timestamping};
 use nix::sys::socket::{TimestampingFlag, recv, setsockopt};
 use pcap::Linktype;
 use std::time::Instant;
@@ -345,6 +345,30 @@ fn on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from() {
             let by: Vec<usize> = (0..fds.len()).filter(|n| is_told(&fds[*n])).collect();
             assert_eq!(by, [queue]);
         }
+    });
+}
+
+#[test]
+fn what_the_kernel_has_no_room_for_is_counted_once() {
+    in_namespace(module_path!(), "what_the_kernel_has_no_room_for_is_counted_once", || {
+        veth();
+        let (mut us, mut queues) = open_tap(1);
+        let peer = open_none("v1").unwrap();
+        // The least that there is: a frame or two.
+        setsockopt(&queues[0].poll_fd().unwrap(), RcvBuf, &0).unwrap();
+        (0..100).for_each(|n| peer.tx.transmit(0, &ipv4(VIRTUAL_MAC, PEER, 6, n)).unwrap());
+        let taken = queues[0].receive(1000, &mut |_| {}).unwrap() as u64;
+        assert!(taken < 100);
+        assert_eq!((us.tx.input_drops(), us.tx.input_drops()), (100 - taken, 0));
+        // And of the protocols.
+        let sent = 4 * u64::from(RING_FRAMES);
+        (0..sent).for_each(|n| peer.tx.transmit(0, &ipv4(CARP_GROUP, PEER, 112, n as u8)).unwrap());
+        let mut taken = 0;
+        while let n @ 1.. = rx(&mut us).receive(1000, &mut |_| {}).unwrap() as u64 {
+            taken += n;
+        }
+        assert!(taken < sent);
+        assert_eq!((us.tx.input_drops(), us.tx.input_drops()), (sent - taken, 0));
     });
 }
 

@@ -101,6 +101,12 @@ pub trait Transmit: Send + Sync {
         Vec::new()
     }
 
+    /// Frames that its queues had no room for since this was asked last, of a card whose
+    /// host counts them.
+    fn input_drops(&self) -> u64 {
+        0
+    }
+
     /// The same card for frames that are not finished, if it takes such.
     fn offload(&self) -> Option<&dyn Offload> {
         None

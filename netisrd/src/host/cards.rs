@@ -3,13 +3,12 @@
 use super::parts::{Desk, Flow, Part, Turn};
 use super::succession::Step;
 use crate::dev::{DataPath, Device, Transmit};
-use compat::net::if_::IfName;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What of them is told.
 pub(super) const FACT: &str = "cards";
@@ -62,19 +61,19 @@ fn word(path: DataPath) -> &'static str {
     }
 }
 
-/// All of them, each with its sending side while the host has it: that can be opened
+/// All of them, each with its sending side while the machine has it: it can be opened
 /// anew ([`Links`](super::links::Links)).
 #[derive(Clone)]
 pub struct Cards(Rc<RefCell<Vec<Held>>>);
 
 struct Held {
     card: Card,
-    tx: Option<Arc<dyn Transmit>>,
+    tx: Weak<dyn Transmit>,
 }
 
 impl Held {
     fn of(dev: &Device) -> Held {
-        Held { card: Card::of(dev), tx: Some(dev.tx.clone()) }
+        Held { card: Card::of(dev), tx: Arc::downgrade(&dev.tx) }
     }
 }
 
@@ -84,13 +83,7 @@ impl Cards {
         Cards(Rc::new(RefCell::new(devices.iter().map(Held::of).collect())))
     }
 
-    /// The one of that name is gone.
-    pub(super) fn gone(&self, name: IfName) {
-        let mut all = self.0.borrow_mut();
-        all.iter_mut().filter(|held| held.card.name == name.as_str()).for_each(|held| held.tx = None);
-    }
-
-    /// It is there again.
+    /// One that was gone is there again.
     pub(super) fn back(&self, dev: &Device) {
         let mut all = self.0.borrow_mut();
         let same = all.iter_mut().filter(|held| held.card.name == dev.name.as_str());
@@ -112,6 +105,7 @@ impl Part for Cards {
         let all = self.0.borrow();
         estate.put(FACT, &all.iter().map(|held| &held.card).collect::<Vec<_>>())?;
         for Held { card, tx } in all.iter() {
+            let tx = tx.upgrade();
             let fds: Vec<_> = tx.iter().flat_map(|tx| tx.descriptors()).collect();
             let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
             estate.lend(&descriptors(&card.name), &fds)?;

@@ -57,8 +57,7 @@ impl Links {
                 Change::Link(if_index, state) => machine.link_state(if_index, state),
                 Change::Gone(if_index) => {
                     machine.detach(if_index);
-                    let is_gone = |card: &mut Shared| card.if_index == if_index;
-                    self.lending.borrow_mut().extract_if(.., is_gone).for_each(|s| self.held.gone(s.name));
+                    self.lending.borrow_mut().retain(|card| card.if_index != if_index);
                 }
                 Change::Back(existing) => match self.open(&existing, machine) {
                     Ok(()) => drop(self.said.remove(&existing.name)),

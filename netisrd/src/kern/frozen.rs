@@ -119,6 +119,7 @@ pub fn freeze(cx: &mut Ctx0<'_>) -> FrozenMachine {
 fn freeze_if(cx: &Ctx0<'_>, entry: &IfEntry) -> FrozenIf {
     let ifp = &entry.ifp;
     let addrs = addresses_of(cx.m, cx.n0, ifp);
+    if_::count_input_drops(entry);
     FrozenIf {
         name: ifp.if_xname.to_string(),
         index: ifp.if_index,

@@ -114,6 +114,14 @@ pub fn if_attach(
     Ok(entry)
 }
 
+/// Adds the frames that the host had no room for to `ifi_iqdrops`: nobody is asked for
+/// them before somebody asks for that.
+pub fn count_input_drops(entry: &IfEntry) {
+    if let Softc::Nic(tx) = &entry.softc {
+        entry.ifp.stats.iqdrops.add(tx.input_drops());
+    }
+}
+
 /// The next index that no interface has, going round: one that was given back
 /// is not given out again soon, since messages about it may still be under way.
 fn free_index(cx: &Ctx0<'_>) -> Result<u16, Errno> {

@@ -5,15 +5,16 @@ use crate::dev::lan::Lan;
 use crate::dev::{DataPath, HostSide, Offload, Transmit};
 use crate::machine::{Booted, Config, Machine, PerCpu, trace};
 use crate::net::netisr::{Cred, Netmsg0};
-use compat::net::if_::IfName;
+use compat::net::if_::{IfMsghdr, IfName};
 use compat::qsbr::Netisr0;
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::msgport::{ReplyPort, reply_port};
 use compat::sys::time::VirtualClock;
 use ifconfig_carp::{CallError, Syscalls, ifconfig, sysctl};
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use zerocopy::FromBytes;
 
 /// Keeps what it is given, unless it is full.
 #[derive(Default)]
@@ -22,6 +23,7 @@ struct Sink {
     is_full: AtomicBool,
     is_off: AtomicBool,
     waiting: Mutex<Vec<Vec<u8>>>,
+    dropped: AtomicU64,
 }
 
 impl Sink {
@@ -58,6 +60,10 @@ impl Transmit for Card {
 
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn input_drops(&self) -> u64 {
+        self.0.dropped.swap(0, Ordering::Relaxed)
     }
 
     fn offload(&self) -> Option<&dyn Offload> {
@@ -222,4 +228,22 @@ fn what_came_before_a_master_yields_is_still_the_hosts() {
     rig.card.waiting.lock().unwrap().push(frame(VMAC));
     rig.ifconfig("carp1 destroy");
     assert_eq!(one.taken(), 0);
+}
+
+#[test]
+fn what_the_host_had_no_room_for_is_an_input_drop_for_whoever_asks() {
+    let mut rig = Rig::new();
+    rig.card.dropped.store(7, Ordering::Relaxed);
+    let (em0, iqdrops) =
+        (rig.em0, |rig: &Rig| rig.m.ifentry(&rig.n0, rig.em0).unwrap().ifp.stats.iqdrops.value());
+    assert_eq!(iqdrops(&rig), 0);
+    let list = |rig: &mut Rig| {
+        let cx = crate::machine::Ctx0 { m: &rig.m, n0: &mut rig.n0, cpu: &rig.cpu };
+        let all = crate::net::rt_sysctl::iflist(&cx, em0).unwrap();
+        IfMsghdr::read_from_prefix(&all).unwrap().0.ifm_data.ifi_iqdrops
+    };
+    assert_eq!((list(&mut rig), list(&mut rig)), (7, 7));
+    rig.card.dropped.store(2, Ordering::Relaxed);
+    let report = rig.ask(Netmsg0::DevctlRead);
+    assert_eq!((report.iqdrops, iqdrops(&rig)), (vec![(IfName::new("em0").unwrap(), 9)], 9));
 }
