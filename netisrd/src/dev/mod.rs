@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub mod carptap;
 pub mod host;
+mod in_hand;
 pub mod lan;
 mod link;
 mod packet;
@@ -125,6 +126,16 @@ pub trait Offload: Send + Sync {
     /// Whether it takes frames at all.
     fn has_carrier(&self) -> bool {
         true
+    }
+
+    /// Its owner bows out: what others have in hand of its receive queues is done with
+    /// when this returns, and what comes after is not to be taken before it has a carrier
+    /// anew.
+    fn hush(&self) {}
+
+    /// Whether that is so.
+    fn is_hushed(&self) -> bool {
+        false
     }
 
     /// Hands what waits in the receive queues of the same card to `input`, in the

@@ -8,6 +8,7 @@
 //! them.
 
 use super::host::Interface;
+use super::in_hand::InHand;
 use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::errno::Errno;
@@ -17,7 +18,6 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the kernel holds for a netisr that is busy, some hundred whole segments,
 /// and of what it has sent and the card has not.
@@ -111,7 +111,7 @@ fn sockets(it: Interface, queues: usize) -> nix::Result<Vec<OwnedFd>> {
 }
 
 fn with(it: Interface, sockets: Vec<OwnedFd>) -> (Vec<Box<dyn RxQueue>>, PacketTx) {
-    let socket = |fd| Arc::new(Socket { it, fd, busy: AtomicBool::new(false) });
+    let socket = |fd| Arc::new(Socket { it, fd, in_hand: InHand::default() });
     let sockets: Vec<_> = sockets.into_iter().map(socket).collect();
     let rx = sockets.iter().map(|socket| -> Box<dyn RxQueue> {
         Box::new(PacketRx { socket: socket.clone(), buf: vec![0; OFFLOADED_MAX].into_boxed_slice() })
@@ -122,8 +122,7 @@ fn with(it: Interface, sockets: Vec<OwnedFd>) -> (Vec<Box<dyn RxQueue>>, PacketT
 struct Socket {
     it: Interface,
     fd: OwnedFd,
-    /// Its netisr has frames in hand.
-    busy: AtomicBool,
+    in_hand: InHand,
 }
 
 impl Socket {
@@ -160,10 +159,7 @@ impl RxQueue for PacketRx {
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        self.socket.busy.store(true, Ordering::SeqCst);
-        let done = self.socket.receive(&mut self.buf, budget, input);
-        self.socket.busy.store(false, Ordering::Release);
-        done
+        self.socket.in_hand.during(|| self.socket.receive(&mut self.buf, budget, input))
     }
 
     fn is_offloaded(&self) -> bool {
@@ -198,12 +194,7 @@ impl Offload for PacketTx {
             // A dead one is its netisr's to tell.
             let _ = socket.receive(&mut buf, DRAINED_MAX, input);
         }
-        // Who has taken one before the socket was empty was busy by then, and is not
-        // once. He waits for nobody: neither for a frame nor for the host.
-        for socket in &self.sockets {
-            while socket.busy.load(Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-        }
+        // Who has taken one before the socket was empty has it in hand.
+        self.sockets.iter().for_each(|socket| socket.in_hand.wait());
     }
 }

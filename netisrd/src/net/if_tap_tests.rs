@@ -24,6 +24,9 @@ struct Sink {
     is_off: AtomicBool,
     waiting: Mutex<Vec<Vec<u8>>>,
     dropped: AtomicU64,
+    is_hushed: AtomicBool,
+    /// What was said, of the card and of whom it bears.
+    said: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Sink {
@@ -45,6 +48,15 @@ impl Offload for Sink {
         !self.is_off.load(Ordering::Relaxed)
     }
 
+    fn hush(&self) {
+        self.said.lock().unwrap().push("hush");
+        self.is_hushed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_hushed(&self) -> bool {
+        self.is_hushed.load(Ordering::Relaxed)
+    }
+
     fn drain(&self, input: &mut dyn FnMut(&[u8])) {
         std::mem::take(&mut *self.waiting.lock().unwrap()).iter().for_each(|f| input(f));
     }
@@ -54,7 +66,11 @@ impl Offload for Sink {
 struct Card(Arc<Sink>);
 
 impl Transmit for Card {
-    fn transmit(&self, _queue: usize, _frame: &[u8]) -> Result<(), Errno> {
+    fn transmit(&self, _queue: usize, frame: &[u8]) -> Result<(), Errno> {
+        // 255/255, behind both headers.
+        if frame.get(34 + 2) == Some(&255) && frame.get(34 + 5) == Some(&255) {
+            self.0.said.lock().unwrap().push("bow-out");
+        }
         Ok(())
     }
 
@@ -131,7 +147,7 @@ impl Rig {
         self.ifconfig(&format!("carp{n} vhid {n} pass secret 10.77.0.10{n}/24"));
         let name = IfName::new(&format!("carp{n}")).unwrap();
         let if_index = self.m.ifunit(&self.n0, name).unwrap().ifp.if_index;
-        let tx = Arc::new(Sink::default());
+        let tx = Arc::new(Sink { said: self.card.said.clone(), ..Sink::default() });
         self.m.port0.sendmsg(Netmsg0::HostSide(Box::new(HostSide {
             if_index,
             rx: Vec::new(),
@@ -215,6 +231,19 @@ fn the_host_is_heard_only_while_it_is_master() {
     rig.ifconfig("carp1 destroy");
     assert_eq!(rig.input(carp1, &frame([2; 6])), Fate::NoInterface);
     assert_eq!(rig.card.taken(), 0);
+}
+
+#[test]
+fn the_host_has_said_all_before_a_master_bows_out() {
+    for how in ["carp1 state backup", "carp1 down", "carp1 10.77.0.109/24 alias", "carp1 destroy"] {
+        let mut rig = Rig::new();
+        let (carp1, _) = rig.carp(1);
+        rig.ifconfig(how);
+        assert_eq!(rig.card.said.lock().unwrap()[..2], ["hush", "bow-out"], "{how}");
+        if how != "carp1 destroy" {
+            assert_eq!(rig.input(carp1, &frame([2; 6])), Fate::NotMaster, "{how}");
+        }
+    }
 }
 
 #[test]
