@@ -280,7 +280,8 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = devices.iter().map(|dev| (dev.name, host::Existing::of(dev))).collect();
     let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
-    parts.push(Box::new(Cards::of(&devices)));
+    let held = Cards::of(&devices);
+    parts.push(Box::new(held.clone()));
     let (indexes, estate) = match old {
         None => (attach(devices, machine)?, None),
         Some(old) => match old.succeed(machine, devices, &mut parts) {
@@ -298,7 +299,7 @@ fn serve(
         }
     }
     let lending = Lending::new(shared.into());
-    parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
+    parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
     parts.push(Box::new(Lent::new(lending)?));
     match estate {
         None => configuration.borrow_mut().start(machine)?,
@@ -365,7 +366,10 @@ fn open_devices(
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing, ncpus)?);
+        devices.push(match &mut old {
+            None => host::open(&existing, ncpus)?,
+            Some(old) => old.interface(&existing)?,
+        });
     }
     old.map_or(Ok(()), |old| old.check(&devices))?;
     Ok(devices)

@@ -298,3 +298,46 @@ fn transitions_that_are_too_many_are_missed_and_the_next_program_knows_how_many(
         assert_eq!(ran(&m1), 257);
     });
 }
+
+#[test]
+fn programs_of_a_new_netisrd_begin_when_those_of_the_old_one_have_ended() {
+    stage(|lab, hooks| {
+        let (order, gate) = (lab.dir().join("order"), lab.dir().join("gate"));
+        mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        let script = format!(
+            "for is in begins ends; do\n echo $2 $is >>{}\n echo $2 $is\n test $2$is = MASTERbegins && read x <{}\ndone; true",
+            order.display(),
+            gate.display()
+        );
+        hooks.put("10-order", &script);
+        let time = ["--hook-time", "60"];
+        let old = hooks.machine(lab, &time);
+        old.carp("carp0", &virtual_host(0));
+        wait(&old, 0, "MASTER begins");
+        let takes_over = |name: &str, old: &Netisrd| {
+            let new = lab.netisrd(name).tap("em1@br0").args(&["--hooks", hooks.0.to_str().unwrap()]);
+            let new = new.args(&time).takeover(old).spawn();
+            new.wait_ready();
+            new
+        };
+        // Two after each other, and both with something to tell.
+        let second = takes_over("m2", &old);
+        second.ifconfig("carp0 down").ok();
+        let third = takes_over("m3", &second);
+        third.ifconfig("carp0 up").ok();
+        third.wait_backup("carp0");
+        // Whoever would begin at once has.
+        (0..20).for_each(|_| drop(third.ifconfig("carp0").ok()));
+        fs::write(&gate, "\n").unwrap();
+        wait(&third, 0, "BACKUP ends");
+        for machine in [&old, &second] {
+            assert_eq!(machine.wait_exit().code(), Some(0));
+        }
+        let order = fs::read_to_string(&order).unwrap();
+        let expected: Vec<String> = ["BACKUP", "MASTER", "INIT", "BACKUP"]
+            .iter()
+            .flat_map(|state| [format!("{state} begins"), format!("{state} ends")])
+            .collect();
+        assert_eq!(order.lines().take(8).collect::<Vec<_>>(), expected);
+    });
+}
