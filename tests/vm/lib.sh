@@ -15,7 +15,7 @@ check() {
     else
         echo "FAILED  $name: status $?: $said"
         failed=$((failed + 1))
-        journalctl --quiet --output=short-monotonic --lines=12 | sed 's/^/        | /'
+        journalctl --quiet --output=short-monotonic --lines=6 | cut -c1-160 | sed 's/^/        | /'
     fi
 }
 # is WHAT IS: so it must be; else it says what it is.
@@ -172,7 +172,7 @@ another_program() {
 gone() {
     dpkg --purge netisrd >/run/dpkg.log 2>&1 || cat /run/dpkg.log
     systemctl stop peer
-    rm -rf /etc/netisrd /etc/netisrd.key /run/told /run/peer*
+    rm -rf /etc/netisrd /etc/netisrd.key /run/told /run/peer* /run/ping
     no_lan
     lan_dev=eth0
     options=

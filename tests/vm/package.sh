@@ -11,7 +11,7 @@ with() {
 }
 listing() {
     find /etc /usr /var /run -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /run/user \
-        -o -path /run/systemd -o -path /run/udev -o -path /run/log -o -path /run/before -o -path /run/after \
+        -o -path /run/systemd -o -path /run/udev -o -path /run/log -o -path /run/netns -o -path /run/before -o -path /run/after \
         -o -path /run/dpkg.log \) -prune -o -print | sort
 }
 version=$(dpkg-deb -f "$deb" Version)

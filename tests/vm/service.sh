@@ -32,30 +32,32 @@ sleep 16
 check 'the watchdog has heard of it all the time' is "active $pid 0" "$(systemctl is-active netisrd) $(prop MainPID) $(prop NRestarts)"
 check 'and lately' test "$(prop WatchdogTimestampMonotonic)" -gt $((beat + 10000000))
 check 'STATUS is right' active '2 MASTER'
+restarted() { is "$1" "$(prop NRestarts)" && not is "$pid" "$(prop MainPID)" >/dev/null && active '2 MASTER'; }
+kill -KILL "$pid"
+check 'it is killed: it is restarted, and MASTER' soon restarted 1
+check 'the client is answered by it' soon served
 
+pid=$(prop MainPID)
 another_program
-check 'netisrd upgrade, typed: no transition, no echo lost' \
-    quietly netisrd upgrade "$pid" -f /etc/netisrd.conf
+check 'netisrd upgrade, typed: no transition, no echo lost' quietly netisrd upgrade "$pid" -f /etc/netisrd.conf
 check 'MAINPID is the new one, the old one has ended' soon upgraded
 pid=$(prop MainPID)
 sleep 16
-check 'the watchdog has heard of it all the time' is "active $pid 0" "$(systemctl is-active netisrd) $(prop MainPID) $(prop NRestarts)"
-check 'systemctl stop ends it' systemctl stop netisrd
-check 'it has ended' soon not test -e "/proc/$pid"
-check 'it starts again' systemctl start netisrd
-check 'it is MASTER again' soon active '2 MASTER'
+check 'the watchdog has heard of it all the time' is "active $pid 1" "$(systemctl is-active netisrd) $(prop MainPID) $(prop NRestarts)"
+kill -STOP "$pid"
+check 'it is stopped: the peer takes over' soon peer_is MASTER
+check 'the client is answered by the peer' soon served
+check 'the watchdog has it restarted, and it is MASTER' soon restarted 2
+check 'the peer has become BACKUP' soon peer_is BACKUP
+check 'the client is answered by it' soon served
+check 'nobody is left of those before' is "$(prop MainPID)" "$(pgrep -o -f '^/usr/sbin/netisrd')"
 
 pid=$(prop MainPID)
-systemctl kill --signal=STOP --kill-whom=main netisrd
-check 'it is stopped: the peer takes over' soon peer_is MASTER
-check 'the client is answered by the peer' served
-restarted() { is "$1" "$(prop NRestarts)" && not is "$pid" "$(prop MainPID)" >/dev/null && active '2 MASTER'; }
-check 'the watchdog has it restarted, and it is MASTER' soon restarted 1
-check 'the peer has become BACKUP' soon peer_is BACKUP
-check 'the client is answered by it' served
+another_program
+check 'with a new program once more' quietly systemctl reload netisrd
 pid=$(prop MainPID)
-systemctl kill --signal=KILL --kill-whom=main netisrd
-check 'it is killed: it is restarted, and MASTER' soon restarted 2
-check 'the client is answered by it' served
-check 'nobody is left of those before' is "$(prop MainPID)" "$(pgrep -o -f '^/usr/sbin/netisrd')"
+check 'systemctl stop ends it' systemctl stop netisrd
+check 'the process has ended' not test -e "/proc/$pid"
+check 'it has bowed out: the peer is MASTER because of that' \
+    is 'carp0 MASTER master-left' "$(grep '^carp0' /run/peer-told | tail -n 1)"
 gone
