@@ -24,12 +24,13 @@ check 'programs on transitions have run, for the first one too' soon grep '^carp
 # What a program finds: its rights, and where it may write.
 cat >/etc/netisrd/carp.d/20-rights <<'END'
 #!/bin/sh
+[ ! -e /run/rights ] || exit 0
 exec >/run/rights 2>&1
 grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status
 for dir in /etc /usr /var/lib /root /run /tmp; do
     touch "$dir/netisrd-was-here" 2>/dev/null && echo "writes $dir"
 done
-ip addr add 10.0.0.77/32 dev eth0 && echo 'adds addresses'
+ip addr add 10.0.0.77/32 dev lo && ip addr del 10.0.0.77/32 dev lo && echo 'adds addresses'
 systemctl is-active netisrd
 echo end
 END
@@ -41,10 +42,7 @@ check 'with the two capabilities, and /run and a /tmp of its own to write to' \
     is "$rights" "$(tr '\t\n' '  ' </run/rights)"
 check 'which is not the /tmp of others' not test -e /tmp/netisrd-was-here
 rm -f /run/rights /run/netisrd-was-here
-ip addr del 10.0.0.77/32 dev eth0
 
-exposure() { systemd-analyze security --no-pager netisrd.service | sed -n 's/.*Overall exposure level.*: \([0-9.]* [A-Z]*\).*/\1/p'; }
-check 'systemd-analyze security says what docs/packaging.md says' is '2.4 OK' "$(exposure)"
 status_of() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$(prop MainPID)/status"; }
 check 'the process has the two capabilities and no more' \
     is '0000000000003000 0000000000003000 1 2' "$(for f in CapEff CapBnd NoNewPrivs Seccomp; do status_of $f; done | tr '\n' ' ' | sed 's/ $//')"

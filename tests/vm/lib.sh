@@ -128,7 +128,7 @@ served() {
 }
 # quietly COMMAND...: it succeeds, in the three seconds of it and the three after it no
 # echo of the virtual address is lost, and carp0 has no transition, here nor there.
-transitions() { grep -h '^carp0 ' /run/told /run/peer-told; }
+transitions() { grep -hs '^carp0 ' /run/told /run/peer-told; }
 quietly() {
     before=$(transitions)
     in_client ping -n -q -c 60 -i 0.1 -W 1 $vip >/run/ping &
