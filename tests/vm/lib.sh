@@ -172,7 +172,7 @@ another_program() {
 gone() {
     dpkg --purge netisrd >/run/dpkg.log 2>&1 || cat /run/dpkg.log
     systemctl stop peer
-    rm -rf /etc/netisrd /etc/netisrd.key /run/told /run/peer* /run/ping
+    rm -rf /etc/netisrd /etc/netisrd.key /run/told /run/peer* /run/ping /run/upgrade.log
     no_lan
     lan_dev=eth0
     options=

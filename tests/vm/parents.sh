@@ -51,7 +51,7 @@ carrier() { grep -q 1 "/sys/class/net/$1/carrier"; }
 # TCP, in segments as large as the path lets them be.
 lots() {
     perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(Listen => 1, LocalAddr => $ARGV[0], ReuseAddr => 1) or die;
-        $c = $l->accept; print $c "x" x 2000000' $vip:7 &
+        $c = $l->accept; sysread $c, $_, 4096; print $c "x" x 2000000' $vip:7 &
     soon listens
     got=$(in_client curl -sS -m 20 --http0.9 http://$vip:7/ | wc -c)
     is 2000000 "$got"
