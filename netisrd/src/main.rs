@@ -18,7 +18,7 @@ use netisrd::host::links::Links;
 use netisrd::host::log::Log;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
-use netisrd::host::parts::{self, End, Part};
+use netisrd::host::parts::{self, End, Lookout, Part};
 use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
@@ -301,6 +301,7 @@ fn serve(
     let lending = Lending::new(shared.into());
     parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
     parts.push(Box::new(Lent::new(lending)?));
+    let lookout = Lookout::open(machine)?;
     match estate {
         None => configuration.borrow_mut().start(machine)?,
         Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
@@ -312,7 +313,7 @@ fn serve(
         // Whoever has started it may have gone meanwhile.
         tracing::warn!("netisrd: {e}");
     }
-    match parts::run(&mut parts, machine)? {
+    match parts::run(lookout, &mut parts, machine)? {
         End::Halted => Ok(()),
         // Nothing is removed: it is in use.
         End::Left => {

@@ -107,6 +107,22 @@ fn programs_run_in_the_order_of_their_names_and_know_what_has_happened() {
 }
 
 #[test]
+fn programs_hear_of_the_transitions_that_a_configuration_makes_at_the_start() {
+    stage(|lab, hooks| {
+        hooks.put("10-words", "echo \"$@\"");
+        let conf = lab.dir().join("netisrd.conf");
+        let lines = "net.inet.carp.preempt=1\ncloned_interfaces=\"carp0\"\n\
+                     ifconfig_em1=\"10.77.0.1/24\"\nifconfig_carp0=\"vhid 1 10.77.0.100/24\"\n";
+        fs::write(&conf, lines).unwrap();
+        fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
+        let args = ["--hooks", hooks.0.to_str().unwrap(), "-f", conf.to_str().unwrap()];
+        let m1 = lab.netisrd("m1").tap("em1@br0").args(&args).start();
+        wait(&m1, 0, "hook 10-words: 1@em1 MASTER carp0 ");
+        assert_eq!(said(&m1), ["hook 10-words: 1@em1 MASTER carp0 INIT preempting 10.77.0.100/24"]);
+    });
+}
+
+#[test]
 fn a_folder_that_was_asked_for_must_be_there() {
     stage(|lab, hooks| {
         let missing = hooks.0.join("missing");
