@@ -1,5 +1,5 @@
-//! What serving needs of the host stays so while it serves, whoever changes it: settings
-//! of the interface that carries carp interfaces, rules, and routes.
+//! Settings of the interface that carries carp interfaces stay what serving needs, whoever
+//! changes them, and are put back. `ways.rs` has rules and routes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use nix::sys::signal::Signal;
