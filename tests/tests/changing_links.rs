@@ -1,0 +1,89 @@
+//! The host's interface changes under the machine: what its frames may be, and whose
+//! address it has.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use tests::lab::{self, Events, Host, Lab, Needs, Netisrd, VIP, virtual_host};
+
+const VIP6: &str = "fd77::100";
+const BACKING6: &str = "addr add fd77::1/64 dev v0 nodad";
+
+/// A host whose machine is MASTER, and a client.
+struct Stage<'a> {
+    lab: &'a Lab,
+    a: Host,
+    client: Host,
+    machine: Netisrd,
+}
+
+/// On either path of frames, one after the other.
+fn on_each_path(name: &str, body: impl Fn(&Stage<'_>)) {
+    lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
+        for path in ["macvlan", "tap"] {
+            let bridge = format!("br{path}");
+            lab.bridge(&bridge);
+            let host = |ns: &str, n| {
+                let ns = format!("{ns}{path}");
+                lab.host6(&ns, &bridge, &format!("10.77.0.{n}/24"), &format!("fd77::{n}/64"))
+            };
+            let (a, client) = (host("a", 1), host("c", 9));
+            lab::within(Some(&a.ns), || {
+                std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0").unwrap()
+            });
+            let machine = lab.netisrd(&format!("{name}-{path}")).netns(&a.ns).mirrored(&format!("v0:{path}"));
+            let machine = machine.start();
+            machine.sysctl("net.inet.carp.preempt=1");
+            body(&Stage { lab, a, client, machine });
+        }
+    });
+}
+
+impl Stage<'_> {
+    fn ip(&self, words: &str) {
+        self.lab.ip_in(Some(&self.a.ns), words);
+    }
+
+    fn shown(&self, words: &str) -> String {
+        self.a.run(words).stdout
+    }
+
+    fn wait(&self, what: &str, is: impl Fn() -> bool) {
+        Events::open(Some(&self.a.ns)).wait_until(what, is);
+    }
+
+    /// MASTER of both addresses, and Linux has them.
+    fn master_of_both(&self) {
+        self.machine.carp("carp0", &virtual_host(0));
+        self.machine.ifconfig(&format!("carp0 inet6 {VIP6}/64")).ok();
+        self.machine.wait_master("carp0");
+        self.wait_both();
+    }
+
+    fn wait_both(&self) {
+        self.wait("both addresses", || {
+            let addrs = self.shown("ip -o addr show dev carp0");
+            let all = [VIP.to_string().as_str(), VIP6].iter().all(|vip| addrs.contains(&format!(" {vip}/")));
+            all && self.shown("ip -o link show dev carp0").contains("LOWER_UP")
+        });
+    }
+}
+
+#[test]
+fn frames_too_short_for_ipv6_leave_the_machine_running_and_no_rule_behind() {
+    on_each_path("short", |s| {
+        s.master_of_both();
+        assert!(s.shown("ip -6 rule").contains(VIP6));
+        s.ip("link set v0 mtu 1279");
+        s.wait("end of IPv6", || {
+            !s.shown("ip -6 -o addr").contains(VIP6) && !s.shown("ip -6 rule").contains(VIP6)
+        });
+        s.machine.wait_master("carp0");
+        assert_eq!(s.client.ping(VIP, 3), 3);
+        s.ip("link set v0 mtu 1500");
+        s.ip("link set carp0 mtu 1500");
+        s.ip(BACKING6);
+        s.wait_both();
+        assert_eq!((s.client.ping(VIP6, 1), s.client.ping(VIP, 1)), (1, 1));
+        // Nothing of its own, whose MAC would be the virtual one.
+        assert_eq!(s.shown("ip -6 -o addr show dev carp0").lines().count(), 1);
+    });
+}
