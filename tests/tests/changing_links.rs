@@ -2,7 +2,8 @@
 //! address it has.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use tests::lab::{self, Events, Host, Lab, Needs, Netisrd, VIP, virtual_host};
+use nix::sys::signal::Signal;
+use tests::lab::{self, Events, Host, Lab, Needs, Netisrd, PATIENCE, VIP, virtual_host};
 
 const VIP6: &str = "fd77::100";
 const BACKING6: &str = "addr add fd77::1/64 dev v0 nodad";
@@ -85,5 +86,38 @@ fn frames_too_short_for_ipv6_leave_the_machine_running_and_no_rule_behind() {
         assert_eq!((s.client.ping(VIP6, 1), s.client.ping(VIP, 1)), (1, 1));
         // Nothing of its own, whose MAC would be the virtual one.
         assert_eq!(s.shown("ip -6 -o addr show dev carp0").lines().count(), 1);
+    });
+}
+
+#[test]
+fn a_host_without_ipv6_and_a_parent_too_short_for_it_serve_ipv4() {
+    lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
+        for (path, how) in [("macvlan", "none"), ("tap", "none"), ("macvlan", "short"), ("tap", "short")] {
+            let (bridge, ns) = (format!("{path}{how}"), |n| format!("{n}{path}{how}"));
+            lab.bridge(&bridge);
+            let host = |n: &str, ip| lab.host(&ns(n), &bridge, &format!("10.77.0.{ip}/24"));
+            let (a, client) = (host("a", 1), host("c", 9));
+            let machine = lab.netisrd(&ns("on-")).netns(&a.ns).mirrored(&format!("v0:{path}"));
+            let machine = if how == "none" {
+                let hidden = "mount -t tmpfs none /proc/sys/net/ipv6 && exec \"$@\"";
+                machine.by(&format!("exec unshare -m sh -c '{hidden}' sh \"$@\""))
+            } else {
+                lab.ip_in(Some(&a.ns), "link set v0 mtu 1200");
+                machine
+            };
+            let machine = machine.start();
+            machine.sysctl("net.inet.carp.preempt=1");
+            machine.carp("carp0", &virtual_host(0));
+            machine.wait_master("carp0");
+            assert_eq!(client.ping(VIP, 3), 3);
+            // One with an IPv6 address waits for what is missing; nobody else does.
+            machine.ifconfig("v0 inet6 fd77::1/64").ok();
+            machine.carp("carp1", &format!("vhid 2 pass secret inet6 {VIP6}/64"));
+            machine.proc.log.wait_line(0, "why", PATIENCE, |l| l.contains("carp1: fd77::100/64: no IPv6 there"));
+            machine.wait_state("carp1", "INIT", PATIENCE);
+            assert_eq!(client.ping(VIP, 1), 1);
+            machine.signal(Signal::SIGTERM);
+            assert!(machine.wait_exit().success());
+        }
     });
 }

@@ -43,12 +43,15 @@ use nix::errno::Errno as Linux;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::time::Duration;
 
-/// Where the settings of interfaces are that come and go.
-pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
+/// Where the settings of interfaces are that come and go. A host may have no IPv6.
+pub fn settings() -> Vec<PathBuf> {
+    let folders = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"].map(PathBuf::from);
+    folders.into_iter().filter(|folder| folder.exists()).collect()
+}
 
 /// Longer than anybody waits for.
 const HOUR_MS: i32 = 3_600_000;
