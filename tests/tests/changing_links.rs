@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use nix::sys::signal::Signal;
-use tests::lab::{self, Events, Host, Lab, Needs, Netisrd, PATIENCE, VIP, virtual_host};
+use std::process::Command;
+use tests::lab::{self, Events, Host, Lab, Needs, Netisrd, PATIENCE, Proc, VIP, virtual_host};
 
 const VIP6: &str = "fd77::100";
 const BACKING6: &str = "addr add fd77::1/64 dev v0 nodad";
@@ -80,7 +81,6 @@ fn frames_too_short_for_ipv6_leave_the_machine_running_and_no_rule_behind() {
         s.machine.wait_master("carp0");
         assert_eq!(s.client.ping(VIP, 3), 3);
         s.ip("link set v0 mtu 1500");
-        s.ip("link set carp0 mtu 1500");
         s.ip(BACKING6);
         s.wait_both();
         assert_eq!((s.client.ping(VIP6, 1), s.client.ping(VIP, 1)), (1, 1));
@@ -119,5 +119,41 @@ fn a_host_without_ipv6_and_a_parent_too_short_for_it_serve_ipv4() {
             machine.signal(Signal::SIGTERM);
             assert!(machine.wait_exit().success());
         }
+    });
+}
+
+#[test]
+fn carp_interfaces_follow_what_frames_of_their_parent_may_be() {
+    on_each_path("mtu", |s| {
+        s.master_of_both();
+        let mut monitor = Command::new(lab::binary("route-carp"));
+        monitor.args(["-n", "monitor"]).env("NETISRD_SOCK", s.machine.tools.sock());
+        let monitor = Proc::spawn("monitor", None, monitor);
+        // It listens as soon as it is told of anything.
+        for unit in 100.. {
+            if !monitor.log.is_empty() {
+                break;
+            }
+            s.machine.ifconfig(&format!("carp{unit} create")).ok();
+        }
+        let says = |who: &str, mtu: u32| s.machine.ifconfig(who).ok().contains(&format!(" mtu {mtu}\n"));
+        let told = |mtu| {
+            let mut mark = 0;
+            while !["v0", "carp0"].iter().all(|who| says(who, mtu)) {
+                mark = 1 + monitor.log.wait_line(mark, "a change", PATIENCE, |l| l.contains("RTM_IFINFO"));
+            }
+        };
+        for mtu in [9000, 1500, 1400, 9000] {
+            s.ip(&format!("link set v0 mtu {mtu}"));
+            s.wait("what Linux says", || s.shown("ip -o link show dev carp0").contains(&format!(" mtu {mtu} ")));
+            told(mtu);
+            assert_eq!((s.machine.state("carp0"), s.client.ping(VIP, 1)), ("MASTER".to_owned(), 1));
+        }
+        // Whose it is not to change.
+        s.ip("link set carp0 mtu 1000");
+        s.wait_both();
+        s.wait("what it was", || s.shown("ip -o link show dev carp0").contains(" mtu 9000 "));
+        assert_eq!((s.client.ping(VIP6, 1), s.machine.state("carp0")), (1, "MASTER".to_owned()));
+        monitor.kill();
     });
 }

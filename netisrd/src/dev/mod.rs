@@ -95,6 +95,11 @@ pub trait Transmit: Send + Sync {
     /// What the hardware answers.
     fn set_promisc(&self, on: bool) -> Result<(), Errno>;
 
+    /// Bytes a frame carries after its Ethernet header, from now on.
+    fn set_mtu(&self, mtu: u32) {
+        let _ = mtu;
+    }
+
     /// The descriptors without which the card would be gone, one for each queue:
     /// whoever has them can go on with it.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

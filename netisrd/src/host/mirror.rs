@@ -414,8 +414,9 @@ impl Mirror {
                 is.lladdr = None;
             }
             is.master = is.link.has_carrier(link);
-            if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
-                let done = is.link.follow_mtu(&mut self.rt, link, lower);
+            if let Some(lower) = links.iter().find(|l| l.index == is.lower && l.mtu != link.mtu) {
+                // The kernel does so downwards alone, and of a macvlan.
+                let done = self.rt.set_mtu(link.index, lower.mtu);
                 if let Err(e) = ok_if(done, Linux::ENODEV) {
                     tracing::warn!("{name}: mtu {}: {}", lower.mtu, e.desc());
                 }
