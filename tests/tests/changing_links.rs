@@ -157,3 +157,14 @@ fn carp_interfaces_follow_what_frames_of_their_parent_may_be() {
         monitor.kill();
     });
 }
+
+#[test]
+fn each_address_of_a_prefix_of_two_is_somebodys() {
+    on_each_path("two", |s| {
+        s.lab.ip_in(Some(&s.client.ns), "addr add 10.78.0.3/31 dev v0");
+        s.machine.carp("carp0", "carpdev v0 vhid 1 pass secret 10.78.0.2/31");
+        s.machine.wait_master("carp0");
+        s.wait("10.78.0.2", || s.shown("ip -o addr show dev carp0").contains(" 10.78.0.2/"));
+        assert_eq!(s.client.ping("10.78.0.2", 3), 3);
+    });
+}
