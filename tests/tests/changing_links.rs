@@ -4,9 +4,11 @@
 
 use nix::sys::signal::Signal;
 use std::process::Command;
-use tests::lab::{self, Events, Host, Lab, Needs, Netisrd, PATIENCE, Proc, VIP, virtual_host};
+use tests::lab::{self, Events, Host, Lab, Mac, Needs, Netisrd, PATIENCE, Proc, VIP, virtual_host};
 
 const VIP6: &str = "fd77::100";
+/// A card's next address.
+const NEXT: Mac = [2, 0, 0, 0, 0, 0x77];
 const BACKING6: &str = "addr add fd77::1/64 dev v0 nodad";
 
 /// A host whose machine is MASTER, and a client.
@@ -93,7 +95,7 @@ fn frames_too_short_for_ipv6_leave_the_machine_running_and_no_rule_behind() {
 fn a_host_without_ipv6_and_a_parent_too_short_for_it_serve_ipv4() {
     lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
         for (path, how) in [("macvlan", "none"), ("tap", "none"), ("macvlan", "short"), ("tap", "short")] {
-            let (bridge, ns) = (format!("{path}{how}"), |n| format!("{n}{path}{how}"));
+            let (bridge, ns) = (format!("{path}{how}"), |n: &str| format!("{n}{path}{how}"));
             lab.bridge(&bridge);
             let host = |n: &str, ip| lab.host(&ns(n), &bridge, &format!("10.77.0.{ip}/24"));
             let (a, client) = (host("a", 1), host("c", 9));
@@ -113,7 +115,10 @@ fn a_host_without_ipv6_and_a_parent_too_short_for_it_serve_ipv4() {
             // One with an IPv6 address waits for what is missing; nobody else does.
             machine.ifconfig("v0 inet6 fd77::1/64").ok();
             machine.carp("carp1", &format!("vhid 2 pass secret inet6 {VIP6}/64"));
-            machine.proc.log.wait_line(0, "why", PATIENCE, |l| l.contains("carp1: fd77::100/64: no IPv6 there"));
+            machine
+                .proc
+                .log
+                .wait_line(0, "why", PATIENCE, |l| l.contains("carp1: fd77::100/64: no IPv6 there"));
             machine.wait_state("carp1", "INIT", PATIENCE);
             assert_eq!(client.ping(VIP, 1), 1);
             machine.signal(Signal::SIGTERM);
@@ -145,7 +150,9 @@ fn carp_interfaces_follow_what_frames_of_their_parent_may_be() {
         };
         for mtu in [9000, 1500, 1400, 9000] {
             s.ip(&format!("link set v0 mtu {mtu}"));
-            s.wait("what Linux says", || s.shown("ip -o link show dev carp0").contains(&format!(" mtu {mtu} ")));
+            s.wait("what Linux says", || {
+                s.shown("ip -o link show dev carp0").contains(&format!(" mtu {mtu} "))
+            });
             told(mtu);
             assert_eq!((s.machine.state("carp0"), s.client.ping(VIP, 1)), ("MASTER".to_owned(), 1));
         }
@@ -167,4 +174,42 @@ fn each_address_of_a_prefix_of_two_is_somebodys() {
         s.wait("10.78.0.2", || s.shown("ip -o addr show dev carp0").contains(" 10.78.0.2/"));
         assert_eq!(s.client.ping("10.78.0.2", 3), 3);
     });
+}
+
+#[test]
+fn who_has_a_peer_hears_it_at_its_cards_next_address() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        for path in ["macvlan", "tap", "none"] {
+            at_the_next_address(lab, path);
+        }
+    });
+}
+
+fn at_the_next_address(lab: &Lab, path: &str) {
+    let bridge = format!("br{path}");
+    lab.bridge(&bridge);
+    let host = |n: u8| lab.host(&format!("{path}{n}"), &bridge, &format!("10.77.0.{n}/24"));
+    let (a, b, wire) = (host(1), host(2), lab.wire(&bridge));
+    let start = |host: &Host, peer: &Host, advskew: u8| {
+        let machine = lab.netisrd(&format!("on-{}", host.ns)).netns(&host.ns);
+        let machine = machine.mirrored(&format!("v0:{path}")).start();
+        machine.sysctl("net.inet.carp.preempt=1");
+        machine.carp("carp0", &format!("{} peer {}", virtual_host(advskew), peer.ip));
+        machine
+    };
+    let first = start(&b, &a, 0);
+    first.wait_master("carp0");
+    let on_a = start(&a, &b, 100);
+    on_a.wait_backup("carp0");
+    // Who knows the old address hears of the next one.
+    let mark = wire.mark();
+    lab.ip_in(Some(&a.ns), "link set v0 address 02:00:00:00:00:77");
+    wire.wait_count(mark, 4, "advertisements", |f| f.is_advert_of(b.ip) && f.dst() == NEXT);
+    assert!(on_a.ifconfig("v0").ok().contains("ether 02:00:00:00:00:77"));
+    assert_eq!(on_a.state("carp0"), "BACKUP");
+    // And so does who comes anew.
+    first.proc.kill();
+    on_a.wait_master("carp0");
+    start(&b, &a, 0).wait_master("carp0");
+    on_a.wait_backup("carp0");
 }

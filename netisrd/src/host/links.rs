@@ -19,7 +19,7 @@ const LINK: usize = 0;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells the machine when one of its cards loses its link or has it again, or has
-/// another MTU. An
+/// another MTU or MAC. An
 /// interface of the host that was deleted, and comes again, is opened again.
 pub struct Links {
     watch: LinkWatch,

@@ -358,6 +358,19 @@ pub fn set_hardware(cx: &mut Ctx0<'_>, index: u16, what: Hardware) {
                 }
             }
         }
+        Hardware::LlAddr(lladdr) if lladdr != ifp.lladdr() => {
+            if let Err(e) = tx.set_lladdr(lladdr) {
+                tracing::warn!("{e}");
+            }
+            let [a, b, c, d, e, f] = lladdr;
+            tracing::info!("{}: ether {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}", ifp.if_xname);
+            ifp.set_lladdr(cx.n0, lladdr);
+            rtsock::rt_ifmsg(cx.m, cx.n0, ifp);
+            // arp_iflladdr: a peer that knows them would go on with the old one.
+            for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
+                addrs::announce(cx.any(), ifp, ia.ifa_addr);
+            }
+        }
         _ => {}
     }
 }
