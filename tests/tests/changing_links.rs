@@ -213,3 +213,52 @@ fn at_the_next_address(lab: &Lab, path: &str) {
     start(&b, &a, 0).wait_master("carp0");
     on_a.wait_backup("carp0");
 }
+
+#[test]
+fn an_interface_with_a_long_name_has_vhids_of_its_own() {
+    lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
+        for (path, card, vhid) in [
+            ("macvlan", "enx001122334455", 1),
+            ("tap", "enx001122334455", 255),
+            ("macvlan", "enp65s0f0np0", 10),
+        ] {
+            let (bridge, ns) = (format!("br{path}{vhid}"), |n: &str| format!("{n}{path}{vhid}"));
+            lab.bridge(&bridge);
+            let host = |n: &str, ip: u8| lab.host(&ns(n), &bridge, &format!("10.77.0.{ip}/24"));
+            let (a, client) = (host("a", 1), host("c", 9));
+            for words in ["down", &format!("name {card}")] {
+                lab.ip_in(Some(&a.ns), &format!("link set v0 {words}"));
+            }
+            lab.ip_in(Some(&a.ns), &format!("link set {card} up"));
+            lab.wait_carrier(Some(&a.ns), card);
+            let start = || lab.netisrd(&ns("on-")).netns(&a.ns).mirrored(&format!("{card}:{path}")).start();
+            let machine = start();
+            let one = format!("{card} vhid {vhid} pass secret {VIP}/32");
+            machine.ifconfig(&one).ok();
+            let vhids = || {
+                let is_one = |l: &&str| l.contains(&format!("{vhid}@"));
+                let links = a.run("ip -o link").ok();
+                links
+                    .lines()
+                    .filter(is_one)
+                    .map(|l| l.split_whitespace().nth(1).unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            };
+            let served = || client.ping(VIP, 3) == 3;
+            machine.wait_state(card, "MASTER", PATIENCE);
+            assert!(served());
+            let before = vhids();
+            assert_eq!(before.len(), 1, "{before:?}");
+            // It is the same to another process, and to the next one.
+            let heir = lab.netisrd(&ns("heir-")).netns(&a.ns).sock(machine.tools.sock());
+            let heir = heir.mirrored(&format!("{card}:{path}")).args(&["--takeover"]).start();
+            machine.wait_exit();
+            assert_eq!((vhids(), served()), (before.clone(), true));
+            heir.ifconfig(&format!("{card} {VIP} -alias")).ok();
+            Events::open(Some(&a.ns)).wait_until("its end", || vhids().is_empty());
+            heir.ifconfig(&one).ok();
+            heir.wait_state(card, "MASTER", PATIENCE);
+            assert_eq!(vhids(), before);
+        }
+    });
+}
