@@ -2,6 +2,7 @@
 
 use crate::dev::RxQueue;
 use crate::kern::devctl::Devctl;
+use crate::kern::lease::Lease;
 use crate::net::fate::Fates;
 use crate::net::if_::IfTable;
 use crate::net::if_llatbl::LlTable;
@@ -112,6 +113,8 @@ pub struct MachineOwn {
     pub rng: RefCell<ChaCha12Rng>,
     /// What whoever acts on changes of state is told.
     pub devctl: Devctl,
+    /// Whether whoever serves the virtual addresses outside is there.
+    pub lease: Lease,
     /// How many complaints about ARP are still logged.
     pub arp_log: RateCheck,
 }
@@ -136,6 +139,7 @@ impl Machine {
             ifaddrs: RefCell::default(),
             ifg_head: RefCell::default(),
             mld: Reported::default(),
+            lease: Lease::default(),
             next_index: Cell::new(1),
             fixed_index: Cell::new(None),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),

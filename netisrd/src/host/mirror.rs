@@ -34,6 +34,7 @@ use super::netconf::{NetConf, at};
 use crate::dev::DataPath;
 use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Rule};
 use crate::kern::devctl::{Served, Vhosted};
+use crate::kern::lease;
 use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::sys::time::Time;
@@ -192,8 +193,17 @@ impl Mirror {
 
     /// Four times in the life of the addresses that live shortest.
     fn next_renewal(&self, now: Time) -> Option<Time> {
-        let shortest = self.shown.values().filter(|is| is.master).map(|is| is.lifetime).min();
-        shortest.map(|s| now + Duration::from_secs(s.into()) / 4)
+        self.shortest().map(|s| now + Duration::from_secs(s.into()) / 4)
+    }
+
+    /// When a MASTER that is not renewed any more is surely not served.
+    fn gone_by(&self, now: Time) -> Option<Time> {
+        self.shortest().map(|s| now + lease::gone_after(s))
+    }
+
+    /// The shortest life of an address.
+    fn shortest(&self) -> Option<u32> {
+        self.shown.values().filter(|is| is.master).map(|is| is.lifetime).min()
     }
 
     /// Nothing for one whose parent is no interface that carries mirrors; one
@@ -214,7 +224,7 @@ impl Mirror {
         let addrs = living.map(|(net, route)| (*net, *route)).collect();
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
-        let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
+        let lifetime = lease::lifetime(v.advbase);
         let asked = v.living.iter().map(|(net, _)| *net).collect();
         Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, asked, lifetime, refused })
     }

@@ -50,8 +50,8 @@ pub struct Options {
 pub struct Later {
     /// Folders in which files are removed: the control socket's.
     pub cleans: Vec<PathBuf>,
-    /// Folders in which files are read. A file alone would be another one once
-    /// somebody has replaced it.
+    /// Folders in which files are read whose names are known: nobody looks what there is.
+    /// A file alone would be another one once somebody has replaced it.
     pub reads: Vec<PathBuf>,
     /// Folders in which files are written that are there: settings of the kernel.
     pub writes: Vec<PathBuf>,

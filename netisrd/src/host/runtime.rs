@@ -5,6 +5,7 @@ use super::thread::NetisrThread;
 use crate::dev::Device;
 use crate::kern::devctl::{Report, Serve};
 use crate::kern::frozen::FrozenMachine;
+use crate::kern::lease::Word;
 use crate::machine::{Booted, Config, Machine};
 use crate::net::if_::Hardware;
 use crate::net::netisr::{Cred, Leave, Netmsg0, Thaw};
@@ -86,6 +87,12 @@ impl Runtime {
     /// The virtual addresses of a carp interface can be served outside, or not.
     pub fn served(&self, if_index: u16, is: bool) {
         self.machine.port0.sendmsg(Netmsg0::Served(if_index, is));
+    }
+
+    /// Whoever serves virtual addresses outside is there; if it serves a MASTER, it says
+    /// so again by then.
+    pub fn lease(&self, until: Option<Time>) {
+        self.machine.port0.sendmsg(Netmsg0::Lease(Word::Here(until)));
     }
 
     /// netisr0 stores `n`, when it comes to it.

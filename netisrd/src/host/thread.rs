@@ -76,10 +76,13 @@ impl NetisrToken {
         }
     }
 
-    /// The next callout. Only netisr0 has callouts.
+    /// The next callout, or end of a lease. Only netisr0 has them.
     fn deadline(&self, m: &Machine) -> Option<Time> {
         match self {
-            NetisrToken::Zero(n0) => m.own(n0).callouts.borrow().next(),
+            NetisrToken::Zero(n0) => {
+                let callout = m.own(n0).callouts.borrow().next();
+                callout.into_iter().chain(m.own(n0).lease.next()).min()
+            }
             NetisrToken::Other(_) => None,
         }
     }

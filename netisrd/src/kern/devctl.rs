@@ -196,6 +196,9 @@ pub fn notify(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
     devctl.transitions.set(devctl.transitions.get() + 1);
     if let Some(serve) = &*devctl.serve.borrow() {
         serve(&served(m, n0, sc), devctl.transitions.get());
+        if t.new == State::Master && sc.carpdev(n0).is_some_and(|p| p.served_by_host) {
+            m.own(n0).lease.begin(m.clock().now(), sc.own(n0).advbase.get());
+        }
     }
     devctl.push(|| Notice {
         of: vhost(m, n0, sc),

@@ -6,7 +6,7 @@
 use crate::dev::{Device, HostSide, RxQueue};
 use crate::kern::devctl::{self, Report, Serve};
 use crate::kern::frozen::{self, FrozenMachine};
-use crate::kern::{carp_kernel, sys_generic};
+use crate::kern::{carp_kernel, lease, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
 use crate::net::if_::{Hardware, Softc};
@@ -110,6 +110,8 @@ pub enum Netmsg0 {
     Barrier(ReplyPort<()>),
     /// Whether those of a carp interface can be served there.
     Served(u16, bool),
+    /// Whether whoever serves them is there.
+    Lease(lease::Word),
     /// Stores the number: netisr0 is alive.
     Alive(Arc<AtomicU64>, u64),
     /// Who serves the virtual addresses outside of the machine.
@@ -217,6 +219,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             if leave.recv().is_ok() {
                 return halt(m);
             }
+            m.own(cx.n0).lease.stood_still(m.clock().now());
         }
         Netmsg0::Thaw(thaw, reply) => return self::thaw(&mut cx, *thaw, reply),
         Netmsg0::HostSide(side) => attach_host(&mut cx, *side),
@@ -233,7 +236,8 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
-        Netmsg0::Served(index, is) => served(&mut cx, index, is),
+        Netmsg0::Served(index, is) => lease::served(&mut cx, index, is),
+        Netmsg0::Lease(word) => lease::word(&mut cx, word),
         Netmsg0::Alive(at, n) => at.store(n, Ordering::Release),
         Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
@@ -256,15 +260,6 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
     mld6::report_changes(&cx);
     devctl::demoted(cx.m, cx.n0);
     Flow::Continue
-}
-
-fn served(cx: &mut Ctx0<'_>, index: u16, is: bool) {
-    cx.carp(|cx| {
-        if let Some(sc) = cx.carp.softc(cx.n0, index) {
-            libcarp::clone::served(cx, &sc, is);
-        }
-    });
-    devctl::configured(cx.m, cx.n0);
 }
 
 fn halt(m: &Machine) -> Flow {

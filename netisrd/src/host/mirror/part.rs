@@ -128,7 +128,8 @@ impl Part for Mirrors {
             }
         }
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
-        if due && self.pulse.beats(turn.machine) {
+        let renews = due && self.pulse.beats(turn.machine);
+        if renews {
             mirror.renew(turn.now);
         } else if due {
             mirror.renew = mirror.next_renewal(turn.now);
@@ -138,6 +139,9 @@ impl Part for Mirrors {
         let news = due || touched || turn.woken || mirror.troubles.has_any();
         if news && !self.pulse.is_missed() {
             mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
+        }
+        if renews || turn.woken {
+            turn.machine.lease(mirror.gone_by(turn.now));
         }
         let unserved = |v: &&Vhosted| mirror.troubles.has(v.name.as_str());
         let unserved = turn.watcher.vhosts().iter().filter(unserved).map(|v| v.of.if_index).collect();
