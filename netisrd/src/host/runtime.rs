@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A running machine, for the thread that booted it.
 pub struct Runtime {
@@ -52,8 +53,14 @@ pub struct Thawing {
 impl Runtime {
     /// Boots and starts every netisr.
     pub fn start(config: Config) -> io::Result<Runtime> {
+        Runtime::start_polling(config, None)
+    }
+
+    /// The same; a netisr that carries what the host sends looks for the next frame
+    /// for `busy_poll` before it sleeps, if frames follow each other that closely.
+    pub fn start_polling(config: Config, busy_poll: Option<Duration>) -> io::Result<Runtime> {
         let Booted { machine, seeds, proc_ } = Machine::boot(config);
-        let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed));
+        let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed, busy_poll));
         Ok(Runtime { threads: RefCell::new(threads.collect::<io::Result<_>>()?), machine, proc_ })
     }
 
