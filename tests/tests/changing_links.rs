@@ -220,7 +220,7 @@ fn an_interface_with_a_long_name_has_vhids_of_its_own() {
         for (path, card, vhid) in [
             ("macvlan", "enx001122334455", 1),
             ("tap", "enx001122334455", 255),
-            ("macvlan", "enp65s0f0np0", 10),
+            ("macvlan", "enp65s0f0np0", 100),
         ] {
             let (bridge, ns) = (format!("br{path}{vhid}"), |n: &str| format!("{n}{path}{vhid}"));
             lab.bridge(&bridge);

@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_too_long_keeps_its_end_and_is_nobody_elses() {
-        assert_eq!([on("em0", 1), on("enp65s0f0np0", 9)], ["1@em0", "9@enp65s0f0np0"]);
-        assert_eq!(on("enp65s0f0np0", 10), "10@aeb4~s0f0np0");
+        assert_eq!([on("em0", 1), on("enp65s0f0np0", 99)], ["1@em0", "99@enp65s0f0np0"]);
+        assert_eq!(on("enp65s0f0np0", 100), "100@aeb4~0f0np0");
         assert_eq!(on("enx001122334455", 255), "255@470a~334455");
         assert_ne!(on("enx001122334455", 255), on("enx991122334455", 255));
     }
