@@ -211,6 +211,8 @@ pub struct PerCpu {
     pub to_wake: RefCell<Vec<usize>>,
     /// Interfaces that have left: it lets go of their queues.
     pub gone: RefCell<Vec<u16>>,
+    /// It takes no frame from any.
+    pub still: Cell<bool>,
 }
 
 impl Default for PerCpu {
@@ -221,6 +223,7 @@ impl Default for PerCpu {
             new_queues: RefCell::default(),
             to_wake: RefCell::default(),
             gone: RefCell::default(),
+            still: Cell::new(false),
         }
     }
 }

@@ -18,7 +18,7 @@ use netisrd::host::links::Links;
 use netisrd::host::log::Log;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
-use netisrd::host::parts::{self, End, Part};
+use netisrd::host::parts::{self, End, Lookout, Part};
 use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
@@ -280,7 +280,8 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = devices.iter().map(|dev| (dev.name, host::Existing::of(dev))).collect();
     let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
-    parts.push(Box::new(Cards::of(&devices)));
+    let held = Cards::of(&devices);
+    parts.push(Box::new(held.clone()));
     let (indexes, estate) = match old {
         None => (attach(devices, machine)?, None),
         Some(old) => match old.succeed(machine, devices, &mut parts) {
@@ -298,8 +299,9 @@ fn serve(
         }
     }
     let lending = Lending::new(shared.into());
-    parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
+    parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
     parts.push(Box::new(Lent::new(lending)?));
+    let lookout = Lookout::open(machine)?;
     match estate {
         None => configuration.borrow_mut().start(machine)?,
         Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
@@ -311,7 +313,7 @@ fn serve(
         // Whoever has started it may have gone meanwhile.
         tracing::warn!("netisrd: {e}");
     }
-    match parts::run(&mut parts, machine)? {
+    match parts::run(lookout, &mut parts, machine)? {
         End::Halted => Ok(()),
         // Nothing is removed: it is in use.
         End::Left => {
@@ -365,7 +367,10 @@ fn open_devices(
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing, ncpus)?);
+        devices.push(match &mut old {
+            None => host::open(&existing, ncpus)?,
+            Some(old) => old.interface(&existing)?,
+        });
     }
     old.map_or(Ok(()), |old| old.check(&devices))?;
     Ok(devices)

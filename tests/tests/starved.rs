@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use tests::lab::{
     self, Control, Events, Hang, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command,
-    virtual_host, virtual_mac,
+    on_host, virtual_host, virtual_mac,
 };
 
 /// Two hosts with a netisrd each, the first of them MASTER, and a client.
@@ -32,8 +32,7 @@ fn stage(body: impl FnOnce(&Stage<'_>)) {
 
 impl Stage<'_> {
     fn start(&self, n: usize, advskew: u8, args: &[&str]) -> Netisrd {
-        let ns = &self.hosts[n].ns;
-        let machine = self.lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").args(args).start();
+        let machine = on_host(self.lab, &self.hosts[n], "v0").args(args).start();
         machine.sysctl(&format!("net.inet.carp.preempt={}", u8::from(advskew == 0)));
         machine.carp("carp0", &virtual_host(advskew));
         machine

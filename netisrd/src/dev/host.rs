@@ -93,12 +93,29 @@ impl Existing {
 }
 
 /// Opens an interface, which must be up. On the tap path it has `queues` queues,
-/// beside the one of the protocols.
+/// before the one of the protocols.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
 pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
+    open_by(existing, |it| packet::open(it, queues))
+}
+
+/// The same of one that another process has open, which has given away the
+/// [`descriptors`](Transmit::descriptors) of its sending side.
+///
+/// # Errors
+/// The same, and none of them on the tap path.
+pub fn adopt(existing: &Existing, sockets: Vec<OwnedFd>) -> io::Result<Device> {
+    open_by(existing, |it| packet::adopt(it, sockets))
+}
+
+/// With the tap path's queues by `packets`.
+fn open_by(
+    existing: &Existing,
+    packets: impl FnOnce(Interface) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)>,
+) -> io::Result<Device> {
     let (ifname, path) = (existing.name.as_str(), existing.path);
     let fail = |errno| sys::failed(ifname, errno);
     let name = IfName::new(ifname).ok_or_else(|| {
@@ -123,22 +140,20 @@ pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
     // Where the kernel is older than 4.20, the capture's direction suffices.
     let _ = sys::ignore_outgoing(capture.as_fd());
     let it = Interface { name, index: link.index };
-    let fd = capture.as_fd().try_clone_to_owned()?;
+    let (mut rx, packets) = match path {
+        DataPath::Tap => packets(it).map(|(rx, tx)| (rx, Some(tx))).map_err(fail)?,
+        _ => (Vec::new(), None),
+    };
+    let heard = Arc::new(capture.as_fd().try_clone_to_owned()?);
     let capture = Arc::new(Mutex::new(capture));
-    let heard = Arc::downgrade(&capture);
-    let mut rx: Vec<Box<dyn RxQueue>> = vec![Box::new(HostRx { it, fd, capture, again: false })];
-    let mut packets = None;
-    if path == DataPath::Tap {
-        let (more, tx) = packet::open(it, queues).map_err(fail)?;
-        rx.extend(more);
-        packets = Some(tx);
-    }
+    let hears = Arc::downgrade(&capture);
+    rx.push(Box::new(HostRx { it, fd: heard.clone(), capture, again: false }));
     Ok(Device {
         name,
         lladdr,
         mtu: link.mtu,
         rx,
-        tx: Arc::new(HostTx { it, socket, packets, path, capture: heard }),
+        tx: Arc::new(HostTx { it, socket, heard, packets, path, capture: hears }),
         shared_with_host: true,
         path,
         addrs: addresses(ifname).map_err(fail)?,
@@ -233,7 +248,7 @@ impl Interface {
 struct HostRx {
     it: Interface,
     /// The capture's, to be polled.
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     /// Nobody else wants it but for a moment, when the card's address has changed.
     capture: Arc<Mutex<Capture<Active>>>,
     /// The last call ended at its budget, so that an empty queue is no surprise now.
@@ -291,6 +306,8 @@ struct HostTx {
     it: Interface,
     /// For finished frames, the machine's own.
     socket: OwnedFd,
+    /// The socket of the capture, which libpcap is never asked to count.
+    heard: Arc<OwnedFd>,
     packets: Option<PacketTx>,
     path: DataPath,
     /// What hears; none once the interface has left.
@@ -315,6 +332,16 @@ impl Transmit for HostTx {
         let filter = filter(lladdr, self.path.is_served_by_host());
         let done = lock(&capture).filter(&filter, true);
         done.map_err(|e| sys::failure(Linux::EIO, format!("{}: {e}", self.it.name)))
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.packets.iter().flat_map(PacketTx::descriptors).collect()
+    }
+
+    fn input_drops(&self) -> u64 {
+        let sockets = self.packets.iter().flat_map(PacketTx::descriptors).chain([self.heard.as_fd()]);
+        // One that cannot be asked, for want of memory, is asked again.
+        sockets.filter_map(|socket| sys::packet_drops(socket).ok()).map(u64::from).sum()
     }
 
     fn offload(&self) -> Option<&dyn Offload> {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub mod carptap;
 pub mod host;
+mod in_hand;
 pub mod lan;
 mod link;
 mod packet;
@@ -109,10 +110,16 @@ pub trait Transmit: Send + Sync {
         let _ = mtu;
     }
 
-    /// The descriptors without which the card would be gone, one for each queue:
-    /// whoever has them can go on with it.
+    /// The descriptors without which the card would be gone, or what waits in its
+    /// queues, one for each of those: whoever has them can go on with it.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
+    }
+
+    /// Frames that its queues had no room for since this was asked last, of a card whose
+    /// host counts them.
+    fn input_drops(&self) -> u64 {
+        0
     }
 
     /// The same card for frames that are not finished, if it takes such.
@@ -133,6 +140,16 @@ pub trait Offload: Send + Sync {
     /// Whether it takes frames at all.
     fn has_carrier(&self) -> bool {
         true
+    }
+
+    /// Its owner bows out: what others have in hand of its receive queues is done with
+    /// when this returns, and what comes after is not to be taken before it has a carrier
+    /// anew.
+    fn hush(&self) {}
+
+    /// Whether that is so.
+    fn is_hushed(&self) -> bool {
+        false
     }
 
     /// Hands what waits in the receive queues of the same card to `input`, in the

@@ -5,6 +5,7 @@
 //! tap receives, and the other way round; so the machine's address must not be
 //! the one of the host's side, or a bridge keeps the machine's frames.
 
+use super::in_hand::InHand;
 use super::link;
 use super::rtnetlink::{RtNetlink, RtWatch};
 use super::{DataPath, Device, RxQueue, Transmit, check_len, sys};
@@ -75,7 +76,7 @@ pub fn adopt(name: &str, lladdr: [u8; 6], queues: Vec<OwnedFd>) -> io::Result<De
 fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> Device {
     let rx = fds.iter().map(|fd| -> Box<dyn RxQueue> {
         let buf = vec![0; FRAME_MAX].into_boxed_slice();
-        Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false })
+        Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false, in_hand: Arc::default() })
     });
     Device {
         name,
@@ -203,14 +204,11 @@ pub(super) struct TapRx {
     pub(super) buf: Box<[u8]>,
     /// Each frame is behind its `virtio_net_hdr`.
     pub(super) is_offloaded: bool,
+    pub(super) in_hand: Arc<InHand>,
 }
 
-impl RxQueue for TapRx {
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.fd.as_fd())
-    }
-
-    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+impl TapRx {
+    fn take(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         let mut done = 0;
         while done < budget {
             match nix::unistd::read(&*self.fd, &mut self.buf) {
@@ -228,6 +226,17 @@ impl RxQueue for TapRx {
             }
         }
         Ok(done)
+    }
+}
+
+impl RxQueue for TapRx {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let in_hand = self.in_hand.clone();
+        in_hand.during(|| self.take(budget, input))
     }
 
     fn is_offloaded(&self) -> bool {

@@ -251,7 +251,8 @@ impl NetisrThread {
             self.drop_queues();
             self.take_new_queues()?;
             self.arm_timer(token.deadline(&self.m))?;
-            let busy = more || self.queues.iter().flatten().any(|q| q.ready);
+            let still = self.cpu.still.get();
+            let busy = more || (!still && self.queues.iter().flatten().any(|q| q.ready));
             if !busy {
                 self.let_gather(token.any().cpuid());
             }
@@ -270,7 +271,10 @@ impl NetisrThread {
                 let in_memory = |q: &&mut Queue| q.rx.poll_fd().is_none();
                 self.queues.iter_mut().flatten().filter(in_memory).for_each(|q| q.ready = true);
             }
-            self.receive(&token)?;
+            // What it may not take now it finds by `ready` later.
+            if !still {
+                self.receive(&token)?;
+            }
         }
     }
 

@@ -149,6 +149,12 @@ impl Kernel for CarpKernel<'_> {
         rtsock::rt_ifmsg(self.m, n0, ifp);
     }
 
+    fn hush(&self, n0: &Netisr0, sc: &CarpSoftc) {
+        if !self.is_mute() {
+            if_tap::hush(self.ctx(n0), sc);
+        }
+    }
+
     fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
         if self.is_mute() {
             return;
