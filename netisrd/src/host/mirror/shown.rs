@@ -46,11 +46,15 @@ pub(super) struct Shown {
     pub(super) lladdr: Option<LlAddr>,
     pub(super) master: bool,
     pub(super) addrs: BTreeSet<IpNet>,
+    /// Those of them that the kernel has taken, and something of them is still there.
+    pub(super) lost: BTreeSet<IpNet>,
     /// Its rules and routes.
     pub(super) ways: Ways,
     /// Those that the kernel does not take, as has been said.
     pub(super) refused: BTreeSet<(Way, u8)>,
     pub(super) lifetime: u32,
+    /// It has IPv6, with its settings.
+    pub(super) inet6: bool,
 }
 
 impl Shown {
@@ -63,10 +67,13 @@ impl Shown {
     /// taken itself, but it never takes a rule.
     pub(super) fn withdraw(&mut self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
         let gone = ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL);
-        // Or all of the link is.
-        ok_if(gone, Linux::ENODEV)?;
+        // Or all of the link is, or all of its IPv6.
+        let gone = ok_if(ok_if(gone, Linux::ENODEV), Linux::ENXIO);
+        let unruled = self.leave_no_rule(rt, |rule| rule.from == net.addr());
+        gone.and(unruled)?;
         self.addrs.remove(&net);
-        self.leave_no_rule(rt, |rule| rule.from == net.addr())
+        self.lost.remove(&net);
+        Ok(())
     }
 
     /// Without these rules.

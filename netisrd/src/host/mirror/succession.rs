@@ -58,8 +58,21 @@ impl Mirror {
         for (name, (if_index, index, lower, lladdr, master, lifetime), addrs) in all {
             let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
             let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
-            let (ways, refused) = (Ways::default(), BTreeSet::new());
-            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, ways, refused, lifetime };
+            let (lost, ways, refused, inet6) = (BTreeSet::new(), Ways::default(), BTreeSet::new(), true);
+            let is = Shown {
+                if_index,
+                index,
+                link,
+                lower,
+                lladdr,
+                master,
+                addrs,
+                lost,
+                ways,
+                refused,
+                lifetime,
+                inet6,
+            };
             self.shown.insert(name, is);
         }
         self.look_ways().map_err(|e| failed("rtnetlink", e))?;
