@@ -312,7 +312,10 @@ fn a_crash_leaves_no_core_unless_it_may() {
         // A service manager has set one that nobody can raise.
         let by = "ulimit -c 0; exec setpriv --bounding-set=-sys_resource \"$@\"";
         let none = lab.netisrd("m3").by(by).start();
-        assert_eq!((said(&none, "no core"), limit(&none)), ("on: passwords stay in memory".into(), "0".into()));
+        assert_eq!(
+            (said(&none, "no core"), limit(&none)),
+            ("on: passwords stay in memory".into(), "0".into())
+        );
     });
 }
 

@@ -8,8 +8,8 @@
 //! systemd would stop a service whose main process is not its own child without
 //! letting it bow out: it kills what it cannot wait for.
 
-use std::fs;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write, stdin, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
