@@ -220,7 +220,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let later = Later {
         cleans: vec![control.folder(), events.folder()],
         reads,
-        writes: mirror.iter().flat_map(|_| mirror::SETTINGS.map(PathBuf::from)).collect(),
+        writes: mirror.iter().flat_map(|_| mirror::settings()).collect(),
         interfaces: devices.iter().any(|dev| dev.shared_with_host),
         child: hooks.is_some(),
         taps: mirror.as_ref().is_some_and(Mirrors::has_taps),

@@ -46,8 +46,6 @@ pub struct Ifnet<C> {
     pub if_index: u16,
     /// `IFT_*`
     pub if_type: u8,
-    /// `if_mtu`, bytes.
-    pub if_mtu: u32,
     /// See [`IfAttach::shared_with_host`].
     pub shared_with_host: bool,
     /// See [`IfAttach::served_by_host`].
@@ -57,6 +55,7 @@ pub struct Ifnet<C> {
     /// `if_data`'s counters.
     pub stats: IfStats,
     if_flags: AtomicU32,
+    if_mtu: AtomicU32,
     if_link_state: AtomicU8,
     lladdr: AtomicU64,
     own: Netisr0Cell<IfOwn>,
@@ -100,12 +99,12 @@ impl<C> Ifnet<C> {
             if_xname: a.name,
             if_index: a.index,
             if_type: a.if_type,
-            if_mtu: a.mtu,
             shared_with_host: a.shared_with_host,
             served_by_host: a.served_by_host,
             if_carp: QsCell::new(brand),
             stats: IfStats::default(),
             if_flags: AtomicU32::new(a.flags.bits()),
+            if_mtu: AtomicU32::new(a.mtu),
             if_link_state: AtomicU8::new(LinkState::Unknown as u8),
             lladdr: AtomicU64::new(0),
             own: Netisr0Cell::new(brand, IfOwn::default()),
@@ -142,6 +141,16 @@ impl<C> Ifnet<C> {
     /// Stores `if_link_state`, by netisr0.
     pub fn set_link_state(&self, _: &Netisr0, s: LinkState) {
         self.if_link_state.store(s as u8, Ordering::Release);
+    }
+
+    /// `if_mtu`, bytes.
+    pub fn mtu(&self) -> u32 {
+        self.if_mtu.load(Ordering::Acquire)
+    }
+
+    /// Changes `if_mtu`, by netisr0.
+    pub fn set_mtu(&self, _: &Netisr0, mtu: u32) {
+        self.if_mtu.store(mtu, Ordering::Release);
     }
 
     /// `IF_LLADDR`

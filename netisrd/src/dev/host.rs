@@ -18,7 +18,7 @@ use pcap::{Active, Capture, Direction};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The protocols CARP lives on, as a pcap filter: ARP, CARP itself over IPv4
 /// and IPv6, neighbour discovery's five messages, and listener queries behind
@@ -144,14 +144,16 @@ fn open_by(
         DataPath::Tap => packets(it).map(|(rx, tx)| (rx, Some(tx))).map_err(fail)?,
         _ => (Vec::new(), None),
     };
-    let heard = capture.as_fd().try_clone_to_owned()?;
-    rx.push(Box::new(HostRx { it, capture, again: false }));
+    let heard = Arc::new(capture.as_fd().try_clone_to_owned()?);
+    let capture = Arc::new(Mutex::new(capture));
+    let hears = Arc::downgrade(&capture);
+    rx.push(Box::new(HostRx { it, fd: heard.clone(), capture, again: false }));
     Ok(Device {
         name,
         lladdr,
         mtu: link.mtu,
         rx,
-        tx: Arc::new(HostTx { socket, heard, packets }),
+        tx: Arc::new(HostTx { it, socket, heard, packets, path, capture: hears }),
         shared_with_host: true,
         path,
         addrs: addresses(ifname).map_err(fail)?,
@@ -245,20 +247,23 @@ impl Interface {
 
 struct HostRx {
     it: Interface,
-    capture: Capture<Active>,
+    /// The capture's, to be polled.
+    fd: Arc<OwnedFd>,
+    /// Nobody else wants it but for a moment, when the card's address has changed.
+    capture: Arc<Mutex<Capture<Active>>>,
     /// The last call ended at its budget, so that an empty queue is no surprise now.
     again: bool,
 }
 
 impl HostRx {
     fn is_told(&self) -> bool {
-        getsockopt(&self.capture, SocketError) != Ok(0)
+        getsockopt(&self.fd, SocketError) != Ok(0)
     }
 }
 
 impl RxQueue for HostRx {
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.capture.as_fd())
+        Some(self.fd.as_fd())
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
@@ -268,7 +273,7 @@ impl RxQueue for HostRx {
         // as that. It is heard here first: libpcap would look for the interface by
         // its name from then on, which may be another one by now.
         let mut told = self.is_told();
-        let done = match self.capture.dispatch(Some(budget), |packet| {
+        let done = match lock(&self.capture).dispatch(Some(budget), |packet| {
             // Segments that the host has merged, longer than any frame on the
             // cable: a card with that MTU would have dropped it as a giant.
             if packet.header.caplen == packet.header.len {
@@ -292,12 +297,21 @@ impl RxQueue for HostRx {
     }
 }
 
+fn lock(capture: &Mutex<Capture<Active>>) -> MutexGuard<'_, Capture<Active>> {
+    // Whoever panics ends the process.
+    capture.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct HostTx {
+    it: Interface,
     /// For finished frames, the machine's own.
     socket: OwnedFd,
     /// The socket of the capture, which libpcap is never asked to count.
-    heard: OwnedFd,
+    heard: Arc<OwnedFd>,
     packets: Option<PacketTx>,
+    path: DataPath,
+    /// What hears; none once the interface has left.
+    capture: Weak<Mutex<Capture<Active>>>,
 }
 
 impl Transmit for HostTx {
@@ -311,6 +325,13 @@ impl Transmit for HostTx {
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         // The capture has asked for it, and gives it up when it is closed.
         Ok(())
+    }
+
+    fn set_lladdr(&self, lladdr: [u8; 6]) -> io::Result<()> {
+        let Some(capture) = self.capture.upgrade() else { return Ok(()) };
+        let filter = filter(lladdr, self.path.is_served_by_host());
+        let done = lock(&capture).filter(&filter, true);
+        done.map_err(|e| sys::failure(Linux::EIO, format!("{}: {e}", self.it.name)))
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

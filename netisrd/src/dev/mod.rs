@@ -96,6 +96,20 @@ pub trait Transmit: Send + Sync {
     /// What the hardware answers.
     fn set_promisc(&self, on: bool) -> Result<(), Errno>;
 
+    /// The card's address is another one, and frames to it are to be heard.
+    ///
+    /// # Errors
+    /// They are not.
+    fn set_lladdr(&self, lladdr: [u8; 6]) -> std::io::Result<()> {
+        let _ = lladdr;
+        Ok(())
+    }
+
+    /// Bytes a frame carries after its Ethernet header, from now on.
+    fn set_mtu(&self, mtu: u32) {
+        let _ = mtu;
+    }
+
     /// The descriptors without which the card would be gone, or what waits in its
     /// queues, one for each of those: whoever has them can go on with it.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

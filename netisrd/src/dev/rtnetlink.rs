@@ -63,7 +63,10 @@ impl RtNetlink {
         (lifetime.ifa_valid, lifetime.ifa_preferred) = (seconds, seconds);
         m.attributes.push(AddressAttribute::CacheInfo(lifetime));
         m.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute | AddressFlags::Nodad));
-        if let IpNet::V4(net) = net {
+        // In a prefix of two or one each address is somebody's.
+        if let IpNet::V4(net) = net
+            && net.prefix_len() < 31
+        {
             m.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
         }
         self.ask(Route::NewAddress(m), NLM_F_CREATE | NLM_F_REPLACE).map(drop)

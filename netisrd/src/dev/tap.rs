@@ -19,6 +19,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long [`open`] waits for the tap to pass frames: more than the moment a
@@ -82,7 +83,7 @@ fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> De
         lladdr,
         mtu,
         rx: rx.collect(),
-        tx: Arc::new(TapTx { queues: fds, mtu }),
+        tx: Arc::new(TapTx { queues: fds, mtu: AtomicU32::new(mtu) }),
         shared_with_host: false,
         path: DataPath::None,
         addrs: Vec::new(),
@@ -248,17 +249,21 @@ impl RxQueue for TapRx {
 /// netisr that asked, and no two netisrs share a descriptor's counters.
 struct TapTx {
     queues: Vec<Arc<OwnedFd>>,
-    mtu: u32,
+    mtu: AtomicU32,
 }
 
 impl Transmit for TapTx {
     fn transmit(&self, queue: usize, frame: &[u8]) -> Result<(), Errno> {
-        check_len(frame, self.mtu)?;
+        check_len(frame, self.mtu.load(Ordering::Relaxed))?;
         write(&self.queues, queue, frame)
     }
 
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn set_mtu(&self, mtu: u32) {
+        self.mtu.store(mtu, Ordering::Relaxed);
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

@@ -5,6 +5,7 @@ use crate::dev::testns::{
     BROADCAST, PATIENCE, arp, error_of, frames_until, in_namespace, ip, ipv4, rx, without_rights,
 };
 use crate::dev::watch::{Change, LinkWatch};
+use crate::net::if_::Hardware;
 use compat::net::if_::LinkState;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{BufRead, BufReader};
@@ -148,8 +149,13 @@ fn a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way() {
             let taps = ["em0", "em1"].map(|name| open(name, None, 1).unwrap());
             let mut links = LinkWatch::new([(taps[0].name, 7, None), (taps[1].name, 9, None)]).unwrap();
             // How they are, whatever the machine took them for.
-            let first = [7, 9].map(|n| Change::Link(n, LinkState::Up));
-            assert_eq!((links.changes().unwrap(), links.changes().unwrap()), (first.into(), Vec::new()));
+            let mtu = |n, mtu| Change::Hardware(n, Hardware::Mtu(mtu));
+            let first = [7, 9].map(|n| [Change::Link(n, LinkState::Up), mtu(n, 1500)]);
+            assert_eq!((links.changes().unwrap(), links.changes().unwrap()), (first.concat(), Vec::new()));
+            // The address of the host's side is not the machine's.
+            ip("link set em1 address 02:00:00:00:00:77");
+            ip("link set em1 mtu 9000");
+            assert_eq!(next_changes(&mut links), [mtu(9, 9000)]);
             for (down, up) in [
                 ("link set em1 down", "link set em1 up"),
                 ("link set em1 carrier off", "link set em1 carrier on"),

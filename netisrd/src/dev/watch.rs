@@ -1,9 +1,10 @@
-//! The links of a machine's cards: whether their cables are in, and whether they are
-//! there at all.
+//! The links of a machine's cards: whether their cables are in, what their frames may
+//! be, and whether they are there at all.
 
 use super::host::Existing;
 use super::rtnetlink::{HostLink, RtNetlink, RtWatch};
 use super::sys;
+use crate::net::if_::Hardware;
 use compat::net::if_::{IfName, LinkState};
 use nix::errno::Errno as Linux;
 use std::io;
@@ -29,9 +30,17 @@ struct Card {
 #[derive(Clone, Copy)]
 enum Is {
     /// Beside the machine's index, the host's: it keeps it, whatever it is called.
-    There { host_index: u32, if_index: u16, state: LinkState },
+    There { host_index: u32, if_index: u16, state: LinkState, has: Has },
     /// Its interface is none any more.
     Gone,
+}
+
+/// What the machine was told of a card's hardware.
+#[derive(Clone, Copy, Default)]
+struct Has {
+    mtu: Option<u32>,
+    /// Of one of the host's: a tap's is not the machine's own.
+    lladdr: Option<[u8; 6]>,
 }
 
 /// What has become of a card.
@@ -39,6 +48,8 @@ enum Is {
 pub enum Change {
     /// The cable of the one with that index.
     Link(u16, LinkState),
+    /// Something else of it. Told first of each, whatever the machine has of it.
+    Hardware(u16, Hardware),
     /// The one with that index is gone.
     Gone(u16),
     /// There is an interface of that name again, and it is up. It is told as long as
@@ -57,7 +68,8 @@ impl LinkWatch {
         let mut rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
         let card = |(name, if_index, existing): (IfName, u16, Option<Existing>)| {
             let link = rt.link_by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
-            let is = Is::There { host_index: link.index, if_index, state: LinkState::Unknown };
+            let (state, has) = (LinkState::Unknown, Has::default());
+            let is = Is::There { host_index: link.index, if_index, state, has };
             Ok(Card { name, existing, is })
         };
         let cards = cards.into_iter().map(card).collect::<io::Result<_>>()?;
@@ -91,20 +103,28 @@ impl LinkWatch {
     /// The card that was back is a card of the machine again.
     pub fn opened(&mut self, name: IfName, host_index: u32, if_index: u16) {
         for card in self.cards.iter_mut().filter(|card| card.name == name) {
-            card.is = Is::There { host_index, if_index, state: LinkState::Up };
+            card.is = Is::There { host_index, if_index, state: LinkState::Up, has: Has::default() };
         }
     }
 }
 
 impl Card {
     fn look(&mut self, links: &[HostLink], changes: &mut Vec<Change>) {
-        if let Is::There { host_index, if_index, state } = &mut self.is {
+        if let Is::There { host_index, if_index, state, has } = &mut self.is {
             match links.iter().find(|l| l.index == *host_index) {
                 Some(link) => {
                     let now = if link.has_carrier { LinkState::Up } else { LinkState::Down };
                     if *state != now {
                         *state = now;
                         changes.push(Change::Link(*if_index, now));
+                    }
+                    if has.mtu.replace(link.mtu) != Some(link.mtu) {
+                        changes.push(Change::Hardware(*if_index, Hardware::Mtu(link.mtu)));
+                    }
+                    if let (Some(_), Some(lladdr)) = (&self.existing, link.lladdr)
+                        && has.lladdr.replace(lladdr) != Some(lladdr)
+                    {
+                        changes.push(Change::Hardware(*if_index, Hardware::LlAddr(lladdr)));
                     }
                 }
                 None => {
@@ -133,7 +153,12 @@ mod tests {
     #[test]
     fn a_card_that_is_gone_is_back_with_its_name_once_that_is_up() {
         let existing = Existing { name: "v0".into(), path: DataPath::Macvlan };
-        let is = Is::There { host_index: 5, if_index: 1, state: LinkState::Up };
+        let is = Is::There {
+            host_index: 5,
+            if_index: 1,
+            state: LinkState::Up,
+            has: Has { mtu: Some(0), lladdr: None },
+        };
         let mut card = Card { name: IfName([0; 16]), existing: Some(existing.clone()), is };
         let mut look = |links: &[HostLink]| {
             let mut changes = Vec::new();

@@ -1,5 +1,5 @@
-//! The links of the machine's cards, as a part: cables that come and go, and
-//! interfaces of the host that do.
+//! The links of the machine's cards, as a part: cables that come and go, interfaces
+//! of the host that do, and what becomes of them.
 
 use super::cards::Cards;
 use super::configuration::Shared as SharedConf;
@@ -19,7 +19,8 @@ const LINK: usize = 0;
 /// When one that could not be opened is tried again, if nothing changes.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Tells the machine when one of its cards loses its link or has it again. An
+/// Tells the machine when one of its cards loses its link or has it again, or has
+/// another MTU or MAC. An
 /// interface of the host that was deleted, and comes again, is opened again.
 pub struct Links {
     watch: LinkWatch,
@@ -55,6 +56,7 @@ impl Links {
         for change in self.watch.changes()? {
             match change {
                 Change::Link(if_index, state) => machine.link_state(if_index, state),
+                Change::Hardware(if_index, what) => machine.hardware(if_index, what),
                 Change::Gone(if_index) => {
                     machine.detach(if_index);
                     self.lending.borrow_mut().retain(|card| card.if_index != if_index);

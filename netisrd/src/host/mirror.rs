@@ -44,12 +44,15 @@ use nix::errno::Errno as Linux;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::time::Duration;
 
-/// Where the settings of interfaces are that come and go.
-pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
+/// Where the settings of interfaces are that come and go. A host may have no IPv6.
+pub fn settings() -> Vec<PathBuf> {
+    let folders = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"].map(PathBuf::from);
+    folders.into_iter().filter(|folder| folder.exists()).collect()
+}
 
 /// Longer than anybody waits for.
 const HOUR_MS: i32 = 3_600_000;
@@ -231,7 +234,9 @@ impl Mirror {
             let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
-        let (rt, Some(is)) = (&mut self.rt, self.shown.get_mut(name)) else { return Ok(()) };
+        let (rt, conf, Some(is)) = (&mut self.rt, &self.conf, self.shown.get_mut(name)) else {
+            return Ok(());
+        };
         let index = is.index;
         let failed = |what: &'static str| move |e: Linux| format!("{what}: {}", e.desc());
         // Whoever is not MASTER takes no frame before it has no address.
@@ -239,10 +244,12 @@ impl Mirror {
             is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
         }
-        let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !w.addrs.contains_key(net)).copied().collect();
+        let stays = |net: &&IpNet| w.addrs.contains_key(net) && !is.lost.contains(net);
+        let gone: Vec<IpNet> = is.addrs.keys().filter(|net| !stays(net)).copied().collect();
         for net in gone {
             is.withdraw(rt, net).map_err(failed("address"))?;
         }
+        is.inet6 = is.inet6 || settle6(conf, name)?;
         if is.lladdr != w.lladdr {
             if let Some(lladdr) = w.lladdr {
                 rt.set_lladdr(index, lladdr).map_err(failed("address"))?;
@@ -252,7 +259,12 @@ impl Mirror {
         }
         // One that the kernel does not take is no reason to leave out the others.
         let mut done = w.refused.clone().map_or(Ok(()), Err);
-        for net in w.addrs.keys() {
+        if let Some(net) = w.asked.iter().find(|net| !is.inet6 && net.addr().is_ipv6()) {
+            done = done.and(Err(format!("{net}: no IPv6 there")));
+        }
+        let inet6 = is.inet6;
+        let can = |net: &&IpNet| inet6 || net.addr().is_ipv4();
+        for net in w.addrs.keys().filter(can) {
             if is.lifetime != w.lifetime || !is.addrs.contains_key(net) {
                 let added = rt.replace_address(index, *net, w.lifetime);
                 done = done.and(added.map_err(|e| format!("{net}: {}", e.desc())));
@@ -265,7 +277,7 @@ impl Mirror {
             is.link.set_carrier(rt, index, true).map_err(failed("carrier"))?;
             is.master = true;
         }
-        for (net, route) in &w.addrs {
+        for (net, route) in w.addrs.iter().filter(|(net, _)| can(net)) {
             done = done.and(is.route(rt, *net, *route).map_err(failed("route")));
         }
         done
@@ -282,8 +294,9 @@ impl Mirror {
             self.rt.delete_link(index).map_err(failed)?;
             return Err(e);
         }
-        let (lladdr, addrs) = (None, BTreeMap::new());
-        Ok(Shown { if_index, index, link, lower, lladdr, master: false, addrs, lifetime: 0 })
+        let (lladdr, addrs, lost) = (None, BTreeMap::new(), BTreeSet::new());
+        let (master, lifetime, inet6) = (false, 0, false);
+        Ok(Shown { if_index, index, link, lower, lladdr, master, addrs, lost, lifetime, inet6 })
     }
 
     /// Only virtual addresses are answered for there, whoever asks, and all of
@@ -295,19 +308,8 @@ impl Mirror {
             ("ipv4/conf/{}/arp_announce", 2),
             ("ipv4/conf/{}/rp_filter", 2),
             ("ipv4/conf/{}/promote_secondaries", 1),
-            ("ipv6/conf/{}/disable_ipv6", 0),
-            ("ipv6/conf/{}/addr_gen_mode", 1),
-            ("ipv6/conf/{}/accept_dad", 0),
-            // A membership is reported at once and when asked. What is said once more
-            // soon after, from the virtual MAC, could draw the frames back from a peer
-            // that has taken over meanwhile.
-            ("ipv6/conf/{}/mldv1_unsolicited_report_interval", HOUR_MS),
-            ("ipv6/conf/{}/mldv2_unsolicited_report_interval", HOUR_MS),
-            ("ipv6/conf/{}/accept_ra", 0),
-            ("ipv6/conf/{}/router_solicitations", 0),
         ] {
-            let leaf = at(leaf, name);
-            self.conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))?;
+            set(&self.conf, name, leaf, value)?;
         }
         Ok(())
     }
@@ -315,7 +317,10 @@ impl Mirror {
     fn remove(&mut self, name: &str) {
         if let Some(mut is) = self.shown.remove(name) {
             let nets: Vec<IpNet> = is.addrs.keys().copied().collect();
-            let mut done = nets.into_iter().try_for_each(|net| is.withdraw(&mut self.rt, net));
+            let mut done = Ok(());
+            for net in nets {
+                done = done.and(is.withdraw(&mut self.rt, net));
+            }
             done = done.and(ok_if(self.rt.delete_link(is.index), Linux::ENODEV));
             if let Err(e) = done {
                 tracing::warn!("{name}: stays: {}", e.desc());
@@ -394,7 +399,9 @@ impl Mirror {
         self.look_near(&links, &addrs);
         let is_there = |is: &Shown| links.iter().any(|l| l.index == is.index);
         for is in self.shown.values().filter(|is| !is_there(is)) {
-            is.leave_no_rule(&mut self.rt)?;
+            if let Err(e) = is.leave_no_rule(&mut self.rt) {
+                tracing::warn!("rule of link {}: stays: {}", is.index, e.desc());
+            }
         }
         self.shown.retain(|_, is| is_there(is));
         for (name, is) in &mut self.shown {
@@ -405,13 +412,21 @@ impl Mirror {
                 // Routes go with that.
                 is.addrs.values_mut().for_each(|route| *route = false);
             }
-            gone.into_iter().try_for_each(|net| is.withdraw(&mut self.rt, net))?;
+            for net in gone {
+                if is.withdraw(&mut self.rt, net).is_err() {
+                    // That is said when it fails again.
+                    is.lost.insert(net);
+                }
+            }
+            // What it gets back has forgotten its settings.
+            is.inet6 &= link.mld_report == Some(HOUR_MS);
             if link.lladdr != is.lladdr || is.link.is_stopped(link) {
                 is.lladdr = None;
             }
             is.master = is.link.has_carrier(link);
-            if let Some(lower) = links.iter().find(|l| l.index == is.lower) {
-                let done = is.link.follow_mtu(&mut self.rt, link, lower);
+            if let Some(lower) = links.iter().find(|l| l.index == is.lower && l.mtu != link.mtu) {
+                // The kernel does so downwards alone, and of a macvlan.
+                let done = self.rt.set_mtu(link.index, lower.mtu);
                 if let Err(e) = ok_if(done, Linux::ENODEV) {
                     tracing::warn!("{name}: mtu {}: {}", lower.mtu, e.desc());
                 }
@@ -430,6 +445,37 @@ impl Lower {
         conf.require(index, name, "ipv4/conf/{}/arp_ignore", &[1, 2, 8])?;
         conf.require(index, name, "ipv4/conf/{}/arp_announce", &[2])
     }
+}
+
+fn set(conf: &NetConf, name: &str, leaf: &str, value: i32) -> Result<(), String> {
+    let leaf = at(leaf, name);
+    conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))
+}
+
+/// The same of IPv6; whether it has that. The kernel takes it from an interface whose
+/// frames are shorter than 1280 bytes.
+fn settle6(conf: &NetConf, name: &str) -> Result<bool, String> {
+    if !conf.has(&at("ipv6/conf/{}", name)) {
+        return Ok(false);
+    }
+    for (leaf, value) in [
+        ("ipv6/conf/{}/addr_gen_mode", 1),
+        ("ipv6/conf/{}/accept_dad", 0),
+        ("ipv6/conf/{}/accept_ra", 0),
+        ("ipv6/conf/{}/router_solicitations", 0),
+        // A membership is reported at once and when asked. What is said once more
+        // soon after, from the virtual MAC, could draw the frames back from a peer
+        // that has taken over meanwhile.
+        ("ipv6/conf/{}/mldv2_unsolicited_report_interval", HOUR_MS),
+        // What it has made of itself before that goes.
+        ("ipv6/conf/{}/disable_ipv6", 1),
+        ("ipv6/conf/{}/disable_ipv6", 0),
+        // By which an interface with these settings is known.
+        ("ipv6/conf/{}/mldv1_unsolicited_report_interval", HOUR_MS),
+    ] {
+        set(conf, name, leaf, value)?;
+    }
+    Ok(true)
 }
 
 /// Of which link each is.

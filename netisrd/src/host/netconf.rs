@@ -107,6 +107,11 @@ impl NetConf {
         set(leaf, value)
     }
 
+    /// Whether there is such a setting, or a folder of them.
+    pub fn has(&self, leaf: &str) -> bool {
+        Path::new(ROOT).join(leaf).exists()
+    }
+
     /// Puts back what was there, under the name that the interface has by now. What
     /// cannot be is left to the next one.
     pub fn restore(&mut self, name_of: impl Fn(u32) -> Option<String>) {

@@ -8,6 +8,7 @@ use crate::kern::frozen::FrozenMachine;
 use crate::kern::lease::Word;
 use crate::kern::standstill::{Leave, Thaw};
 use crate::machine::{Booted, Config, Machine};
+use crate::net::if_::Hardware;
 use crate::net::netisr::{Cred, Netmsg0};
 use crate::net::rtsock::{Listener, Wake};
 use compat::net::if_::LinkState;
@@ -79,6 +80,11 @@ impl Runtime {
     /// `if_link_state_change`: a card's cable came or went.
     pub fn link_state(&self, if_index: u16, state: LinkState) {
         self.machine.port0.sendmsg(Netmsg0::LinkState(if_index, state));
+    }
+
+    /// Something else of a card has changed.
+    pub fn hardware(&self, if_index: u16, what: Hardware) {
+        self.machine.port0.sendmsg(Netmsg0::Hardware(if_index, what));
     }
 
     /// The host has an address there that it had not, or has it no more.

@@ -148,7 +148,7 @@ fn if_ioctl(cx: &mut Ctx0<'_>, cred: Cred, req: &Request, entry: &IfEntry) -> Re
         SIOCGIFFLAGS => ifreq(req, |r| r.set_flags(ifp.flags())),
         SIOCGIFINDEX => ifreq(req, |r| r.ifr_ifru[..2].copy_from_slice(&ifp.if_index.to_ne_bytes())),
         SIOCGIFMETRIC => ifreq(req, |r| r.set_int(0)),
-        SIOCGIFMTU => ifreq(req, |r| r.set_int(ifp.if_mtu as i32)),
+        SIOCGIFMTU => ifreq(req, |r| r.set_int(if_::mtu_of(cx.m, cx.n0, ifp) as i32)),
         SIOCGIFADDR => {
             let addr = in_::first_address(cx, entry)?;
             ifreq(req, |r| r.set_sin(SockAddrIn::new(addr)))

@@ -5,7 +5,7 @@ use crate::machine::{Ctx0, Machine};
 use crate::net::{if_group, if_llatbl, ifaddr as addrs, route, rtsock};
 use crate::netinet::carp_vhid;
 use compat::net::if_::{IFG_ALL, IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
-use compat::net::if_var::IfAttach;
+use compat::net::if_var::{IfAttach, LlAddr};
 use compat::net::route::{IFAN_ARRIVAL, IFAN_DEPARTURE};
 use compat::qsbr::{Netisr, Netisr0, service_sync};
 use compat::sys::canary::Canary;
@@ -337,6 +337,60 @@ pub fn set_link_state(cx: &mut Ctx0<'_>, index: u16, state: LinkState) {
             cx.kern.rt_ifmsg(cx.n0, &entry.ifp);
             ifaddr::carpdev_state(cx, &entry.ifp);
         });
+    }
+}
+
+/// What of a device may change while it is an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hardware {
+    /// `if_mtu`, bytes.
+    Mtu(u32),
+    /// `IF_LLADDR`
+    LlAddr(LlAddr),
+}
+
+/// `SIOCSIFMTU`, `if_setlladdr`: a device's frames may be longer or shorter, or its
+/// address is another. Whoever listens is told, of the carp interfaces on it too.
+pub fn set_hardware(cx: &mut Ctx0<'_>, index: u16, what: Hardware) {
+    let Some(entry) = cx.m.ifentry(cx.n0, index).cloned() else { return };
+    let (Softc::Nic(tx), ifp) = (&entry.softc, &entry.ifp) else { return };
+    match what {
+        Hardware::Mtu(mtu) if mtu != ifp.mtu() => {
+            tracing::info!("{}: mtu {mtu}", ifp.if_xname);
+            tx.set_mtu(mtu);
+            ifp.set_mtu(cx.n0, mtu);
+            rtsock::rt_ifmsg(cx.m, cx.n0, ifp);
+            for e in cx.m.if_entries(cx.n0) {
+                if let Softc::Carp(sc) = &e.softc
+                    && sc.carpdev(cx.n0).is_some_and(|p| Arc::ptr_eq(p, ifp))
+                    && !carp_vhid::is_vhid(&e.ifp)
+                {
+                    rtsock::rt_ifmsg(cx.m, cx.n0, &e.ifp);
+                }
+            }
+        }
+        Hardware::LlAddr(lladdr) if lladdr != ifp.lladdr() => {
+            if let Err(e) = tx.set_lladdr(lladdr) {
+                tracing::warn!("{e}");
+            }
+            let [a, b, c, d, e, f] = lladdr;
+            tracing::info!("{}: ether {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}", ifp.if_xname);
+            ifp.set_lladdr(cx.n0, lladdr);
+            rtsock::rt_ifmsg(cx.m, cx.n0, ifp);
+            // arp_iflladdr: a peer that knows them would go on with the old one.
+            for ia in addrs::addresses_of(cx.m, cx.n0, ifp) {
+                addrs::announce(cx.any(), ifp, ia.ifa_addr);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `if_mtu`: a carp interface's frames leave by its parent.
+pub fn mtu_of(m: &Machine, n: &Netisr, ifp: &Ifnet) -> u32 {
+    match m.ifentry(n, ifp.if_index).map(|e| &e.softc) {
+        Some(Softc::Carp(sc)) => sc.carpdev(n).map_or_else(|| ifp.mtu(), |parent| parent.mtu()),
+        _ => ifp.mtu(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::kern::standstill::{self, Leave, Thaw};
 use crate::kern::{carp_kernel, lease, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
-use crate::net::if_::Softc;
+use crate::net::if_::{Hardware, Softc};
 use crate::net::if_ethersubr::{self, Isr};
 use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
@@ -102,6 +102,8 @@ pub enum Netmsg0 {
     IfDetach(u16),
     /// A device's link came or went.
     LinkState(u16, LinkState),
+    /// Something else of a device has changed.
+    Hardware(u16, Hardware),
     /// The host has an address on an interface that it shares, or has it no more.
     Lend(u16, IpNet, bool),
     /// The machine stands still until it is told whether to go on; whoever told it
@@ -221,6 +223,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             if_::set_link_state(&mut cx, index, state);
             devctl::configured(cx.m, cx.n0);
         }
+        Netmsg0::Hardware(index, what) => if_::set_hardware(&mut cx, index, what),
         Netmsg0::Lend(index, net, there) => {
             ifaddr::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);

@@ -28,7 +28,7 @@ pub fn iflist(cx: &Ctx0<'_>, first: u16) -> Result<Vec<u8>, Errno> {
         }
         let before = out.len();
         if_::count_input_drops(entry);
-        push_if(&mut out, ifp);
+        push_if(&mut out, cx, ifp);
         for ia in ifaddr::addresses_of(cx.m, cx.n0, ifp) {
             push_ifa(&mut out, cx.n0, &ia, RTM_NEWADDR, ifp.if_index, 0);
         }
@@ -46,7 +46,7 @@ pub fn iflist(cx: &Ctx0<'_>, first: u16) -> Result<Vec<u8>, Errno> {
     Ok(out)
 }
 
-fn push_if(out: &mut Vec<u8>, ifp: &Ifnet) {
+fn push_if(out: &mut Vec<u8>, cx: &Ctx0<'_>, ifp: &Ifnet) {
     let mut link = Vec::new();
     push_link(&mut link, ifp);
     let mut hdr = IfMsghdr::new_zeroed();
@@ -56,7 +56,7 @@ fn push_if(out: &mut Vec<u8>, ifp: &Ifnet) {
     hdr.ifm_index = ifp.if_index;
     hdr.ifm_flags = ifp.flags().bits() as i32;
     hdr.ifm_addrs = RTA_IFP;
-    hdr.ifm_data = if_data(ifp);
+    hdr.ifm_data = if_data(cx.m, cx.n0, ifp);
     out.extend_from_slice(hdr.as_bytes());
     out.extend_from_slice(&link);
 }

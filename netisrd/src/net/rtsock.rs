@@ -10,6 +10,7 @@
 //! for it.
 
 use crate::machine::Machine;
+use crate::net::if_;
 use crate::net::route::Route;
 use crate::netinet::carp_vhid;
 use compat::net::if_::{IfData, IfMsghdr, IfaMsghdr};
@@ -17,7 +18,7 @@ use compat::net::if_dl::SockAddrDl;
 use compat::net::route::*;
 use compat::netinet::in_::SockAddrIn;
 use compat::netinet6::in6::SockAddrIn6;
-use compat::qsbr::Netisr0;
+use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::socket::rt_roundup;
 use core::net::IpAddr;
 use ipnet::IpNet;
@@ -124,7 +125,7 @@ fn rt_dispatch(m: &Machine, make: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// `rt_ifmsg`: flags or link state of `ifp` have changed. The state of a vhid
+/// `rt_ifmsg`: flags, link state, MTU or MAC of `ifp` have changed. The state of a vhid
 /// of FreeBSD's model is told as its interface's, with the vhid.
 pub fn rt_ifmsg(m: &Machine, n0: &Netisr0, ifp: &TArc<Ifnet>) {
     rt_dispatch(m, |out| {
@@ -135,7 +136,7 @@ pub fn rt_ifmsg(m: &Machine, n0: &Netisr0, ifp: &TArc<Ifnet>) {
         hdr.ifm_type = RTM_IFINFO;
         hdr.ifm_index = of.if_index;
         hdr.ifm_flags = of.flags().bits() as i32;
-        hdr.ifm_data = IfData { ifi_vhid: vhid, ..if_data(ifp) };
+        hdr.ifm_data = IfData { ifi_vhid: vhid, ..if_data(m, n0, ifp) };
         out.extend_from_slice(hdr.as_bytes());
     });
 }
@@ -241,13 +242,13 @@ fn push_sockaddr(out: &mut Vec<u8>, len: u8, bytes: &[u8]) {
 }
 
 /// `if_data` of an interface.
-pub(crate) fn if_data(ifp: &Ifnet) -> IfData {
+pub(crate) fn if_data(m: &Machine, n: &Netisr, ifp: &Ifnet) -> IfData {
     let s = &ifp.stats;
     IfData {
         ifi_type: ifp.if_type,
         ifi_addrlen: 6,
         ifi_hdrlen: 14,
-        ifi_mtu: ifp.if_mtu.into(),
+        ifi_mtu: if_::mtu_of(m, n, ifp).into(),
         ifi_link_state: ifp.link_state() as u64,
         ifi_ipackets: s.ipackets.value(),
         ifi_ierrors: s.ierrors.value(),

@@ -3,12 +3,14 @@
 //!
 //! Underneath it is a carp interface like any other, whose parent was chosen by
 //! name. It is called `VHID@IFNAME`, as FreeBSD's log calls it, shows up on no
-//! list, and goes with its last address.
+//! list, and goes with its last address. Where that is longer than a name may be it is
+//! `VHID@HASH~END`: four digits of the SHA-1 of the interface's name, and as much of its
+//! end as has room.
 
 use crate::machine::{Ctx0, Machine};
 use crate::net::if_::{self, IfEntry, Softc};
 use crate::net::{if_clone, ifaddr};
-use compat::net::if_::{IFT_CARP, IfName};
+use compat::net::if_::{IFNAMSIZ, IFT_CARP, IfName};
 use compat::qsbr::Netisr;
 use compat::sys::errno::Errno;
 use core::net::IpAddr;
@@ -16,36 +18,53 @@ use ipnet::IpNet;
 use libcarp::carpreq::{CARPR_VHID_CLEAR, CarpReq};
 use libcarp::types::Vhid;
 use libcarp::{CarpSoftc, Ifnet, ioctl};
+use sha1::{Digest, Sha1};
 use triomphe::Arc;
 
 /// Whether an interface is such a vhid.
 pub fn is_vhid(ifp: &Ifnet) -> bool {
-    parse(ifp).is_some()
+    vhid_of(ifp).is_some()
 }
 
-/// The number and the interface of a name that [`name_of`] made.
-fn parse(ifp: &Ifnet) -> Option<(u8, IfName)> {
-    let (vhid, ifname) = ifp.if_xname.as_str().split_once('@').filter(|_| ifp.if_type == IFT_CARP)?;
-    Some((vhid.parse().ok()?, IfName::new(ifname)?))
+/// The number in a name that [`name_on`] made.
+fn vhid_of(ifp: &Ifnet) -> Option<Vhid> {
+    let (vhid, _) = ifp.if_xname.as_str().split_once('@').filter(|_| ifp.if_type == IFT_CARP)?;
+    Vhid::new(vhid.parse().ok()?)
+}
+
+/// What a vhid on that interface is called.
+fn name_on(ifname: IfName, vhid: Vhid) -> Option<IfName> {
+    let (ifname, vhid) = (ifname.as_str(), vhid.get());
+    IfName::new(&format!("{vhid}@{ifname}")).or_else(|| {
+        let [a, b, ..]: [u8; 20] = Sha1::digest(ifname).into();
+        let begin = format!("{vhid}@{a:02x}{b:02x}~");
+        let end = ifname.get((ifname.len() + begin.len()).checked_sub(IFNAMSIZ - 1)?..)?;
+        IfName::new(&format!("{begin}{end}"))
+    })
+}
+
+/// Whether a vhid of that name is `ifp`'s.
+fn carries(ifp: &Ifnet, name: IfName, vhid: Vhid) -> bool {
+    ifp.if_type != IFT_CARP && name_on(ifp.if_xname, vhid) == Some(name)
 }
 
 /// `ifp` as others are told of it: a vhid is its interface and a number, any
 /// other interface is itself and 0.
 pub fn shown<'n>(m: &'n Machine, n: &'n Netisr, ifp: &'n Arc<Ifnet>) -> (&'n Arc<Ifnet>, u8) {
-    let found = parse(ifp).and_then(|(vhid, ifname)| Some((&m.if_byname(n, ifname)?.ifp, vhid)));
-    found.unwrap_or((ifp, 0))
+    let Some(vhid) = vhid_of(ifp) else { return (ifp, 0) };
+    let found = m.ifnets.load(n).and_then(|t| t.iter().find(|e| carries(&e.ifp, ifp.if_xname, vhid)));
+    found.map_or((ifp, 0), |e| (&e.ifp, vhid.get()))
 }
 
-/// `EINVAL` for what is no vhid, `ENAMETOOLONG` where the interface's name
-/// leaves no room for one.
-fn name_of(entry: &IfEntry, vhid: i32) -> Result<IfName, Errno> {
+/// `EINVAL` for what is no vhid.
+fn name_of(entry: &IfEntry, vhid: i32) -> Result<(IfName, Vhid), Errno> {
     let vhid = u8::try_from(vhid).ok().and_then(Vhid::new).ok_or(Errno::EINVAL)?;
-    IfName::new(&format!("{vhid}@{}", entry.ifp.if_xname)).ok_or(Errno::ENAMETOOLONG)
+    Ok((name_on(entry.ifp.if_xname, vhid).ok_or(Errno::EINVAL)?, vhid))
 }
 
 /// The vhid of an interface. `ENOENT` if it has no such one.
 pub fn find(cx: &Ctx0<'_>, entry: &IfEntry, vhid: i32) -> Result<(IfEntry, Arc<CarpSoftc>), Errno> {
-    let found = cx.m.if_byname(cx.n0, name_of(entry, vhid)?).ok_or(Errno::ENOENT)?;
+    let found = cx.m.if_byname(cx.n0, name_of(entry, vhid)?.0).ok_or(Errno::ENOENT)?;
     match &found.softc {
         Softc::Carp(sc) => Ok((found.clone(), sc.clone())),
         Softc::Nic(_) => Err(Errno::ENOENT),
@@ -57,7 +76,7 @@ pub fn all(cx: &Ctx0<'_>, ifp: &Ifnet) -> Vec<(IfEntry, Arc<CarpSoftc>)> {
     let mut all = Vec::new();
     for e in cx.m.if_entries(cx.n0) {
         if let Softc::Carp(sc) = &e.softc
-            && parse(&e.ifp).is_some_and(|(_, of)| of == ifp.if_xname)
+            && vhid_of(&e.ifp).is_some_and(|vhid| carries(ifp, e.ifp.if_xname, vhid))
         {
             all.push((e.clone(), sc.clone()));
         }
@@ -81,7 +100,13 @@ pub fn setvh(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &CarpReq) -> Result<(), Er
 }
 
 fn create(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &CarpReq) -> Result<(), Errno> {
-    let new = if_clone::attach(cx, name_of(entry, req.carpr_vhid)?)?;
+    let (name, vhid) = name_of(entry, req.carpr_vhid)?;
+    // Another name that is too long may come to the same.
+    let is_anothers = |e: &IfEntry| !Arc::ptr_eq(&e.ifp, &entry.ifp) && carries(&e.ifp, name, vhid);
+    if cx.m.if_entries(cx.n0).iter().any(is_anothers) {
+        return Err(Errno::EEXIST);
+    }
+    let new = if_clone::attach(cx, name)?;
     let Softc::Carp(sc) = &new.softc else { return Err(Errno::EINVAL) };
     let configured = cx
         .carp(|cx| libcarp::ifaddr::set_carpdev(cx, sc, Some(&entry.ifp)))
@@ -135,5 +160,23 @@ pub fn destroy_all(cx: &mut Ctx0<'_>, ifp: &Ifnet) {
     for (e, _) in all(cx, ifp) {
         // Only what is no clone refuses.
         let _ = if_clone::destroy_entry(cx, &e);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn on(ifname: &str, vhid: u8) -> String {
+        name_on(IfName::new(ifname).unwrap(), Vhid::new(vhid).unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_keeps_its_end_and_is_nobody_elses() {
+        assert_eq!([on("em0", 1), on("enp65s0f0np0", 99)], ["1@em0", "99@enp65s0f0np0"]);
+        assert_eq!(on("enp65s0f0np0", 100), "100@aeb4~0f0np0");
+        assert_eq!(on("enx001122334455", 255), "255@470a~334455");
+        assert_ne!(on("enx001122334455", 255), on("enx991122334455", 255));
     }
 }

@@ -4,8 +4,8 @@ use super::RtNetlink;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage as Route;
 use netlink_packet_route::link::{
-    BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoMacVlan, InfoPortData, LinkAttribute, LinkFlags,
-    LinkHeader, LinkInfo, LinkMessage, MacVlanMode, State,
+    AfSpecInet6, AfSpecUnspec, BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoMacVlan,
+    InfoPortData, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage, MacVlanMode, State,
 };
 use nix::errno::Errno as Linux;
 
@@ -37,6 +37,8 @@ pub(crate) struct HostLink {
     /// Of a bridge's port.
     pub(crate) port_state: Option<BridgePortState>,
     pub(crate) mtu: u32,
+    /// Milliseconds, `mldv1_unsolicited_report_interval`; none of a link without IPv6.
+    pub(crate) mld_report: Option<i32>,
 }
 
 /// What tells a link before it can have an alias.
@@ -189,11 +191,20 @@ fn link(answer: Route) -> Option<HostLink> {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(of) => link.enslaved = of != 0,
             LinkAttribute::OperState(state) => link.oper = Some(state),
+            LinkAttribute::AfSpecUnspec(of) => link.mld_report = of.iter().find_map(mld_report),
             LinkAttribute::LinkInfo(info) => info.into_iter().for_each(|one| link.learn(one)),
             _ => {}
         }
     }
     Some(link)
+}
+
+fn mld_report(of: &AfSpecUnspec) -> Option<i32> {
+    let AfSpecUnspec::Inet6(inet6) = of else { return None };
+    inet6.iter().find_map(|one| match one {
+        AfSpecInet6::DevConf(conf) => Some(conf.mldv1_unsolicited_report_interval),
+        _ => None,
+    })
 }
 
 impl HostLink {

@@ -120,17 +120,4 @@ impl Link {
     pub(super) fn is_stopped(&self, link: &HostLink) -> bool {
         matches!(self, Link::Tap(_)) && link.lladdr.is_some() && !link.up
     }
-
-    /// A macvlan follows its parent by itself.
-    pub(super) fn follow_mtu(
-        &self,
-        rt: &mut RtNetlink,
-        link: &HostLink,
-        lower: &HostLink,
-    ) -> nix::Result<()> {
-        match self {
-            Link::Tap(_) if link.mtu != lower.mtu => rt.set_mtu(link.index, lower.mtu),
-            _ => Ok(()),
-        }
-    }
 }

@@ -6,7 +6,7 @@ use crate::dev::rtnetlink::{RtNetlink, Rule};
 use compat::net::if_var::LlAddr;
 use ipnet::IpNet;
 use nix::errno::Errno as Linux;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,11 @@ pub(super) struct Shown {
     pub(super) lladdr: Option<LlAddr>,
     pub(super) master: bool,
     pub(super) addrs: BTreeMap<IpNet, bool>,
+    /// Those of them that the kernel has taken, and something of them is still there.
+    pub(super) lost: BTreeSet<IpNet>,
     pub(super) lifetime: u32,
+    /// It has IPv6, with its settings.
+    pub(super) inet6: bool,
 }
 
 impl Shown {
@@ -58,10 +62,15 @@ impl Shown {
     /// have taken itself, but it never takes a rule.
     pub(super) fn withdraw(&mut self, rt: &mut RtNetlink, net: IpNet) -> nix::Result<()> {
         let gone = ok_if(rt.delete_address(self.index, net), Linux::EADDRNOTAVAIL);
-        // Or all of the link is.
-        ok_if(gone, Linux::ENODEV)?;
+        // Or all of the link is, or all of its IPv6.
+        let gone = ok_if(ok_if(gone, Linux::ENODEV), Linux::ENXIO);
+        let unruled = ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT);
+        if let Err(e) = gone.and(unruled) {
+            self.addrs.insert(net, false);
+            return Err(e);
+        }
         self.addrs.remove(&net);
-        ok_if(rt.delete_rule(self.rule(net)), Linux::ENOENT)?;
+        self.lost.remove(&net);
         self.drop_route(rt, net)
     }
 

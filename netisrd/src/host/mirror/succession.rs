@@ -63,7 +63,8 @@ impl Mirror {
             let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
             let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
             let addrs = addrs.into_iter().collect();
-            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, lifetime };
+            let (lost, inet6) = (BTreeSet::new(), true);
+            let is = Shown { if_index, index, link, lower, lladdr, master, addrs, lost, lifetime, inet6 };
             self.shown.insert(name, is);
         }
         self.conf.follow(before);
