@@ -289,6 +289,7 @@ fn serve(
     }
     let lending = Lending::new(shared.into());
     parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
+    configuration.borrow_mut().lent(lending.clone());
     parts.push(Box::new(Lent::new(lending)?));
     match estate {
         None => configuration.borrow_mut().start(machine)?,

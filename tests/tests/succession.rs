@@ -21,7 +21,7 @@ use tests::lab::{
 const TAKEOVER: u16 = 5;
 const MEET: u32 = 1;
 const FREEZE: u32 = 2;
-const FORMAT: [u8; 4] = 1u32.to_ne_bytes();
+const FORMAT: [u8; 4] = 4u32.to_ne_bytes();
 /// A hundred a second.
 const PACE: Duration = Duration::from_millis(10);
 

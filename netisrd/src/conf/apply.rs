@@ -105,10 +105,10 @@ impl Service {
         plan::arrival(conf, name).into_iter().filter_map(&mut again).collect()
     }
 
-    /// Reads the file again, and changes what has changed in it. On an error
-    /// nothing has.
-    pub fn reload(&mut self, calls: &mut dyn Syscalls) -> Report {
-        match self.try_reload(calls) {
+    /// Reads the file again, and changes what has changed in it, on cards to which
+    /// the host lends these addresses. On an error nothing has.
+    pub fn reload(&mut self, calls: &mut dyn Syscalls, host: &OfCards) -> Report {
+        match self.try_reload(calls, host) {
             Ok(lines) => Report { ok: true, lines },
             Err(errors) => Report::refused(errors.lines()),
         }
@@ -124,22 +124,25 @@ impl Service {
         self.applied.conf().daemon.hz.unwrap_or(0)
     }
 
-    /// The addresses of cards that are theirs and not from the file.
-    fn lent(&self, calls: &mut dyn Syscalls) -> Result<Lent, String> {
-        let mut lent = Lent::new();
+    /// The addresses of cards that are theirs, and not from the file alone.
+    fn lent(&self, calls: &mut dyn Syscalls, host: &OfCards) -> Result<OfCards, String> {
+        let mut lent = host.clone();
         for has in ifconfig::addresses(calls)?.into_iter().filter(|has| has.vhid == 0) {
             let Some(name) = IfName::new(&has.ifname) else { continue };
             let of_file =
                 self.applied.conf().interface(name).is_some_and(|i| i.wanted.place_of(has.addr).is_some());
             if let (false, Ok(net)) = (of_file, IpNet::new(has.addr, has.prefixlen)) {
-                lent.entry(name).or_default().push(net);
+                let nets = lent.entry(name).or_default();
+                if !nets.iter().any(|has| has.addr() == net.addr()) {
+                    nets.push(net);
+                }
             }
         }
         Ok(lent)
     }
 
-    fn try_reload(&mut self, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
-        let lent = self.lent(calls);
+    fn try_reload(&mut self, calls: &mut dyn Syscalls, host: &OfCards) -> Result<Vec<String>, Errors> {
+        let lent = self.lent(calls, host);
         let lent =
             |name| lent.as_ref().map(|all| all.get(&name).cloned().unwrap_or_default()).map_err(Clone::clone);
         let conf = Conf::read(&self.path, &self.cards, &lent)?;
@@ -174,7 +177,7 @@ impl Service {
 }
 
 /// What each card has.
-type Lent = BTreeMap<IfName, Vec<IpNet>>;
+pub type OfCards = BTreeMap<IfName, Vec<IpNet>>;
 
 /// The interfaces that the machine has.
 pub(super) fn names(calls: &mut dyn Syscalls) -> Result<BTreeSet<String>, String> {

@@ -28,7 +28,8 @@
 //! In a key, what is no letter and no digit of an interface's name is `_`, as rc
 //! has it: `ifconfig_eth0_10` is for `eth0.10`. A line says what is to be: it
 //! has no `create`, `destroy`, `-alias`. A card keeps the addresses that it has:
-//! those of the file come on top. A sysctl is a line of this file and not
+//! those of the file come on top, and one that the host has too goes when both
+//! have it no more. A sysctl is a line of this file and not
 //! of another, so that one file is checked and applied as a whole; a name with
 //! dots is no variable of sh, so that nothing is ambiguous.
 //! `net.inet.carp.demotion` is what this file adds to it.
@@ -60,7 +61,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Report, Service, Was};
+pub use apply::{OfCards, Report, Service, Was};
 pub use place::{Errors, Place};
 
 use act::Words;
@@ -114,11 +115,18 @@ pub struct Cards {
 impl Cards {
     /// Their names, and whether anybody says which there are.
     fn names(&self) -> (Vec<IfName>, bool) {
-        let taps = self.taps.iter().flatten().map(|t| t.split_once('@').map_or(t.as_str(), |(tap, _)| tap));
-        let name = |spec: &'_ String| spec.split(':').next().unwrap_or_default().to_owned();
-        let interfaces: Vec<String> = self.interfaces.iter().flatten().map(name).collect();
-        let all = taps.chain(interfaces.iter().map(String::as_str));
-        (all.filter_map(IfName::new).collect(), self.interfaces.is_some() || self.taps.is_some())
+        let all = self.tap_names().chain(self.interface_names()).collect();
+        (all, self.interfaces.is_some() || self.taps.is_some())
+    }
+
+    fn tap_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        let all = self.taps.iter().flatten();
+        all.filter_map(|spec| IfName::new(spec.split_once('@').map_or(spec, |(tap, _)| tap)))
+    }
+
+    fn interface_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        let all = self.interfaces.iter().flatten();
+        all.filter_map(|spec| IfName::new(spec.split(':').next().unwrap_or_default()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the machine is to be, as a file says: at the start, and again on HUP and
 //! `netisrd reload`.
 
+use super::lent::Lending;
 use super::notify::Manager;
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
@@ -30,6 +31,7 @@ pub struct Configuration {
     cards: Cards,
     service: Option<Service>,
     manager: Option<Manager>,
+    lending: Lending,
     /// `--hz` was given: the file has no say in it.
     fixed_hz: bool,
 }
@@ -38,13 +40,18 @@ impl Configuration {
     /// To be applied; `cards` are those of the command line, which may have said what
     /// hz is too.
     pub fn new(conf: Option<Conf>, cards: Cards, fixed_hz: bool) -> Shared {
-        let (service, manager) = (None, None);
-        Rc::new(RefCell::new(Configuration { conf, cards, service, manager, fixed_hz }))
+        let (service, manager, lending) = (None, None, Lending::default());
+        Rc::new(RefCell::new(Configuration { conf, cards, service, manager, lending, fixed_hz }))
     }
 
     /// The service manager hears of reloads from now on.
     pub fn telling(&mut self, manager: Manager) {
         self.manager = Some(manager);
+    }
+
+    /// What the host lends is read here from now on.
+    pub fn lent(&mut self, lending: Lending) {
+        self.lending = lending;
     }
 
     /// Configures the machine, which has its cards and nothing else.
@@ -93,7 +100,8 @@ impl Configuration {
             return Report::refused(["netisrd was started without a configuration (-f)".into()]);
         };
         self.manager.iter().for_each(Manager::reloading);
-        let mut report = service.reload(&mut machine.calls());
+        let lent = self.lending.borrow().iter().map(|card| (card.name, card.addrs.clone())).collect();
+        let mut report = service.reload(&mut machine.calls(), &lent);
         match self.fixed_hz {
             true => report.lines.retain(|line| !line.starts_with("netisrd_hz=")),
             false => machine.set_hz(service.hz()),

@@ -1,6 +1,6 @@
 //! Two machines on a LAN, the first of which has a configuration in a file.
 
-use super::super::{Cards, Conf, Report, Service};
+use super::super::{Cards, Conf, OfCards, Report, Service};
 use crate::dev::lan::Lan;
 use crate::lab::model::Advert;
 use crate::sim::{MachineId, World};
@@ -157,7 +157,7 @@ impl Rig {
     /// Of the file as it is.
     pub(super) fn reload_as_it_is(&mut self) -> Report {
         let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse: None };
-        let report = self.service.reload(&mut calls);
+        let report = self.service.reload(&mut calls, &OfCards::new());
         assert!(report.ok || calls.changes == 0, "{report:?}");
         report
     }
@@ -165,7 +165,7 @@ impl Rig {
     pub(super) fn reload_refusing(&mut self, text: &str, refuse: Option<usize>) -> (Report, usize) {
         self.file.write(text);
         let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse };
-        let report = self.service.reload(&mut calls);
+        let report = self.service.reload(&mut calls, &OfCards::new());
         (report, calls.changes)
     }
 

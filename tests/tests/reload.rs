@@ -1,0 +1,76 @@
+//! Reloads of a machine beside the host: what it must not lose by one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests::lab::{self, Lab, N1, Needs, Netisrd, PATIENCE, Said, VIP, binary};
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+fn file(lab: &Lab, text: &str) -> PathBuf {
+    let path = lab.dir().join("netisrd.conf");
+    write(&path, text);
+    path
+}
+
+fn reload(machine: &Netisrd) -> String {
+    let mut command = Command::new(binary("netisrd"));
+    command.arg("reload").arg("-S").arg(machine.tools.sock());
+    Said::by(None, command).ok()
+}
+
+#[test]
+fn an_address_that_the_host_and_the_file_have_goes_when_neither_has_it() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        lab.host("a", "br0", &format!("{N1}/24"));
+        let without = format!(
+            "net.inet.carp.log=2\nnet.inet.carp.preempt=1\nnetisrd_interfaces=v0\ncloned_interfaces=carp0\n\
+             ifconfig_carp0='vhid 1 pass secret {VIP}/24'\n"
+        );
+        let with = format!("{without}ifconfig_v0='{N1}/24'\n");
+        let path = file(lab, &with);
+        let args = ["-f", path.to_str().unwrap()];
+        let old = lab.netisrd("old").netns("a").args(&args).start();
+        old.wait_master("carp0");
+        let has = |machine: &Netisrd| machine.ifconfig("v0").ok().contains(&format!("inet {N1} "));
+
+        // Whoever has it no more, the other one has.
+        let took = format!("ifconfig v0 {N1} -alias\n");
+        let log = old.proc.log.len();
+        write(&path, &without);
+        assert_eq!(reload(&old), took);
+        assert!(has(&old));
+        write(&path, &with);
+        assert_eq!(reload(&old), format!("ifconfig v0 {N1}/24 alias\n"));
+        assert_eq!(old.state("carp0"), "MASTER");
+        assert!(!old.proc.log.since(log).iter().any(|l| l.contains(" -> ")));
+
+        // Another process knows whose it is too.
+        let new = lab.netisrd("new").netns("a").sock(old.tools.sock()).args(&args);
+        let new = new.args(&["--takeover"]).spawn();
+        new.wait_ready();
+        old.wait_exit();
+        let (mark, host) = (new.proc.log.len(), format!("addr del {N1}/24 dev v0"));
+        lab.ip_in(Some("a"), &host);
+        new.proc.log.wait_line(mark, "the host lost it", PATIENCE, |l| l.contains("v0: the host lost"));
+        assert!(has(&new) && new.state("carp0") == "MASTER");
+        lab.ip_in(Some("a"), &host.replace("del", "add"));
+        new.proc.log.wait_line(mark, "the host has it", PATIENCE, |l| l.contains("v0: the host has"));
+        write(&path, &without);
+        assert_eq!(reload(&new), took);
+        assert!(has(&new) && new.state("carp0") == "MASTER");
+
+        // What is the host's alone is not for us to take away.
+        let refused = new.ifconfig(&format!("v0 {N1} -alias"));
+        assert!(refused.stderr.contains("SIOCDIFADDR: Can't assign requested address"), "{refused:?}");
+        lab.ip_in(Some("a"), &host);
+        new.wait_state("carp0", "INIT", PATIENCE);
+        assert!(!has(&new));
+    });
+}
