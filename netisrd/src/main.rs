@@ -8,7 +8,7 @@ use netisrd::dev::{Device, host, tap};
 use netisrd::host::access::Access;
 use netisrd::host::cards::Cards;
 use netisrd::host::clock::MonotonicClock;
-use netisrd::host::configuration::{Configuration, Hangup, Shared as SharedConf};
+use netisrd::host::configuration::{Configuration, Reloads, Shared as SharedConf};
 use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
@@ -182,7 +182,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let devices_of = if conf.is_some() { daemon.cards } else { cards.clone() };
     let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();
     let configuration = Configuration::new(conf, cards, args.hz.is_some());
-    let hangup = Hangup::of(&configuration)?;
+    let reloads = Reloads::of(&configuration)?;
     let mut old = args.takeover.then(|| Predecessor::meet(&path)).transpose()?;
     let (control, events) = sockets(args, &path, &configuration, old.as_mut())?;
     let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
@@ -221,7 +221,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
     let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
-    parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
+    parts.extend(reloads.map(|r| Box::new(r) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
     mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
     // Before the programs, which find the host as it is by then.
@@ -293,7 +293,7 @@ fn serve(
     parts.push(Box::new(Lent::new(lending)?));
     match estate {
         None => configuration.borrow_mut().start(machine)?,
-        Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
+        Some(mut estate) => configuration.borrow_mut().follow(&mut estate)?,
     }
     notify.iter().for_each(|n| configuration.borrow_mut().telling(n.manager()));
     // Last: once it has had a turn, so have all others.

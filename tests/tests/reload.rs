@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::lab::{self, Lab, N1, Needs, Netisrd, PATIENCE, Said, VIP, binary};
+use tests::lab::{self, Control, Lab, N1, Needs, Netisrd, PATIENCE, Said, VIP, binary};
 
 fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
@@ -72,5 +72,33 @@ fn an_address_that_the_host_and_the_file_have_goes_when_neither_has_it() {
         lab.ip_in(Some("a"), &host);
         new.wait_state("carp0", "INIT", PATIENCE);
         assert!(!has(&new));
+    });
+}
+
+/// A machine with so many virtual hosts that to try its file takes a while.
+const MANY: u8 = 250;
+
+#[test]
+fn while_a_file_is_tried_the_main_thread_serves_everybody_else() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let mut text = String::from("netisrd_taps=em0\nifconfig_em0='10.77.0.254/24'\n");
+        for n in 0..MANY {
+            text += &format!("ifconfig_em0_alias{n}='vhid {} pass secret 10.77.0.{}/32'\n", n + 1, n + 1);
+        }
+        let path = file(lab, &text);
+        let us = lab.netisrd("us").args(&["-f", path.to_str().unwrap()]).spawn();
+        us.wait_ready();
+        write(&path, &text.replace("vhid 7 pass", "vhid 7 advskew 3 pass"));
+        let [asks, reads] = [(); 2].map(|()| Control::connect(us.tools.sock()));
+        asks.send(&Control::request(1, 4, 0, b"", b"")).unwrap();
+        let mut served = 0;
+        while !asks.is_readable() {
+            reads.send(&Control::sysctl("net.inet.carp.preempt")).unwrap();
+            assert_eq!(reads.reply(), Some(0));
+            served += 1;
+        }
+        assert!(served > 3, "{served}");
+        assert_eq!(asks.reply(), Some(0));
+        assert!(us.ifconfig("em0").ok().contains("vhid 7 advbase 1 advskew 3"));
     });
 }

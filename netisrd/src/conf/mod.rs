@@ -39,8 +39,9 @@
 //!
 //! # A reload
 //!
-//! Its steps are first taken on a machine in virtual time; what fails there is told
-//! and not begun. Only what differs from the file as it was last applied is done: what somebody
+//! Its steps are first taken on a machine in virtual time, by a thread of its own; what
+//! fails there is told and not begun. A machine that starts must take the file too.
+//! Nothing is tried if there is nothing to do for the file as it was. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. Of the
@@ -61,7 +62,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{OfCards, Report, Service, Was};
+pub use apply::{OfCards, Rehearsal, Report, Service, Was};
 pub use place::{Errors, Place};
 
 use act::Words;
@@ -176,8 +177,7 @@ pub fn lent_by_host(name: IfName) -> Result<Vec<IpNet>, String> {
 /// # Errors
 /// The step that it does not take.
 pub fn rehearse(before: Conf, after: &Conf) -> Result<(), Errors> {
-    let mut applied = plan::Applied::default();
-    applied.becomes(before, std::collections::BTreeMap::new());
+    let applied = plan::Applied::default().then(before, std::collections::BTreeMap::new());
     let mut complaints = Vec::new();
     trial::change(&applied, after, &|_| Ok(Vec::new()), &mut complaints);
     if complaints.is_empty() { Ok(()) } else { Err(after.errors(complaints)) }
@@ -190,9 +190,17 @@ impl Conf {
     /// # Errors
     /// All that is wrong with it.
     pub fn read(path: &Path, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
+        Conf::read_and(path, cards, |conf, complaints| trial::whole(conf, lent, complaints))
+    }
+
+    fn read_and(
+        path: &Path,
+        cards: &Cards,
+        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>),
+    ) -> Result<Conf, Errors> {
         let file::Text { text, open_to_all } =
             file::read(path).map_err(|what| Errors::new(path, vec![(None, what)]))?;
-        let mut conf = Conf::parse(path, &text, cards, lent)?;
+        let mut conf = Conf::parse_and(path, &text, cards, try_it)?;
         if open_to_all && let Some(i) = conf.interfaces.iter().find(|i| i.has_pass) {
             let what = "warning: everybody can read this password: chmod 600 the file, or use a passfile";
             conf.warnings.push((Some(i.at), what.into()));
