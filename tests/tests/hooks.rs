@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, command, on_tap, virtual_host};
+use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, binary, command, on_tap, virtual_host};
 
 /// A folder for programs in the laboratory, and `name: what it says` of them.
 struct Hooks(PathBuf);
@@ -296,5 +296,27 @@ fn transitions_that_are_too_many_are_missed_and_the_next_program_knows_how_many(
         m1.ifconfig("carp0 down").ok();
         wait(&m1, mark, &format!("hook 10-waits: missed {}", 2 * DOWN_AND_UP - 256));
         assert_eq!(ran(&m1), 257);
+    });
+}
+
+#[test]
+fn a_program_that_asks_netisrd_while_it_halts_is_told_at_once_that_nobody_listens() {
+    stage(|lab, hooks| {
+        let (http, curl) = ("127.0.0.1:9112", "exec 3<>/dev/tcp/127.0.0.1/9112 && cat <&3");
+        let ask = |how: &str| format!("[ \"$CARP_REASON\" = halted ] || exit 0; {how} 2>&1; echo answered $?");
+        let (of, sock) = (|program| binary(program).display().to_string(), lab.dir().join("m1"));
+        let sock = sock.display();
+        hooks.put("10-control", &ask(&format!("{} -S {sock}.sock carp0", of("ifconfig-carp"))));
+        let monitor = format!("{} monitor --json {sock}-events.sock", of("route-carp"));
+        hooks.put("20-events", &ask(&monitor));
+        hooks.put("30-http", &ask(&format!("bash -c '{curl}'")));
+        let m1 = hooks.machine(lab, &["--hook-time", "3600", "--http", http]);
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        m1.wait_master("carp0");
+        m1.signal(Signal::SIGTERM);
+        assert_eq!(m1.wait_exit().code(), Some(0));
+        let answered = said(&m1).iter().filter(|l| l.ends_with(": answered 1")).count();
+        assert_eq!(answered, 3, "{:#?}", said(&m1));
     });
 }

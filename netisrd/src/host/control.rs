@@ -56,7 +56,8 @@ pub struct ControlSocket {
     configuration: Shared,
     lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
-    listener: UnixListener,
+    /// `None` once it is closed.
+    listener: Option<UnixListener>,
     clients: BTreeMap<usize, Client>,
     next: usize,
     /// Clients that may have sent something.
@@ -131,7 +132,7 @@ impl ControlSocket {
             access,
             configuration,
             lock,
-            listener: UnixListener::from(listener),
+            listener: Some(UnixListener::from(listener)),
             clients: BTreeMap::new(),
             next: FIRST_CLIENT,
             ready: BTreeSet::new(),
@@ -151,8 +152,8 @@ impl ControlSocket {
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {
-        loop {
-            match self.listener.accept() {
+        while let Some(listener) = &self.listener {
+            match listener.accept() {
                 Ok((stream, _)) => {
                     self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream) {
@@ -343,7 +344,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 impl Part for ControlSocket {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
         self.waker = Some(desk.waker());
-        desk.watch(&self.listener, LISTENER, Interest::READABLE)
+        self.listener.as_ref().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
     }
 
     /// Not at all while somebody is still to be answered, a moment when the
@@ -387,6 +388,11 @@ impl Part for ControlSocket {
         self.heir.take()
     }
 
+    fn close(&mut self) {
+        (self.listener, self.heir) = (None, None);
+        self.clients.clear();
+    }
+
     fn inherit(&mut self, _: &mut Estate) -> io::Result<()> {
         self.lock.own();
         Ok(())
@@ -394,7 +400,10 @@ impl Part for ControlSocket {
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         match step {
-            Step::Met(estate) => estate.lend(SUCCESSION, &[&self.listener, &self.lock]),
+            Step::Met(estate) => match &self.listener {
+                Some(listener) => estate.lend(SUCCESSION, &[listener, &self.lock]),
+                None => Ok(()),
+            },
             Step::Frozen(estate) => self.configuration.borrow().bequeath(estate),
             _ => Ok(()),
         }

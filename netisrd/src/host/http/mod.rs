@@ -39,7 +39,8 @@ const SUCCESSION: &str = "http";
 
 /// Serves a status page and metrics.
 pub struct Http {
-    listener: TcpListener,
+    /// `None` once it is closed.
+    listener: Option<TcpListener>,
     conns: BTreeMap<usize, Conn>,
     next: usize,
     accept_again: bool,
@@ -90,7 +91,7 @@ impl Http {
     fn on(listener: TcpListener) -> Http {
         let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
         Http {
-            listener,
+            listener: Some(listener),
             conns: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
@@ -109,7 +110,8 @@ impl Http {
     fn accept(&mut self, desk: &Desk<'_>, now: Time) {
         // Others have a turn too, however many there are.
         for _ in 0..MAX_CONNS {
-            match self.listener.accept() {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
                 Ok((stream, _)) => {
                     self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream, now) {
@@ -186,7 +188,7 @@ fn data(line: &[u8]) -> Vec<u8> {
 
 impl Part for Http {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        desk.watch_source(&mut self.listener, LISTENER, Interest::READABLE)
+        self.listener.as_mut().map_or(Ok(()), |l| desk.watch_source(l, LISTENER, Interest::READABLE))
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {
@@ -196,10 +198,18 @@ impl Part for Http {
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         match step {
-            Step::Met(estate) => estate.lend(SUCCESSION, &[&self.listener]),
+            Step::Met(estate) => match &self.listener {
+                Some(listener) => estate.lend(SUCCESSION, &[listener]),
+                None => Ok(()),
+            },
             Step::Frozen(estate) => estate.put(SUCCESSION, &self.timeline.memory()),
             _ => Ok(()),
         }
+    }
+
+    fn close(&mut self) {
+        self.listener = None;
+        self.conns.clear();
     }
 
     fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
