@@ -303,7 +303,8 @@ fn transitions_that_are_too_many_are_missed_and_the_next_program_knows_how_many(
 fn a_program_that_asks_netisrd_while_it_halts_is_told_at_once_that_nobody_listens() {
     stage(|lab, hooks| {
         let (http, curl) = ("127.0.0.1:9112", "exec 3<>/dev/tcp/127.0.0.1/9112 && cat <&3");
-        let ask = |how: &str| format!("[ \"$CARP_REASON\" = halted ] || exit 0; {how} 2>&1; echo answered $?");
+        let ask =
+            |how: &str| format!("[ \"$CARP_REASON\" = halted ] || exit 0; {how} 2>&1; echo answered $?");
         let (of, sock) = (|program| binary(program).display().to_string(), lab.dir().join("m1"));
         let sock = sock.display();
         hooks.put("10-control", &ask(&format!("{} -S {sock}.sock carp0", of("ifconfig-carp"))));
