@@ -65,6 +65,7 @@ mod tests;
 pub use apply::{OfCards, Rehearsal, Report, Service, Was};
 pub use place::{Errors, Place};
 
+use crate::dev::host::is_ethernet;
 use act::Words;
 use compat::net::if_::IfName;
 use ipnet::IpNet;
@@ -89,6 +90,8 @@ pub struct Conf {
     /// In the order in which they are configured.
     interfaces: Vec<Interface>,
     warnings: Vec<place::Complaint>,
+    /// The cards that the file names, and where.
+    card_places: Vec<(IfName, Place)>,
 }
 
 /// What netisrd starts with, as far as the file says.
@@ -240,6 +243,22 @@ impl Conf {
             true => Ok(conf),
             false => Err(Errors::new(path, complaints)),
         }
+    }
+
+    /// Whether this host has what the file names, as far as it has that at all: what
+    /// is no Ethernet can be no card.
+    ///
+    /// # Errors
+    /// What is none.
+    fn suits_host(self) -> Result<Conf, Errors> {
+        let interfaces: BTreeSet<IfName> = self.daemon.cards.interface_names().collect();
+        let of_host = self.card_places.iter().filter(|(name, _)| interfaces.contains(name));
+        let wrong = of_host.filter(|(name, _)| is_ethernet(name.as_str()) == Some(false));
+        let complaint = |(name, at): &(IfName, Place)| {
+            (Some(*at), format!("expected an Ethernet interface: {name} is none"))
+        };
+        let complaints: Vec<_> = wrong.map(complaint).collect();
+        if complaints.is_empty() { Ok(self) } else { Err(self.errors(complaints)) }
     }
 
     /// What is worth a word, though nothing is wrong.
