@@ -9,7 +9,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, binary, command, on_tap, virtual_host};
 
 /// A folder for programs in the laboratory, and `name: what it says` of them.
@@ -144,6 +144,24 @@ fn a_program_has_no_descriptor_of_netisrds_and_neither_has_what_runs_it() {
         }
         // Their end of the one that they talk by, twice, and its duplicate for the thread.
         assert!((1..=3).contains(&count("hook 20-runners: ", "socket:")), "{:#?}", said(&m1));
+    });
+}
+
+#[test]
+fn the_default_folder_may_come_after_the_start() {
+    stage(|lab, _| {
+        lab.mount_tmpfs(Path::new("/etc"), "1m");
+        let m1 = lab.netisrd("m1").default_hooks().tap("em1@br0").start();
+        m1.ifconfig(&format!("em1 {N1}/24")).ok();
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        m1.wait_master("carp0");
+        let hooks = Hooks(PathBuf::from("/etc/netisrd/carp.d"));
+        fs::create_dir_all(&hooks.0).unwrap();
+        hooks.put("10-words", "echo \"$@\"");
+        m1.ifconfig("carp0 down").ok();
+        wait(&m1, 0, "hook 10-words: 1@em1 INIT carp0 MASTER down");
+        assert!(!m1.proc.log.lines().iter().any(|l| l.contains("ERROR")), "{:?}", m1.proc.log.lines());
     });
 }
 
