@@ -158,7 +158,8 @@ impl Http {
         let Some(report) = turn.watcher.report() else { return Ok(()) };
         let bytes = match path.as_str() {
             "/" => {
-                let page = page::html(&self.title, report, &self.timeline, &self.hooks, wall).into_string();
+                let page =
+                    page::html(&self.title, report, &mut self.timeline, &self.hooks, wall).into_string();
                 response::ok("text/html; charset=utf-8", &page, head)
             }
             "/metrics" => {
