@@ -70,6 +70,10 @@ struct Args {
     #[arg(long = "http", value_name = "ADDR:PORT", value_parser = http::address)]
     http: Option<SocketAddr>,
 
+    /// A name beside the host's own by which clients may ask for that page
+    #[arg(long = "http-name", value_name = "NAME", requires = "http")]
+    http_names: Vec<String>,
+
     /// Create a tap, and put it on a Linux bridge
     #[arg(long = "tap", value_name = "NAME[@BRIDGE]")]
     taps: Vec<String>,
@@ -217,7 +221,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     log.start()?;
     let clock = Arc::new(old.as_ref().map_or_else(MonotonicClock::start, Predecessor::clock));
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
-    let http = http.map(|http| http.telling(counts));
+    let http = http.map(|http| http.telling(counts, &args.http_names));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
     let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];

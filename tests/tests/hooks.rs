@@ -179,7 +179,7 @@ fn missed(machine: &Netisrd) -> u32 {
     let listens = wait(machine, 0, "http: listening on ");
     let line = machine.proc.log.lines().swap_remove(listens);
     let mut page = TcpStream::connect(line.split_whitespace().last().unwrap()).unwrap();
-    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut metrics = String::new();
     page.read_to_string(&mut metrics).unwrap();
     let n = metrics.lines().find_map(|l| l.strip_prefix("netisrd_hooks_missed_transitions_total "));

@@ -422,7 +422,7 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
         wait_ended(&old);
         // The page is where it was, and remembers.
         let mut page = TcpStream::connect(listens.split_whitespace().last().unwrap()).unwrap();
-        page.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        page.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut html = String::new();
         page.read_to_string(&mut html).unwrap();
         assert!(html.contains("preempting"), "{html}");
