@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean install uninstall deb
+.PHONY: help demo test bench bench-lockless coverage mutants fuzz verify prove loom shuttle misuse torture sanitize broken seeded lint doc build clean install uninstall deb vm
 
 help:
 	@echo 'make demo    two machines, one dies, the other answers: watch it'
@@ -19,6 +19,7 @@ help:
 	@echo 'make fuzz SECONDS=60  each fuzz target of fuzz/ for so long'
 	@echo 'make install PREFIX=/usr/local DESTDIR=  programs, pages, unit, completions; make uninstall'
 	@echo 'make deb     target/debian/*.deb'
+	@echo 'make vm      a Debian with systemd under qemu: the package and its service on it, on VLAN, bond and bridge too'
 	@echo 'make lint    format and clippy, warnings denied'
 	@echo 'make doc     the documentation of the crates'
 
@@ -128,6 +129,11 @@ deb:
 	@scripts/need-cargo cargo-deb
 	$(CARGO) build --release -p netisrd -p ifconfig-carp --bins
 	scripts/deb
+
+# ONLY='NAME...': of tests/vm these parts alone.
+vm: deb
+	@scripts/need qemu-system-x86 mmdebstrap genext2fs e2fsprogs
+	scripts/vm target/debian/netisrd_*.deb
 
 clean:
 	$(CARGO) clean

@@ -56,9 +56,11 @@ pub(crate) fn measure(lab: &Lab, quick: bool) {
             emit(&format!("{name}.from"), stream(&client, s, Direction::From));
         }
         for s in turn() {
-            let (name, [p50, p99]) = (s.way.name(), round_trips(&client, s));
-            emit(&format!("{name}.p50"), p50);
-            emit(&format!("{name}.p99"), p99);
+            for (place, host) in [("", 0), ("apart.", 1)] {
+                let (name, [p50, p99]) = (s.way.name(), round_trips(&client, s, host));
+                emit(&format!("{name}.{place}p50"), p50);
+                emit(&format!("{name}.{place}p99"), p99);
+            }
         }
         progress(&format!("{}/{rounds}", round + 1));
     }
@@ -106,11 +108,12 @@ fn receive(mut from: TcpStream) -> f64 {
     bytes as f64 * 8.0 / ended.duration_since(begun).as_secs_f64() / 1e9
 }
 
-/// The middle one and the 99th per cent of round trips, in microseconds.
-fn round_trips(client: &Host, to: &Served) -> [f64; 2] {
+/// The middle one and the 99th per cent of round trips, in microseconds. The host's
+/// end stays on that processor, the client's on the first.
+fn round_trips(client: &Host, to: &Served, on: usize) -> [f64; 2] {
     let (mut here, mut there) = connected(client, to);
     let echo = move || {
-        cpus::stay_on(0);
+        cpus::stay_on(on);
         let mut request = [0; REQUEST];
         while there.read_exact(&mut request).is_ok() && there.write_all(&request).is_ok() {}
     };

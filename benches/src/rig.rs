@@ -46,7 +46,7 @@ impl Rig {
             Machine::boot(Config { ncpus: netisrs, clock, seed: [7; 32], hz: 0, log: trace() });
         let mut seeds = seeds.into_iter();
         let seed0 = seeds.next().expect("netisr0's seed");
-        let spawn = |seed| NetisrThread::spawn(m.clone(), seed).expect("a thread");
+        let spawn = |seed| NetisrThread::spawn(m.clone(), seed, None).expect("a thread");
         let others = seeds.map(spawn).collect();
         let n0 = seed0.claim0(Box::new(PortSync::new(m.ports.clone())));
         let mut rig = Rig { m, n0, cpu: PerCpu::default(), index: 0, others };

@@ -106,6 +106,10 @@ pub trait Kernel {
     /// `rt_ifmsg`: tell whoever listens that `ifp`'s state changed.
     fn rt_ifmsg(&self, n0: &Netisr0, ifp: &Arc<Ifnet>);
 
+    /// That MASTER is about to bow out: whatever others say in its name is said when
+    /// this returns, and nothing more will be before it has come to MASTER again.
+    fn hush(&self, n0: &Netisr0, sc: &CarpSoftc);
+
     /// FreeBSD's `devctl_notify`: `sc` has changed its state, and why.
     fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition);
 

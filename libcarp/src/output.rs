@@ -60,6 +60,9 @@ pub fn announce_again(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// 255/255: whoever is BACKUP takes over at once. Signed with the addresses
 /// and the key as they are, so it is called before they change.
 pub fn bow_out(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    if sc.state() == State::Master {
+        cx.kern.hush(cx.n0, sc);
+    }
     advertise(cx, sc, BOW_OUT, BOW_OUT);
 }
 

@@ -197,6 +197,8 @@ impl Kernel for FakeKernel {
         self.notified.borrow_mut().push((name_of(&sc.sc_if), t));
     }
 
+    fn hush(&self, _: &Netisr0, _: &CarpSoftc) {}
+
     fn ifaddrs(&self, _: &Netisr0) -> Vec<Arc<Ifaddr>> {
         self.ifaddrs.borrow().clone()
     }

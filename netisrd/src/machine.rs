@@ -2,6 +2,7 @@
 
 use crate::dev::RxQueue;
 use crate::kern::devctl::Devctl;
+use crate::kern::lease::Lease;
 use crate::net::fate::Fates;
 use crate::net::if_::IfTable;
 use crate::net::if_llatbl::LlTable;
@@ -115,6 +116,8 @@ pub struct MachineOwn {
     pub rng: RefCell<ChaCha12Rng>,
     /// What whoever acts on changes of state is told.
     pub devctl: Devctl,
+    /// Whether whoever serves the virtual addresses outside is there.
+    pub lease: Lease,
     /// How many complaints about ARP are still logged.
     pub arp_log: RateCheck,
 }
@@ -140,6 +143,7 @@ impl Machine {
             owners: Owners::default(),
             ifg_head: RefCell::default(),
             mld: Reported::default(),
+            lease: Lease::default(),
             next_index: Cell::new(1),
             fixed_index: Cell::new(None),
             rng: RefCell::new(ChaCha12Rng::from_seed(config.seed)),
@@ -211,6 +215,8 @@ pub struct PerCpu {
     pub to_wake: RefCell<Vec<usize>>,
     /// Interfaces that have left: it lets go of their queues.
     pub gone: RefCell<Vec<u16>>,
+    /// It takes no frame from any.
+    pub still: Cell<bool>,
 }
 
 impl Default for PerCpu {
@@ -221,6 +227,7 @@ impl Default for PerCpu {
             new_queues: RefCell::default(),
             to_wake: RefCell::default(),
             gone: RefCell::default(),
+            still: Cell::new(false),
         }
     }
 }

@@ -18,7 +18,7 @@ use netisrd::host::links::Links;
 use netisrd::host::log::Log;
 use netisrd::host::mirror::{self, Mirrors};
 use netisrd::host::notify::Notify;
-use netisrd::host::parts::{self, End, Part};
+use netisrd::host::parts::{self, End, Lookout, Part};
 use netisrd::host::privilege::{self, Later};
 use netisrd::host::runtime::Runtime;
 use netisrd::host::signals::Signals;
@@ -87,6 +87,12 @@ struct Args {
     /// Round timers to ticks of 1/HZ second, as a BSD kernel does
     #[arg(long = "hz", value_name = "HZ", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     hz: Option<u32>,
+
+    /// How long a thread that carries the frames of a tap path looks for the next
+    /// one before it sleeps, in microseconds, while they follow each other that
+    /// closely [default: 100, or 0 with one CPU]
+    #[arg(long = "busy-poll", value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(0..=1000))]
+    busy_poll: Option<u64>,
 
     /// Go on in the place of the netisrd that runs, without a transition
     #[arg(long)]
@@ -223,7 +229,8 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
     let http = http.map(|http| http.telling(counts, &args.http_names));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
-    let machine = Runtime::start(Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() })?;
+    let config = Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() };
+    let machine = Runtime::start_polling(config, args.busy_poll.map(Duration::from_micros))?;
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(reloads.map(|r| Box::new(r) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
@@ -256,7 +263,10 @@ fn sockets(
     let events = args.events.clone().unwrap_or_else(|| events_path(path));
     let configuration = configuration.clone();
     let Some(old) = old.map(Predecessor::estate) else {
-        return Ok((ControlSocket::bind(path, args.access, configuration)?, EventSocket::bind(&events)?));
+        return Ok((
+            ControlSocket::bind(path, args.access, configuration)?,
+            EventSocket::bind(&events, args.access)?,
+        ));
     };
     let fds = old.descriptors(control::SUCCESSION)?.ok_or("takeover: there is no control socket")?;
     let control = ControlSocket::inherit(path, args.access, configuration, fds);
@@ -274,7 +284,8 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = devices.iter().map(|dev| (dev.name, host::Existing::of(dev))).collect();
     let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
-    parts.push(Box::new(Cards::of(&devices)));
+    let held = Cards::of(&devices);
+    parts.push(Box::new(held.clone()));
     let (indexes, estate) = match old {
         None => (attach(devices, machine)?, None),
         Some(old) => match old.succeed(machine, devices, &mut parts) {
@@ -292,9 +303,10 @@ fn serve(
         }
     }
     let lending = Lending::new(shared.into());
-    parts.push(Box::new(Links::new(cards, lending.clone(), configuration.clone(), machine)?));
+    parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
     configuration.borrow_mut().lent(lending.clone());
     parts.push(Box::new(Lent::new(lending)?));
+    let lookout = Lookout::open(machine)?;
     match estate {
         None => configuration.borrow_mut().start(machine)?,
         Some(mut estate) => configuration.borrow_mut().follow(&mut estate)?,
@@ -306,7 +318,7 @@ fn serve(
         // Whoever has started it may have gone meanwhile.
         tracing::warn!("netisrd: {e}");
     }
-    match parts::run(&mut parts, machine)? {
+    match parts::run(lookout, &mut parts, machine)? {
         End::Halted => Ok(()),
         // Nothing is removed: it is in use.
         End::Left => {
@@ -360,7 +372,10 @@ fn open_devices(
     }
     for spec in cards.interfaces.iter().flatten() {
         let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(host::open(&existing, ncpus)?);
+        devices.push(match &mut old {
+            None => host::open(&existing, ncpus)?,
+            Some(old) => old.interface(&existing)?,
+        });
     }
     old.map_or(Ok(()), |old| old.check(&devices))?;
     Ok(devices)

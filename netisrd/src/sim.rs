@@ -48,7 +48,8 @@ pub struct World {
     machines: Vec<Option<Host>>,
     lans: Vec<Arc<Lan>>,
     ready: Arc<Ready>,
-    /// When each machine's next callout is due, in the world's time.
+    /// When each machine's next callout is due, in the world's time, or before: most
+    /// are put off long before their time, and [`World::first_due`] looks again.
     due: BTreeSet<(Time, usize)>,
     steps: u64,
     observer: Option<Observer>,
@@ -267,8 +268,8 @@ impl World {
 
     /// When something happens next, if nobody has anything to do now: a
     /// callout is due, or a frame arrives.
-    pub fn next_event(&self) -> Option<Time> {
-        let due = self.due.first().map(|(t, _)| *t);
+    pub fn next_event(&mut self) -> Option<Time> {
+        let due = self.first_due().map(|(t, _)| t);
         due.into_iter().chain(self.lans.iter().filter_map(|lan| lan.next_arrival())).min()
     }
 
@@ -276,7 +277,7 @@ impl World {
     pub fn advance_to(&mut self, t: Time) {
         self.clock.advance_to(t);
         let now = self.clock.now();
-        while let Some(&(t, id)) = self.due.first().filter(|(t, _)| *t <= now) {
+        while let Some((t, id)) = self.first_due().filter(|(t, _)| *t <= now) {
             self.due.remove(&(t, id));
             if let Some(Some(host)) = self.machines.get_mut(id) {
                 host.due = None;
@@ -322,17 +323,32 @@ impl World {
         turns.pop()
     }
 
+    /// The machine's next callout may be due earlier than is known.
     fn note_due(&mut self, id: usize) {
         let Some(Some(host)) = self.machines.get_mut(id) else { return };
-        // A paused machine is woken when it goes on.
-        let next = host.m.own(&host.n0).callouts.borrow().next();
-        let next = next.map(|t| host.clock.in_world(t));
-        if host.due != next {
-            if let Some(t) = host.due {
+        let Some(next) = host.next_callout() else { return };
+        if host.due.is_none_or(|due| next < due) {
+            if let Some(t) = host.due.replace(next) {
                 self.due.remove(&(t, id));
             }
+            self.due.insert((next, id));
+        }
+    }
+
+    /// Whose callout is due first, and when.
+    fn first_due(&mut self) -> Option<(Time, usize)> {
+        loop {
+            let &(t, id) = self.due.first()?;
+            let host = self.machines.get_mut(id).and_then(Option::as_mut);
+            let next = host.as_ref().and_then(|host| host.next_callout());
+            if next == Some(t) {
+                return Some((t, id));
+            }
+            self.due.remove(&(t, id));
             self.due.extend(next.map(|t| (t, id)));
-            host.due = next;
+            if let Some(host) = host {
+                host.due = next;
+            }
         }
     }
 }

@@ -107,6 +107,27 @@ fn a_reload_changes_what_has_changed_and_no_master() {
 }
 
 #[test]
+fn a_virtual_address_that_nothing_backs_is_told_of() {
+    stage(|_, path, us, _| {
+        let told = "warning: nothing backs 10.78.0.100: no interface has an address of its prefix";
+        let elsewhere = START.replace("10.77.0.100/24", "10.78.0.100/24");
+        write(path, &elsewhere, 0o600);
+        let said = reload(&us).ok();
+        assert!(said.lines().next().unwrap().ends_with(told), "{said}");
+        let checked = check(path);
+        assert!(checked.status.success() && checked.stderr.trim_end().ends_with(told), "{checked:?}");
+        let mark = us.proc.log.len();
+        us.signal(Signal::SIGHUP);
+        us.proc.log.wait_line(mark, told, PATIENCE, |l| l.ends_with(told));
+        // On a parent that is chosen by name it needs nobody.
+        write(path, &elsewhere.replace("vhid 1", "carpdev em0 vhid 1"), 0o600);
+        let said = reload(&us).ok();
+        assert!(!said.contains("warning"), "{said}");
+        us.wait_master("carp0");
+    });
+}
+
+#[test]
 fn sighup_reads_the_file_again_and_says_in_the_log_what_came_of_it() {
     stage(|_, path, us, _| {
         let line =

@@ -107,6 +107,22 @@ fn programs_run_in_the_order_of_their_names_and_know_what_has_happened() {
 }
 
 #[test]
+fn programs_hear_of_the_transitions_that_a_configuration_makes_at_the_start() {
+    stage(|lab, hooks| {
+        hooks.put("10-words", "echo \"$@\"");
+        let conf = lab.dir().join("netisrd.conf");
+        let lines = "net.inet.carp.preempt=1\ncloned_interfaces=\"carp0\"\n\
+                     ifconfig_em1=\"10.77.0.1/24\"\nifconfig_carp0=\"vhid 1 10.77.0.100/24\"\n";
+        fs::write(&conf, lines).unwrap();
+        fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
+        let args = ["--hooks", hooks.0.to_str().unwrap(), "-f", conf.to_str().unwrap()];
+        let m1 = lab.netisrd("m1").tap("em1@br0").args(&args).start();
+        wait(&m1, 0, "hook 10-words: 1@em1 MASTER carp0 ");
+        assert_eq!(said(&m1), ["hook 10-words: 1@em1 MASTER carp0 INIT preempting 10.77.0.100/24"]);
+    });
+}
+
+#[test]
 fn a_folder_that_was_asked_for_must_be_there() {
     stage(|lab, hooks| {
         let missing = hooks.0.join("missing");
@@ -337,5 +353,48 @@ fn a_program_that_asks_netisrd_while_it_halts_is_told_at_once_that_nobody_listen
         assert_eq!(m1.wait_exit().code(), Some(0));
         let answered = said(&m1).iter().filter(|l| l.ends_with(": answered 1")).count();
         assert_eq!(answered, 3, "{:#?}", said(&m1));
+    });
+}
+
+#[test]
+fn programs_of_a_new_netisrd_begin_when_those_of_the_old_one_have_ended() {
+    stage(|lab, hooks| {
+        let (order, gate) = (lab.dir().join("order"), lab.dir().join("gate"));
+        mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        let script = format!(
+            "for is in begins ends; do\n echo $2 $is >>{}\n echo $2 $is\n test $2$is = MASTERbegins && read x <{}\ndone; true",
+            order.display(),
+            gate.display()
+        );
+        hooks.put("10-order", &script);
+        let time = ["--hook-time", "60"];
+        let old = hooks.machine(lab, &time);
+        old.carp("carp0", &virtual_host(0));
+        wait(&old, 0, "MASTER begins");
+        let takes_over = |name: &str, old: &Netisrd| {
+            let new = lab.netisrd(name).tap("em1@br0").args(&["--hooks", hooks.0.to_str().unwrap()]);
+            let new = new.args(&time).takeover(old).spawn();
+            new.wait_ready();
+            new
+        };
+        // Two after each other, and both with something to tell.
+        let second = takes_over("m2", &old);
+        second.ifconfig("carp0 down").ok();
+        let third = takes_over("m3", &second);
+        third.ifconfig("carp0 up").ok();
+        third.wait_backup("carp0");
+        // Whoever would begin at once has.
+        (0..20).for_each(|_| drop(third.ifconfig("carp0").ok()));
+        fs::write(&gate, "\n").unwrap();
+        wait(&third, 0, "BACKUP ends");
+        for machine in [&old, &second] {
+            assert_eq!(machine.wait_exit().code(), Some(0));
+        }
+        let order = fs::read_to_string(&order).unwrap();
+        let expected: Vec<String> = ["BACKUP", "MASTER", "INIT", "BACKUP"]
+            .iter()
+            .flat_map(|state| [format!("{state} begins"), format!("{state} ends")])
+            .collect();
+        assert_eq!(order.lines().take(8).collect::<Vec<_>>(), expected);
     });
 }

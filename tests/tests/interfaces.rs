@@ -245,3 +245,25 @@ fn a_vlan_can_be_the_parent() {
         }
     });
 }
+
+#[test]
+fn who_lives_in_another_namespace_of_processes_keeps_what_it_has() {
+    stage(|s| {
+        let apart = "exec unshare --pid --fork --kill-child --mount-proc \"$@\"";
+        let start = |name: &str| s.lab.netisrd(name).netns("a").mirrored("v0").by(apart).start();
+        let removes = |m: &Netisrd| m.proc.log.lines().iter().any(|l| l.contains("carp0: removed"));
+        let one = start("one");
+        one.carp("carp0", &virtual_host(0));
+        one.wait_master("carp0");
+        s.wait_serves(true);
+        let index = || s.a.run("ip -o link show dev carp0").ok().split(':').next().map(str::to_owned);
+        let before = index();
+        let two = start("two");
+        assert!(!removes(&two), "{:?}", two.proc.log.lines());
+        assert_eq!((index(), one.state("carp0")), (before, "MASTER".to_owned()));
+        one.signal(Signal::SIGKILL);
+        one.wait_exit();
+        let three = start("three");
+        assert!(removes(&three), "{:?}", three.proc.log.lines());
+    });
+}

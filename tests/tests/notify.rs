@@ -10,41 +10,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
-use tests::lab::{self, Lab, Needs, Netisrd, PATIENCE, Said, binary, virtual_host};
-
-/// A service manager, of one service.
-struct Manager(UnixDatagram, String);
-
-impl Manager {
-    fn new(lab: &Lab, name: &str) -> Manager {
-        let path = lab.dir().join(name);
-        Manager(UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap().into())
-    }
-
-    fn start(&self, lab: &Lab, name: &str, env: &[(&str, &str)], args: &[&str]) -> Netisrd {
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
-        let setup = lab.netisrd(name).args(args).env("NOTIFY_SOCKET", &self.1);
-        env.iter().fold(setup, |setup, (k, v)| setup.env(k, v)).spawn()
-    }
-
-    fn next(&self) -> String {
-        let mut buffer = [0; 1024];
-        let n = self.0.recv(&mut buffer).expect("a message");
-        String::from_utf8(buffer[..n].to_vec()).unwrap()
-    }
-
-    /// How many messages are there, all of the watchdog.
-    fn pings_there(&self) -> usize {
-        self.0.set_nonblocking(true).unwrap();
-        let there = std::iter::from_fn(|| self.0.recv(&mut [0; 1024]).ok()).count();
-        self.0.set_nonblocking(false).unwrap();
-        there
-    }
-
-    fn wait_pings(&self, n: usize) {
-        (0..n).for_each(|_| assert_eq!(self.next(), "WATCHDOG=1\n"));
-    }
-}
+use tests::lab::{self, Manager, Needs, Netisrd, Said, binary, virtual_host};
 
 #[test]
 fn it_hears_when_netisrd_is_ready_what_it_does_and_when_it_stops() {
@@ -112,7 +78,7 @@ fn it_hears_of_reloads_however_they_end() {
 fn an_abstract_name_will_do_and_one_that_nobody_has_is_an_error() {
     lab::run(Needs::namespaces(), |lab| {
         let name = SocketAddr::from_abstract_name(b"netisrd-notify").unwrap();
-        let manager = Manager(UnixDatagram::bind_addr(&name).unwrap(), "@netisrd-notify".into());
+        let manager = Manager::on(UnixDatagram::bind_addr(&name).unwrap(), "@netisrd-notify");
         let m1 = manager.start(lab, "m1", &[], &[]);
         assert_eq!(manager.next(), "READY=1\nSTATUS=no carp interface\n");
         drop(m1);

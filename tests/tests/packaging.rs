@@ -127,3 +127,25 @@ fn the_unit_is_as_hard_as_the_documents_say() {
     security.arg(root().join("packaging/netisrd.service"));
     Said::by(None, security).ok();
 }
+
+/// Nobody boots a machine for it at each change.
+#[test]
+fn the_scripts_of_the_machine_that_systemd_runs_can_be_read_and_all_parts_are_run() {
+    let dir = root().join("tests/vm");
+    let run = fs::read_to_string(dir.join("run")).unwrap();
+    let parts = run.split("${only:-").nth(1).and_then(|l| l.split('}').next()).unwrap();
+    let mut named: Vec<&str> = parts.split_whitespace().collect();
+    named.sort_unstable();
+    let mut scripts = vec![root().join("scripts/vm"), dir.join("run"), dir.join("system")];
+    let entries = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    scripts.extend(entries.filter(|path| path.extension().is_some_and(|e| e == "sh")));
+    let stems = scripts[3..].iter().map(|path| path.file_stem().unwrap().to_str().unwrap());
+    let mut there: Vec<&str> = stems.filter(|stem| *stem != "lib").collect();
+    there.sort_unstable();
+    assert_eq!(named, there);
+    for script in &scripts {
+        let mut sh = Command::new("sh");
+        sh.arg("-n").arg(script);
+        Said::by(None, sh).ok();
+    }
+}

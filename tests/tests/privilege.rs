@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chown};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use tests::lab::{
@@ -263,9 +264,14 @@ fn the_sockets_mode_and_group_say_who_may_look_and_who_may_change() {
         let stranger = ["--regid=65534", "--clear-groups"];
         let member = ["--regid=65534", "--groups=77,4242"];
         let mode_of = |machine: &Netisrd| {
-            let meta = fs::metadata(machine.tools.sock()).unwrap();
-            assert!(meta.file_type().is_socket());
-            (meta.mode() & 0o7777, meta.gid())
+            let control = machine.tools.sock();
+            let [control, events] = [control, &ifconfig_carp::events_path(control)].map(|path| {
+                let meta = fs::metadata(path).unwrap();
+                assert!(meta.file_type().is_socket());
+                (meta.mode() & 0o7777, meta.gid())
+            });
+            assert_eq!(control, events);
+            control
         };
         let open = lab.netisrd("m1").tap("em0").args(&["--socket-group", &group]).start();
         assert_eq!(mode_of(&open), (0o666, GROUP));
@@ -287,6 +293,26 @@ fn the_sockets_mode_and_group_say_who_may_look_and_who_may_change() {
 }
 
 #[test]
+fn a_crash_leaves_no_core_unless_it_may() {
+    lab::run(Needs::namespaces(), |lab| {
+        let by = format!("cd {}; ulimit -c unlimited; exec \"$@\"", lab.dir().display());
+        let limit = |machine: &Netisrd| {
+            let limits = fs::read_to_string(format!("/proc/{}/limits", machine.proc.pid())).unwrap();
+            let line = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap().to_owned();
+            line.split_whitespace().nth(4).unwrap().to_owned()
+        };
+        let machine = lab.netisrd("m1").by(&by).start();
+        assert_eq!(said(&machine, "no core"), "on: passwords stay in memory");
+        assert_eq!(limit(&machine), "1");
+        machine.signal(Signal::SIGABRT);
+        let end = machine.wait_exit();
+        assert_eq!((end.signal(), end.core_dumped()), (Some(Signal::SIGABRT as i32), false));
+        let open = lab.netisrd("m2").by(&by).args(&["--core"]).start();
+        assert_eq!((said(&open, "no core"), limit(&open)), ("off: --core".into(), "unlimited".into()));
+    });
+}
+
+#[test]
 fn a_reload_reads_where_the_configuration_was_and_nowhere_else() {
     lab::run(Needs::namespaces().taps(), |lab| {
         let write = |path: &PathBuf, text: &str| {
@@ -302,7 +328,8 @@ fn a_reload_reads_where_the_configuration_was_and_nowhere_else() {
         write(&moved, "secret\n");
         let text = |skew: u8, key: &PathBuf| {
             let carp0 = format!("vhid 1 advskew {skew} passfile {} {VIP}/24", key.display());
-            format!("netisrd_taps=em0\ncloned_interfaces=carp0\nifconfig_carp0='{carp0}'\n")
+            let cards = format!("netisrd_taps=em0\nifconfig_em0='inet {N1}/24'\n");
+            format!("{cards}cloned_interfaces=carp0\nifconfig_carp0='{carp0}'\n")
         };
         write(&conf, &text(0, &key));
         let machine = lab.netisrd("m1").args(&["-f", conf.to_str().unwrap()]).spawn();

@@ -8,8 +8,8 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use tests::lab::{
-    self, Control, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command,
-    virtual_host, virtual_mac,
+    self, Control, Events, Hang, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, Wire, command,
+    on_host, virtual_host, virtual_mac,
 };
 
 /// Two hosts with a netisrd each, the first of them MASTER, and a client.
@@ -32,8 +32,7 @@ fn stage(body: impl FnOnce(&Stage<'_>)) {
 
 impl Stage<'_> {
     fn start(&self, n: usize, advskew: u8, args: &[&str]) -> Netisrd {
-        let ns = &self.hosts[n].ns;
-        let machine = self.lab.netisrd(&format!("on-{ns}")).netns(ns).mirrored("v0").args(args).start();
+        let machine = on_host(self.lab, &self.hosts[n], "v0").args(args).start();
         machine.sysctl(&format!("net.inet.carp.preempt={}", u8::from(advskew == 0)));
         machine.carp("carp0", &virtual_host(advskew));
         machine
@@ -283,4 +282,43 @@ fn two_hundred_clients_change_nothing_of_an_election() {
         drop((deaf, silent));
         ask(1);
     });
+}
+
+/// A thread of the MASTER's hangs, and runs again.
+fn hangs(thread: &str, says: [&str; 2]) {
+    stage(|s| {
+        let a = s.start(0, 0, &[]);
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        let b = s.start(1, 100, &[]);
+        b.wait_backup("carp0");
+        let log = a.proc.log.len();
+        let hang = Hang::of(&a, thread);
+        b.wait_master("carp0");
+        s.wait_serves(1, true);
+        s.wait_serves(0, false);
+        s.wait_speaks(N2);
+        assert_eq!(s.client.ping(VIP, 2), 2);
+        assert_eq!(s.client.neighbour(VIP), Some(virtual_mac(1)));
+        drop(hang);
+        // It preempts.
+        a.wait_master("carp0");
+        s.wait_serves(0, true);
+        s.wait_serves(1, false);
+        s.wait_speaks(N1);
+        assert_eq!(s.client.ping(VIP, 2), 2);
+        for what in says {
+            a.proc.log.wait_line(log, what, PATIENCE, |l| l.contains(what));
+        }
+    });
+}
+
+#[test]
+fn who_serves_nobody_any_more_because_its_main_thread_hangs_gives_up() {
+    hangs("netisrd", ["the main thread does not answer", "virtual addresses are served again"]);
+}
+
+#[test]
+fn a_netisr0_that_hangs_loses_its_addresses_and_has_them_back_when_it_runs() {
+    hangs("netisr 0", ["netisr0 does not answer", "netisr0 answers again"]);
 }

@@ -8,20 +8,20 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tests::lab::{
-    self, Control, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Pinger, Said, Ucarp, UcarpSetup, VIP, Wire,
-    adverts, binary, virtual_host,
+    self, Control, Host, Lab, Manager, N1, N2, Needs, Netisrd, PATIENCE, Pinger, Said, Ucarp, UcarpSetup,
+    VIP, Wire, binary, on_host, one_voice, virtual_host,
 };
 
 /// The op, its two steps and the format of a takeover.
 const TAKEOVER: u16 = 5;
 const MEET: u32 = 1;
 const FREEZE: u32 = 2;
-const FORMAT: [u8; 4] = 4u32.to_ne_bytes();
+const FORMAT: u32 = 5;
 /// A hundred a second.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -43,10 +43,10 @@ fn pair(card: &str, body: impl FnOnce(&Pair<'_>)) {
         let a = lab.host("a", "br0", "10.77.0.1/24");
         let b = lab.host("b", "br0", "10.77.0.2/24");
         let client = lab.host("c", "br0", "10.77.0.9/24");
-        let old = lab.netisrd("old").netns("a").mirrored(card).start();
+        let old = on_host(lab, &a, card).start();
         old.carp("carp0", &virtual_host(0));
         old.wait_master("carp0");
-        let backup = lab.netisrd("backup").netns(&b.ns).mirrored(card).start();
+        let backup = on_host(lab, &b, card).start();
         backup.carp("carp0", &virtual_host(100));
         backup.wait_backup("carp0");
         body(&Pair { lab, a, client, wire: lab.wire("br0"), card, old, backup });
@@ -55,32 +55,14 @@ fn pair(card: &str, body: impl FnOnce(&Pair<'_>)) {
 
 impl Pair<'_> {
     /// One that would take over.
-    fn successor(&self) -> Netisrd {
-        self.lab
-            .netisrd("new")
-            .netns("a")
-            .sock(self.old.tools.sock())
-            .mirrored(self.card)
-            .args(&["--takeover"])
-            .spawn()
+    fn successor(&self, name: &str, old: &Netisrd) -> Netisrd {
+        self.lab.netisrd(name).netns("a").mirrored(self.card).takeover(old).spawn()
     }
 }
 
 /// Transitions in a log, from a mark on.
 fn transitions(machine: &Netisrd, mark: usize) -> Vec<String> {
     machine.proc.log.since(mark).into_iter().filter(|l| l.contains(" -> ")).collect()
-}
-
-/// Advertisements of one who is never another: the counter goes up by one each time,
-/// nobody bows out, and no skew differs.
-fn one_voice(wire: &Wire, mark: usize) {
-    let frames = wire.since(mark);
-    let all: Vec<_> = frames.iter().filter_map(|f| f.advert()).collect();
-    assert_eq!(adverts(&frames).len(), all.len(), "nobody bows out");
-    for two in all.windows(2) {
-        assert_eq!((two[0].src, two[0].advskew), (two[1].src, two[1].advskew), "{two:?}");
-        assert_eq!(two[0].counter.wrapping_add(1), two[1].counter, "{two:?}");
-    }
 }
 
 /// Waits for so many more advertisements.
@@ -173,7 +155,7 @@ fn goes_on(card: &str) {
         let links = link();
         let (before, shown) = (snapshot(&p.old), configuration(&p.old));
         let (mark, heard) = (p.wire.mark(), p.backup.proc.log.len());
-        let new = p.successor();
+        let new = p.successor("new", &p.old);
         new.wait_ready();
         wait_ended(&p.old);
         wait_adverts(&p.wire, 4);
@@ -191,14 +173,7 @@ fn goes_on(card: &str) {
         assert_eq!(link(), links);
 
         // And a third one, then an end as ever.
-        let third = p
-            .lab
-            .netisrd("third")
-            .netns("a")
-            .sock(new.tools.sock())
-            .mirrored(p.card)
-            .args(&["--takeover"])
-            .spawn();
+        let third = p.successor("third", &new);
         third.wait_ready();
         wait_ended(&new);
         wait_adverts(&p.wire, 2);
@@ -208,14 +183,19 @@ fn goes_on(card: &str) {
         assert_eq!(echo.join().unwrap(), 9);
         assert_eq!(pinger.longest_gap().1, 0);
         drop(pinger);
-        third.signal(Signal::SIGTERM);
-        assert_eq!(third.wait_exit().code(), Some(0));
-        p.backup.wait_master("carp0");
-        assert!(!p.a.run("ip link show dev carp0").status.success());
-        assert_eq!(p.a.run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok().trim(), "0");
-        let left: Vec<_> = fs::read_dir(p.lab.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("old")), "{left:?}");
+        ends_as_ever(p, &third);
     });
+}
+
+/// The last one leaves nothing.
+fn ends_as_ever(p: &Pair<'_>, last: &Netisrd) {
+    last.signal(Signal::SIGTERM);
+    assert_eq!(last.wait_exit().code(), Some(0));
+    p.backup.wait_master("carp0");
+    assert!(!p.a.run("ip link show dev carp0").status.success());
+    assert_eq!(p.a.run("cat /proc/sys/net/ipv4/conf/v0/arp_ignore").ok().trim(), "0");
+    let left: Vec<_> = fs::read_dir(p.lab.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("on-a")), "{left:?}");
 }
 
 #[test]
@@ -235,12 +215,13 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
         for words in [
             "em1 inet6 fd00::7/64",
             "em1 10.78.0.1/24 broadcast 10.78.0.254",
-            "em1 group web",
+            "em1 group web monitor -arp promisc debug link1",
+            "em0 link0 link2",
             "carp3 create vhid 9 advbase 2 advskew 7 pass \u{e9}x carpdev em1 peer 10.78.0.9 10.78.0.5/24",
             "carp3 inet6 fd00::9/64 alias",
             "carp3 group web -group carp",
             "em1 vhid 77 pass y 10.78.0.77/32",
-            "carp4 create",
+            "carp4 create -arp promisc",
             "carp5 create vhid 3 192.0.2.1/24 down",
             "-g web carpdemote 3",
         ] {
@@ -257,12 +238,7 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
         let uptime = |m: &Netisrd| m.sysctl("-n kern.uptime").trim().parse::<u32>().unwrap();
         let (up, sent, mark) = (uptime(&old), old.stats().opackets, wire.mark());
 
-        let new = lab.netisrd("new").sock(old.tools.sock()).tap("em0@br0").tap("em1@br0").args(&[
-            "-n",
-            "2",
-            "--takeover",
-        ]);
-        let new = new.spawn();
+        let new = lab.netisrd("new").tap("em0@br0").tap("em1@br0").args(&["-n", "2"]).takeover(&old).spawn();
         new.wait_ready();
         wait_ended(&old);
         wire.wait_count(wire.mark(), 4, "advertisements", |f| f.advert().is_some_and(|a| a.vhid == 1));
@@ -288,6 +264,36 @@ fn a_tap_and_all_that_was_typed_go_on_under_another_netisrd() {
     });
 }
 
+/// A packet that says that there is more to come.
+const MORE: [u8; 1] = [0];
+
+/// A successor that never goes on.
+enum Fake {
+    Dies,
+    Waits,
+    /// The same thing as fast as it can.
+    Says(&'static [u8]),
+    /// One more byte, when one has waited for the next.
+    SaysNowAndThen,
+}
+
+impl Fake {
+    /// Until the old one has had enough. What it must keep open.
+    fn plays(&self, control: Control, is_over: impl Fn() -> bool, log: &lab::Log) -> Option<Control> {
+        match self {
+            Fake::Dies => return None,
+            Fake::Waits => {}
+            Fake::Says(packet) => while control.send(packet).is_ok() && !is_over() {},
+            Fake::SaysNowAndThen => {
+                while !is_over() && control.send(&[0, b' ']).is_ok() {
+                    log.wait_more(log.len(), Duration::from_millis(40));
+                }
+            }
+        }
+        Some(control)
+    }
+}
+
 #[test]
 fn one_that_fails_leaves_all_to_the_old_one() {
     pair("v0", |p| {
@@ -304,6 +310,7 @@ fn one_that_fails_leaves_all_to_the_old_one() {
         for (args, why) in [
             (&["--takeover"][..], "takeover: v0: the running netisrd has it, and this one was not given it"),
             (&["--takeover", "-i", "v0:none"], "takeover: v0: the running netisrd uses it in another way"),
+            (&["--takeover", "-i", "v0:tap"], "takeover: v0: the running netisrd uses it in another way"),
             (&["--takeover", "-i", "v0", "-i", "x0"], "takeover: x0: the running netisrd does not have it"),
             (&["--takeover", "-i", "v0", "--tap", "em0"], "takeover: the running netisrd has no tap em0"),
             (&["--takeover", "-i", "nosuch"], "nosuch: No such device"),
@@ -318,35 +325,40 @@ fn one_that_fails_leaves_all_to_the_old_one() {
         assert_eq!(without.wait_exit().code(), Some(1));
 
         // One that speaks another format, and one who may ask for no such step.
-        let asks = |cmd: u32, format: &[u8]| {
+        let asks = |cmd: u32, format: u32| {
             let client = Control::connect(sock);
-            client.send(&Control::request(1, TAKEOVER, cmd, format, b"")).unwrap();
+            client.send(&Control::request(1, TAKEOVER, cmd, &format.to_ne_bytes(), b"")).unwrap();
             client
         };
-        assert_eq!(asks(MEET, &2u32.to_ne_bytes()).reply(), Some(43));
-        assert_eq!(asks(3, &FORMAT).reply(), Some(22));
+        assert_eq!(asks(MEET, FORMAT + 1).reply(), Some(43));
+        assert_eq!(asks(3, FORMAT).reply(), Some(22));
         goes_on("a refusal");
 
-        // One that dies while the machine stands still, and one that is not ready.
-        let mut mark = p.old.proc.log.len();
-        for (why, dies) in [("it has ended", true), ("it takes too long", false)] {
-            let client = asks(MEET, &FORMAT);
+        // Those that die while the machine stands still, or are never ready, whatever
+        // they say.
+        let log = &p.old.proc.log;
+        let mut mark = log.len();
+        for (fake, why) in [
+            (Fake::Dies, "it has ended"),
+            (Fake::Waits, "it takes too long"),
+            (Fake::Says(&MORE), "a message that makes no sense"),
+            (Fake::Says(&[0, b' ']), "a message that makes no sense"),
+            (Fake::SaysNowAndThen, "it takes too long"),
+        ] {
+            let client = asks(MEET, FORMAT);
             assert_eq!(client.reply(), Some(0));
-            let frozen = asks(FREEZE, &FORMAT);
+            let frozen = asks(FREEZE, FORMAT);
             assert_eq!(frozen.reply(), Some(0));
-            let kept = (!dies).then_some(frozen);
-            mark = p
-                .old
-                .proc
-                .log
-                .wait_line(mark, why, PATIENCE, |l| l.contains("does not go on") && l.contains(why));
+            let kept =
+                fake.plays(frozen, || log.since(mark).iter().any(|l| l.contains("does not go on")), log);
+            mark = log.wait_line(mark, why, PATIENCE, |l| l.contains("does not go on") && l.contains(why));
             drop(kept);
             goes_on(why);
         }
         assert_eq!(transitions(&p.backup, heard), Vec::<String>::new());
         one_voice(&p.wire, 0);
         // And then one that can.
-        let new = p.successor();
+        let new = p.successor("new", &p.old);
         new.wait_ready();
         wait_ended(&p.old);
         wait_adverts(&p.wire, 3);
@@ -375,7 +387,7 @@ fn the_file_as_it_was_applied_goes_along_and_what_has_changed_in_it_is_done() {
         // By hand, and not in the file: it stays.
         old.ifconfig("carp0 inet6 fd00::1/64").ok();
         write(7, "");
-        let new = lab.netisrd("new").sock(old.tools.sock()).args(&file).args(&["--takeover"]).spawn();
+        let new = lab.netisrd("new").args(&file).takeover(&old).spawn();
         new.wait_ready();
         wait_ended(&old);
         let shown = new.ifconfig("carp0").ok();
@@ -390,20 +402,14 @@ fn the_file_as_it_was_applied_goes_along_and_what_has_changed_in_it_is_done() {
 #[test]
 fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
     lab::run(Needs::namespaces().taps(), |lab| {
-        let path = lab.dir().join("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        let next = || {
-            let mut buffer = [0; 1024];
-            let n = manager.recv(&mut buffer).expect("a message");
-            String::from_utf8(buffer[..n].to_vec()).unwrap()
-        };
+        let manager = Manager::new(lab, "notify");
+        let next = || manager.next();
         let hooks: PathBuf = lab.dir().join("carp.d");
         fs::create_dir(&hooks).unwrap();
         fs::write(hooks.join("10-words"), "#!/bin/sh\necho \"$@\"\n").unwrap();
         fs::set_permissions(hooks.join("10-words"), Permissions::from_mode(0o755)).unwrap();
         let args = ["--hooks", hooks.to_str().unwrap(), "--http", "0", "--tap", "em0"];
-        let old = lab.netisrd("old").args(&args).env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
+        let old = manager.start(lab, "old", &[], &args);
         assert_eq!(next(), "READY=1\nSTATUS=no carp interface\n");
         lab.ip("link set dev em0 up");
         old.ifconfig(&format!("em0 {N2}/24")).ok();
@@ -413,7 +419,7 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
         let of = |m: &Netisrd, what: &str| m.proc.log.wait_line(0, what, PATIENCE, |l| l.contains(what));
         of(&old, "hook 10-words: 1@em0 MASTER carp0 INIT preempting");
         let listens = old.proc.log.lines().swap_remove(of(&old, "http: listening on "));
-        let new = lab.netisrd("new").sock(old.tools.sock()).args(&args).args(&["--takeover"]).spawn();
+        let new = lab.netisrd("new").args(&args).takeover(&old).spawn();
         let reloading = next();
         let usec = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|u| u.strip_suffix('\n'));
         assert!(usec.is_some_and(|u| u.parse::<u64>().is_ok()), "{reloading}");
@@ -437,19 +443,13 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
 #[test]
 fn an_upgrade_is_a_takeover_by_another_program_and_a_reload_by_the_same() {
     lab::run(Needs::namespaces().taps(), |lab| {
-        let path = lab.dir().join("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        let next = || {
-            let mut buffer = [0; 1024];
-            let n = manager.recv(&mut buffer).expect("a message");
-            String::from_utf8(buffer[..n].to_vec()).unwrap()
-        };
+        let manager = Manager::new(lab, "notify");
+        let next = || manager.next();
         let conf = lab.dir().join("netisrd.conf");
         fs::write(&conf, "netisrd_taps=em0\n").unwrap();
         fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
         let file = ["-f", conf.to_str().unwrap()];
-        let old = lab.netisrd("old").args(&file).env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
+        let old = manager.start(lab, "old", &[], &file);
         old.wait_ready();
         old.ifconfig("carp0 create").ok();
         while next() != "STATUS=1 INIT\n" {}

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use tests::lab::{self, Events, Host, Lab, Needs, VIP, virtual_host};
+use tests::lab::{self, Events, Host, Lab, Needs, VIP, on_host, virtual_host};
 
 const VIP6: &str = "fd77::100";
 /// More than any window, and no multiple of anything.
@@ -60,7 +60,7 @@ fn with_a_master(body: impl FnOnce(&Lab, &Host, &Host, &lab::Netisrd)) {
         lab::within(Some("a"), || {
             std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0").unwrap()
         });
-        let machine = lab.netisrd("on-a").netns("a").args(&["-i", "v0:tap"]).start();
+        let machine = on_host(lab, &a, "v0:tap").start();
         machine.carp("carp0", &virtual_host(0));
         machine.ifconfig(&format!("carp0 inet6 {VIP6}/64")).ok();
         machine.wait_master("carp0");
@@ -167,5 +167,88 @@ fn whoever_kills_it_takes_the_interface_along_and_a_stopped_one_passes_nothing()
         machine.signal(nix::sys::signal::Signal::SIGKILL);
         Events::open(Some("a"))
             .wait_until("carp0 gone", || !a.run("ip link show dev carp0").status.success());
+    });
+}
+
+/// Asks `VIP` for numbers, each once it has the one before, by so many flows, until it
+/// is to end: how many it has asked for of each. One that is lost is never asked again.
+fn ask_in_turn(c: &Host, flows: usize, until: &AtomicBool) -> u64 {
+    let flow = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect((VIP, 7)).unwrap();
+        socket.set_read_timeout(Some(lab::PATIENCE)).unwrap();
+        socket
+    };
+    let flows: Vec<_> = lab::within(Some(&c.ns), || (0..flows).map(|_| flow()).collect());
+    let mut asked = 0u64;
+    while !until.load(Ordering::Relaxed) {
+        flows.iter().for_each(|flow| assert_eq!(flow.send(&asked.to_ne_bytes()).unwrap(), 8));
+        for flow in &flows {
+            let mut heard = [0; 8];
+            let n = flow.recv(&mut heard).unwrap_or_else(|e| panic!("{asked} is lost: {e}"));
+            assert_eq!((n, u64::from_ne_bytes(heard)), (8, asked), "each once");
+        }
+        asked += 1;
+    }
+    asked
+}
+
+/// Another netisrd, in the place of that one.
+fn goes_on(lab: &Lab, old: &lab::Netisrd, name: &str) -> lab::Netisrd {
+    let new = lab.netisrd(name).netns("a").mirrored("v0:tap").takeover(old).spawn();
+    new.wait_ready();
+    assert_eq!(old.wait_exit().code(), Some(0));
+    new
+}
+
+#[test]
+fn an_interface_that_came_again_goes_on_too() {
+    with_a_master(|lab, a, c, machine| {
+        let mark = machine.proc.log.len();
+        lab.ip_in(Some("a"), "link del v0");
+        machine.proc.log.wait_line(mark, "the end of v0", lab::PATIENCE, |l| l.contains("v0: detached"));
+        lab.ip("link add name a type veth peer name v0 netns a");
+        lab.ip("link set dev a master br0 up");
+        lab.ip_in(Some("a"), "addr add 10.77.0.1/24 dev v0");
+        lab.ip_in(Some("a"), "link set v0 up");
+        machine.wait_master("carp0");
+        wait_served(a, &[&VIP.to_string()]);
+        let _new = goes_on(lab, machine, "new");
+        lab::Pinger::start(c, VIP, std::time::Duration::from_millis(100)).wait_answer();
+    });
+}
+
+#[test]
+fn no_frame_is_lost_or_comes_twice_while_another_netisrd_goes_on() {
+    with_a_master(|lab, a, c, machine| {
+        let server = lab::within(Some(&a.ns), || UdpSocket::bind((VIP, 7)).unwrap());
+        let echo = thread::spawn(move || {
+            let mut buf = [0; 16];
+            for n in 0u64.. {
+                let (len, from) = server.recv_from(&mut buf).unwrap();
+                if len == 0 {
+                    return n;
+                }
+                server.send_to(&buf[..len], from).unwrap();
+            }
+            unreachable!()
+        });
+        const FLOWS: usize = 8;
+        let until = AtomicBool::new(false);
+        let mut last: Option<lab::Netisrd> = None;
+        let asked = thread::scope(|s| {
+            let asking = s.spawn(|| ask_in_turn(c, FLOWS, &until));
+            let went_on = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for name in ["second", "third", "fourth"] {
+                    last = Some(goes_on(lab, last.as_ref().unwrap_or(machine), name));
+                }
+            }));
+            until.store(true, Ordering::Relaxed);
+            went_on.and(asking.join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        assert!(asked > 100, "{asked}");
+        let end = lab::within(Some(&a.ns), || UdpSocket::bind("0.0.0.0:0").unwrap());
+        end.send_to(&[], (VIP, 7)).unwrap();
+        assert_eq!(echo.join().unwrap(), asked * FLOWS as u64, "none came twice");
     });
 }

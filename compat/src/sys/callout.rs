@@ -20,10 +20,12 @@ impl<K> Default for Callouts<K> {
 impl<K: Copy + Ord> Callouts<K> {
     /// `callout_reset`: fires at `when`, whatever was armed before.
     pub fn reset(&mut self, key: K, when: Time) {
-        self.stop(key);
         self.seq += 1;
-        self.wheel.insert((when, self.seq), key);
-        self.armed.insert(key, (when, self.seq));
+        let at = (when, self.seq);
+        if let Some(before) = self.armed.insert(key, at) {
+            self.wheel.remove(&before);
+        }
+        self.wheel.insert(at, key);
     }
 
     /// `callout_stop`: whether it was pending.

@@ -24,6 +24,7 @@ mod vhaddr;
 
 pub use asked::{Address, Asked, Has, Mistake, addresses, flag_word, read, subject};
 pub use password::Password;
+pub use vhaddr::backings;
 
 use crate::cli::Program;
 use crate::failure::Failure;

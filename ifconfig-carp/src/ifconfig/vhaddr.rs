@@ -4,6 +4,7 @@
 use super::drvspec;
 use crate::failure::Failure;
 use crate::kernel::Kernel;
+use crate::syscalls::Syscalls;
 use compat::net::if_::IfName;
 use libcarp::carpreq::{CARPGVHADDR, CARPGVHADDR6, IfCarpVhaddr, IfCarpVhaddr6, Vhaf};
 use std::io::Write;
@@ -12,6 +13,22 @@ use std::net::IpAddr;
 /// The longest address of the family.
 const WIDTH: usize = 15;
 const WIDTH6: usize = 39;
+
+/// The virtual addresses of a carp interface, each with the address that backs it.
+///
+/// # Errors
+/// What the command would say.
+pub fn backings(calls: &mut dyn Syscalls, name: IfName) -> Result<Vec<(IpAddr, Option<IpAddr>)>, String> {
+    let kernel = &mut Kernel::new(calls);
+    let inet: Vec<IfCarpVhaddr> =
+        drvspec::table(kernel, name, CARPGVHADDR).map_err(|e: Failure| e.to_string())?;
+    let inet6: Vec<IfCarpVhaddr6> =
+        drvspec::table(kernel, name, CARPGVHADDR6).map_err(|e: Failure| e.to_string())?;
+    let inet = inet.iter().map(|r| (IpAddr::V4(r.carpa_addr.addr()), IpAddr::V4(r.carpa_baddr.addr())));
+    let inet6 = inet6.iter().map(|r| (IpAddr::V6(r.carpa_addr.addr()), IpAddr::V6(r.carpa_baddr.addr())));
+    let known = |(addr, back): (IpAddr, IpAddr)| (addr, Some(back).filter(|b| !b.is_unspecified()));
+    Ok(inet.chain(inet6).map(known).collect())
+}
 
 /// Prints both tables, each if there is anything in it.
 pub(crate) fn vhaddr(kernel: &mut Kernel, out: &mut dyn Write, name: IfName) -> Result<(), Failure> {

@@ -194,25 +194,30 @@ impl Rehearsal {
         Conf::read_and(&self.path, &self.cards, |conf, complaints| self.judge(conf, complaints))
     }
 
-    fn judge(&self, conf: &Conf, complaints: &mut Vec<Complaint>) {
+    fn judge(&self, conf: &Conf, complaints: &mut Vec<Complaint>) -> Vec<Complaint> {
         let names = match &self.names {
             Ok(names) => names,
-            Err(what) => return complaints.push((None, what.clone())),
+            Err(what) => {
+                complaints.push((None, what.clone()));
+                return Vec::new();
+            }
         };
         complaints.extend(missing(conf, names));
-        let is_as_it_was = conf.text == self.applied.conf().text;
+        let was = self.applied.conf();
+        let is_as_it_was = conf.text == was.text && was.warnings.is_empty();
         if !complaints.is_empty() || (is_as_it_was && plan::steps(&self.applied, conf, names).is_empty()) {
-            return;
+            return Vec::new();
         }
         let lent = |name| {
             let all = self.lent.as_ref().map_err(Clone::clone)?;
             Ok(all.get(&name).cloned().unwrap_or_default())
         };
         // The machine may be started next by the file that it is reloaded by now.
-        trial::whole(conf, &lent, complaints);
+        let warnings = trial::whole(conf, &lent, complaints);
         if complaints.is_empty() {
             trial::change(&self.applied, conf, &lent, complaints);
         }
+        warnings
     }
 }
 

@@ -41,7 +41,8 @@
 //!
 //! Its steps are first taken on a machine in virtual time, by a thread of its own; what
 //! fails there is told and not begun. A machine that starts must take the file too.
-//! Nothing is tried if there is nothing to do for the file as it was. Only what differs from the file as it was last applied is done: what somebody
+//! Nothing is tried if there is nothing to do for the file as it was, of which nothing was
+//! to be said. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. Of the
@@ -199,7 +200,7 @@ impl Conf {
     fn read_and(
         path: &Path,
         cards: &Cards,
-        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>),
+        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>) -> Vec<place::Complaint>,
     ) -> Result<Conf, Errors> {
         let file::Text { text, open_to_all } =
             file::read(path).map_err(|what| Errors::new(path, vec![(None, what)]))?;
@@ -221,14 +222,14 @@ impl Conf {
 
     /// Without trying it on a machine.
     fn parse_untried(path: &Path, text: &str, cards: &Cards) -> Result<Conf, Errors> {
-        Conf::parse_and(path, text, cards, |_, _| ())
+        Conf::parse_and(path, text, cards, |_, _| Vec::new())
     }
 
     fn parse_and(
         path: &Path,
         text: &str,
         cards: &Cards,
-        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>),
+        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>) -> Vec<place::Complaint>,
     ) -> Result<Conf, Errors> {
         let mut complaints = Vec::new();
         let assignments = parse::parse(text, &mut complaints);
@@ -237,7 +238,8 @@ impl Conf {
         conf.path = path.to_path_buf();
         conf.text = Zeroizing::new(text.to_owned());
         if !patchy {
-            try_it(&conf, &mut complaints);
+            let warnings = try_it(&conf, &mut complaints);
+            conf.warnings.extend(warnings);
         }
         match complaints.is_empty() {
             true => Ok(conf),

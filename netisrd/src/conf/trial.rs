@@ -9,7 +9,7 @@ use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
-use ifconfig_carp::{CallError, Syscalls};
+use ifconfig_carp::{CallError, Syscalls, ifconfig};
 use std::collections::BTreeMap;
 
 /// A machine whose whole world is one LAN for each of its cards.
@@ -52,17 +52,37 @@ fn cards(of: &[&Conf]) -> BTreeMap<IfName, bool> {
 }
 
 /// From nothing to `conf`. Each line that fails is told, and the next one is
-/// tried all the same.
-pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>) {
+/// tried all the same. What comes back is worth a word.
+pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>) -> Vec<Complaint> {
     let mut trial = match Trial::new(&cards(&[conf]), lent) {
         Ok(trial) => trial,
-        Err(what) => return complaints.push((None, what)),
+        Err(what) => {
+            complaints.push((None, what));
+            return Vec::new();
+        }
     };
     for step in plan::from_nothing(conf) {
         if let Err(what) = step.act.run(&mut trial) {
             complaints.push((Some(step.at), told(&step.act, &what)));
         }
     }
+    unbacked(conf, &mut trial)
+}
+
+/// Virtual addresses that have no place to live: nobody will be MASTER of them.
+fn unbacked(conf: &Conf, trial: &mut Trial) -> Vec<Complaint> {
+    let mut told = Vec::new();
+    for interface in conf.interfaces.iter().filter(|i| i.wanted.needs_backing()) {
+        // One that there is not has failed before.
+        for (addr, back) in ifconfig::backings(trial, interface.name).unwrap_or_default() {
+            if back.is_none() {
+                let what =
+                    format!("warning: nothing backs {addr}: no interface has an address of its prefix");
+                told.push((interface.wanted.place_of(addr), what));
+            }
+        }
+    }
+    told
 }
 
 /// From what was applied to `conf`, with the steps that the machine will take.

@@ -125,6 +125,12 @@ impl Wanted {
         Some(self.addrs.get(&addr)?.at)
     }
 
+    /// Whether its addresses live on those of another interface: a parent that is chosen
+    /// by name is enough.
+    pub(super) fn needs_backing(&self) -> bool {
+        self.is_carp && self.hosts.values().all(|host| host.carpdev.is_none())
+    }
+
     pub(super) fn has_vhid(&self, vhid: u8) -> bool {
         self.hosts.values().any(|host| host.vhid == Some(vhid))
     }

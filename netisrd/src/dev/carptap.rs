@@ -1,6 +1,7 @@
 //! A carp interface in the host, on the tap path: the host's stack sends and
 //! hears by it, and the machine is the wire behind it. It goes with the process.
 
+use super::in_hand::InHand;
 use super::tap::{self, TapRx};
 use super::{OFFLOADED_MAX, Offload, RxQueue, link, sys};
 use compat::net::if_::IfName;
@@ -20,7 +21,10 @@ const TSO: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6
 pub struct CarpTap {
     name: IfName,
     queues: Vec<Arc<OwnedFd>>,
+    /// Of each queue.
+    in_hand: Vec<Arc<InHand>>,
     carrier: AtomicBool,
+    hushed: AtomicBool,
 }
 
 impl CarpTap {
@@ -53,12 +57,15 @@ impl CarpTap {
     }
 
     fn with(name: IfName, queues: Vec<Arc<OwnedFd>>, carrier: bool) -> (CarpTap, Vec<Box<dyn RxQueue>>) {
-        let rx = queues.iter().map(|fd| -> Box<dyn RxQueue> {
+        let in_hand: Vec<Arc<InHand>> = queues.iter().map(|_| Arc::default()).collect();
+        let rx = queues.iter().zip(&in_hand).map(|(fd, in_hand)| -> Box<dyn RxQueue> {
             let buf = vec![0; OFFLOADED_MAX].into_boxed_slice();
-            Box::new(TapRx { name, fd: fd.clone(), buf, is_offloaded: true })
+            let (fd, in_hand) = (fd.clone(), in_hand.clone());
+            Box::new(TapRx { name, fd, buf, is_offloaded: true, in_hand })
         });
         let rx = rx.collect();
-        (CarpTap { name, queues, carrier: AtomicBool::new(carrier) }, rx)
+        let (carrier, hushed) = (AtomicBool::new(carrier), AtomicBool::new(false));
+        (CarpTap { name, queues, in_hand, carrier, hushed }, rx)
     }
 
     /// Without them it would be gone: whoever has them can go on with it.
@@ -84,6 +91,9 @@ impl CarpTap {
             }
         }
         self.carrier.store(on, Ordering::Release);
+        if on {
+            self.hushed.store(false, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -99,6 +109,15 @@ impl Offload for CarpTap {
 
     fn has_carrier(&self) -> bool {
         self.carrier.load(Ordering::Acquire)
+    }
+
+    fn hush(&self) {
+        self.hushed.store(true, Ordering::Release);
+        self.in_hand.iter().for_each(|in_hand| in_hand.wait());
+    }
+
+    fn is_hushed(&self) -> bool {
+        self.hushed.load(Ordering::Acquire)
     }
 }
 
@@ -119,7 +138,10 @@ mod tests {
             ip("link set carp0 up");
             assert!(!tap.has_carrier() && !link::by_name("carp0").unwrap().passes_frames());
             let watch = link::Watch::new().unwrap();
+            tap.hush();
+            assert!(tap.is_hushed());
             tap.set_carrier(true).unwrap();
+            assert!(!tap.is_hushed());
             let until = std::time::Instant::now() + crate::dev::testns::PATIENCE;
             while !link::by_name("carp0").unwrap().passes_frames() {
                 assert!(watch.wait(until).unwrap());

@@ -3,8 +3,9 @@
 //! libpcap hears, a packet socket of its own sends. The host's stack hears
 //! nothing of what the machine sends, and answers for its own addresses.
 
-use super::link::{self, Link};
+use super::link;
 use super::packet::{self, PacketTx};
+use super::rtnetlink::HostLink;
 use super::{DataPath, Device, ETHER_HDR_LEN, Offload, RxQueue, Transmit, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
@@ -92,12 +93,29 @@ impl Existing {
 }
 
 /// Opens an interface, which must be up. On the tap path it has `queues` queues,
-/// beside the one of the protocols.
+/// before the one of the protocols.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
 pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
+    open_by(existing, |it| packet::open(it, queues))
+}
+
+/// The same of one that another process has open, which has given away the
+/// [`descriptors`](Transmit::descriptors) of its sending side.
+///
+/// # Errors
+/// The same, and none of them on the tap path.
+pub fn adopt(existing: &Existing, sockets: Vec<OwnedFd>) -> io::Result<Device> {
+    open_by(existing, |it| packet::adopt(it, sockets))
+}
+
+/// With the tap path's queues by `packets`.
+fn open_by(
+    existing: &Existing,
+    packets: impl FnOnce(Interface) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)>,
+) -> io::Result<Device> {
     let (ifname, path) = (existing.name.as_str(), existing.path);
     let fail = |errno| sys::failed(ifname, errno);
     let name = IfName::new(ifname).ok_or_else(|| {
@@ -108,7 +126,7 @@ pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
         let what = format!("{ifname}: not an Ethernet link (ARPHRD {})", link.hatype);
         sys::failure(Linux::EAFNOSUPPORT, what)
     })?;
-    if !link.is_up() {
+    if !link.up {
         return Err(fail(Linux::ENETDOWN));
     }
     let socket = packet_socket(link.index).map_err(|errno| match errno {
@@ -122,19 +140,18 @@ pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
     // Where the kernel is older than 4.20, the capture's direction suffices.
     let _ = sys::ignore_outgoing(capture.as_fd());
     let it = Interface { name, index: link.index };
-    let mut rx: Vec<Box<dyn RxQueue>> = vec![Box::new(HostRx { it, capture, again: false })];
-    let mut packets = None;
-    if path == DataPath::Tap {
-        let (more, tx) = packet::open(it, queues).map_err(fail)?;
-        rx.extend(more);
-        packets = Some(tx);
-    }
+    let (mut rx, packets) = match path {
+        DataPath::Tap => packets(it).map(|(rx, tx)| (rx, Some(tx))).map_err(fail)?,
+        _ => (Vec::new(), None),
+    };
+    let heard = capture.as_fd().try_clone_to_owned()?;
+    rx.push(Box::new(HostRx { it, capture, again: false }));
     Ok(Device {
         name,
         lladdr,
         mtu: link.mtu,
         rx,
-        tx: Arc::new(HostTx { socket, packets }),
+        tx: Arc::new(HostTx { socket, heard, packets }),
         shared_with_host: true,
         path,
         addrs: addresses(ifname).map_err(fail)?,
@@ -154,7 +171,7 @@ pub fn is_ethernet(ifname: &str) -> Option<bool> {
     link::by_name(ifname).ok().map(|link| ethernet_address(&link).is_some())
 }
 
-fn ethernet_address(link: &Link) -> Option<[u8; 6]> {
+fn ethernet_address(link: &HostLink) -> Option<[u8; 6]> {
     link.lladdr.filter(|_| link.hatype == libc::ARPHRD_ETHER)
 }
 
@@ -189,7 +206,7 @@ fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
     // libpcap tells in words only; what the interface is now says more.
     match link::by_name(ifname) {
         Err(errno) => sys::failed(ifname, errno),
-        Ok(link) if !link.is_up() => sys::failed(ifname, Linux::ENETDOWN),
+        Ok(link) if !link.up => sys::failed(ifname, Linux::ENETDOWN),
         Ok(_) => sys::failure(Linux::EIO, format!("{ifname}: {err}")),
     }
 }
@@ -283,6 +300,8 @@ impl RxQueue for HostRx {
 struct HostTx {
     /// For finished frames, the machine's own.
     socket: OwnedFd,
+    /// The socket of the capture, which libpcap is never asked to count.
+    heard: OwnedFd,
     packets: Option<PacketTx>,
 }
 
@@ -297,6 +316,16 @@ impl Transmit for HostTx {
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         // The capture has asked for it, and gives it up when it is closed.
         Ok(())
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.packets.iter().flat_map(PacketTx::descriptors).collect()
+    }
+
+    fn input_drops(&self) -> u64 {
+        let sockets = self.packets.iter().flat_map(PacketTx::descriptors).chain([self.heard.as_fd()]);
+        // One that cannot be asked, for want of memory, is asked again.
+        sockets.filter_map(|socket| sys::packet_drops(socket).ok()).map(u64::from).sum()
     }
 
     fn offload(&self) -> Option<&dyn Offload> {

@@ -6,6 +6,8 @@ use crate::dev::testns::{
     self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
     rx, tagged, without_rights,
 };
+use nix::sys::socket::sockopt::{RcvBuf, Timestamping};
+use nix::sys::socket::{TimestampingFlag, recv, setsockopt};
 use pcap::Linktype;
 use std::time::Instant;
 
@@ -239,12 +241,12 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
     });
 }
 
-/// `v0` on the tap path, and its queues behind the one of the protocols.
+/// `v0` on the tap path, and its queues before the one of the protocols.
 fn open_tap(queues: usize) -> (Device, Vec<Box<dyn RxQueue>>) {
     let mut device = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, queues).unwrap();
-    let more = device.rx.split_off(1);
-    assert_eq!(more.len(), queues);
-    (device, more)
+    let protocols = device.rx.split_off(queues);
+    assert_eq!(protocols.len(), 1);
+    (Device { rx: protocols, ..device }, device.rx)
 }
 
 /// The same frame, with a header that says that it is finished.
@@ -321,6 +323,75 @@ fn queues_share_the_frames_and_whoever_drains_takes_them_all() {
         let mut want = sent;
         want.sort();
         assert_eq!(got, want);
+    });
+}
+
+#[test]
+fn on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from() {
+    in_namespace(module_path!(), "on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from", || {
+        veth();
+        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, 3).unwrap();
+        let fds: Vec<_> = us.rx.iter().map(|queue| queue.poll_fd().unwrap()).collect();
+        // The kernel tells a socket of each frame that was sent on it.
+        let told = libc::SOF_TIMESTAMPING_TX_SCHED | libc::SOF_TIMESTAMPING_SOFTWARE;
+        let told = TimestampingFlag::from_bits_retain(told);
+        fds.iter().for_each(|fd| setsockopt(fd, Timestamping, &told).unwrap());
+        let is_told = |fd: &BorrowedFd<'_>| {
+            recv(fd.as_raw_fd(), &mut [0; 64], MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT).is_ok()
+        };
+        let frame = offloaded(&arp(BROADCAST, US, 1));
+        for queue in (0..fds.len()).filter(|queue| us.rx[*queue].is_offloaded()) {
+            us.tx.offload().unwrap().transmit_offloaded(queue, &frame).unwrap();
+            let by: Vec<usize> = (0..fds.len()).filter(|n| is_told(&fds[*n])).collect();
+            assert_eq!(by, [queue]);
+        }
+    });
+}
+
+#[test]
+fn what_the_kernel_has_no_room_for_is_counted_once() {
+    in_namespace(module_path!(), "what_the_kernel_has_no_room_for_is_counted_once", || {
+        veth();
+        let (mut us, mut queues) = open_tap(1);
+        let peer = open_none("v1").unwrap();
+        // The least that there is: a frame or two.
+        setsockopt(&queues[0].poll_fd().unwrap(), RcvBuf, &0).unwrap();
+        (0..100).for_each(|n| peer.tx.transmit(0, &ipv4(VIRTUAL_MAC, PEER, 6, n)).unwrap());
+        let taken = queues[0].receive(1000, &mut |_| {}).unwrap() as u64;
+        assert!(taken < 100);
+        assert_eq!((us.tx.input_drops(), us.tx.input_drops()), (100 - taken, 0));
+        // And of the protocols.
+        let sent = 4 * u64::from(RING_FRAMES);
+        (0..sent).for_each(|n| peer.tx.transmit(0, &ipv4(CARP_GROUP, PEER, 112, n as u8)).unwrap());
+        let mut taken = 0;
+        while let n @ 1.. = rx(&mut us).receive(1000, &mut |_| {}).unwrap() as u64 {
+            taken += n;
+        }
+        assert!(taken < sent);
+        assert_eq!((us.tx.input_drops(), us.tx.input_drops()), (sent - taken, 0));
+    });
+}
+
+#[test]
+fn on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there() {
+    in_namespace(module_path!(), "on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there", || {
+        veth();
+        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, 2).unwrap();
+        let peer = open_none("v1").unwrap();
+        let sent: Vec<_> = (0..20).map(|n| ipv4(VIRTUAL_MAC, PEER, 6, n)).collect();
+        sent.iter().take(10).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        let given = us.tx.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        let mut heir = adopt(&Existing::of(&us).unwrap(), given).unwrap();
+        drop(us);
+        sent.iter().skip(10).for_each(|f| peer.tx.transmit(0, f).unwrap());
+        let mut got = Vec::new();
+        for queue in heir.rx.iter_mut().filter(|queue| queue.is_offloaded()) {
+            queue.receive(100, &mut |f| got.push(f[VNET_HDR_LEN..].to_vec())).unwrap();
+        }
+        got.sort();
+        assert_eq!((got, heir.rx.len()), (sent, 3));
+        let err = adopt(&Existing::of(&heir).unwrap(), Vec::new()).unwrap_err();
+        assert_eq!(sys::bsd_errno(&err), Errno::EINVAL);
     });
 }
 

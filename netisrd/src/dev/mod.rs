@@ -12,7 +12,7 @@
 //!   HostSide ------ carptap.rs   a carp interface in the host, on the tap path
 //! ```
 //!
-//! [`sys`] holds all system calls that need `unsafe`, `link` speaks rtnetlink.
+//! [`sys`] holds all system calls that need `unsafe`, `rtnetlink` asks and changes the host.
 #![allow(clippy::disallowed_methods, reason = "a device waits for its host, by the host's clock")]
 
 use compat::net::if_::IfName;
@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub mod carptap;
 pub mod host;
+mod in_hand;
 pub mod lan;
 mod link;
 mod packet;
@@ -30,7 +31,7 @@ pub(crate) mod rtnetlink;
 pub mod sys;
 pub mod tap;
 #[cfg(test)]
-mod testns;
+pub(crate) mod testns;
 pub mod watch;
 
 /// `ETHER_ADDR_LEN` twice and the type.
@@ -95,10 +96,16 @@ pub trait Transmit: Send + Sync {
     /// What the hardware answers.
     fn set_promisc(&self, on: bool) -> Result<(), Errno>;
 
-    /// The descriptors without which the card would be gone, one for each queue:
-    /// whoever has them can go on with it.
+    /// The descriptors without which the card would be gone, or what waits in its
+    /// queues, one for each of those: whoever has them can go on with it.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
+    }
+
+    /// Frames that its queues had no room for since this was asked last, of a card whose
+    /// host counts them.
+    fn input_drops(&self) -> u64 {
+        0
     }
 
     /// The same card for frames that are not finished, if it takes such.
@@ -119,6 +126,16 @@ pub trait Offload: Send + Sync {
     /// Whether it takes frames at all.
     fn has_carrier(&self) -> bool {
         true
+    }
+
+    /// Its owner bows out: what others have in hand of its receive queues is done with
+    /// when this returns, and what comes after is not to be taken before it has a carrier
+    /// anew.
+    fn hush(&self) {}
+
+    /// Whether that is so.
+    fn is_hushed(&self) -> bool {
+        false
     }
 
     /// Hands what waits in the receive queues of the same card to `input`, in the

@@ -2,11 +2,13 @@
 //! segments of TCP, checksums that the card makes. Each is behind a
 //! `virtio_net_hdr` that says so.
 //!
-//! A packet socket for each netisr, in a group that deals the frames out by flow.
+//! A packet socket for each netisr, in a group that deals the frames out by flow. A
+//! process that goes on in this one's place goes on with them, and misses no frame.
 //! What the machine's own protocols hear, [`host`](super::host) captures beside
 //! them.
 
 use super::host::Interface;
+use super::in_hand::InHand;
 use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::errno::Errno;
@@ -16,7 +18,6 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the kernel holds for a netisr that is busy, some hundred whole segments,
 /// and of what it has sent and the card has not.
@@ -51,7 +52,7 @@ const NOTHING: [libc::sock_filter; 1] = [op(RET, 0)];
 
 /// Whatever is sent to 00:00:5e:00:01:xx, and what is sent to a group and is not
 /// CARP's: that is the machine's alone. Nothing of a VLAN, nothing that the host
-/// sends. Not in libpcap's language: it cuts frames off at its own limit, and the
+/// sends. A successor has the sockets with it. Not in libpcap's language: it cuts frames off at its own limit, and the
 /// kernel keeps a VLAN's tag elsewhere.
 const WANTED: [libc::sock_filter; 18] = [
     op(LD_W, about(libc::SKF_AD_VLAN_TAG_PRESENT)),
@@ -77,6 +78,18 @@ const WANTED: [libc::sock_filter; 18] = [
 
 /// A queue for each netisr, and their sending side.
 pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
+    Ok(with(it, sockets(it, queues)?))
+}
+
+/// Those of another process, by their sockets, with all that waits there.
+///
+/// # Errors
+/// There are none.
+pub(super) fn adopt(it: Interface, sockets: Vec<OwnedFd>) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
+    if sockets.is_empty() { Err(Linux::EINVAL) } else { Ok(with(it, sockets)) }
+}
+
+fn sockets(it: Interface, queues: usize) -> nix::Result<Vec<OwnedFd>> {
     let room = BUF.min(BUF_ALL / queues.max(1));
     let mut group = None;
     let mut sockets = Vec::new();
@@ -91,22 +104,25 @@ pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQ
         setsockopt(&fd, SndBufForce, &room).or_else(|_| setsockopt(&fd, SndBuf, &room))?;
         sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
         group = Some(sys::fanout(fd.as_fd(), group)?);
-        sockets.push(Arc::new(Socket { it, fd, busy: AtomicBool::new(false) }));
+        sockets.push(fd);
     }
-    for socket in &sockets {
-        sys::attach_filter(socket.fd.as_fd(), &WANTED)?;
-    }
+    sockets.iter().try_for_each(|fd| sys::attach_filter(fd.as_fd(), &WANTED))?;
+    Ok(sockets)
+}
+
+fn with(it: Interface, sockets: Vec<OwnedFd>) -> (Vec<Box<dyn RxQueue>>, PacketTx) {
+    let socket = |fd| Arc::new(Socket { it, fd, in_hand: InHand::default() });
+    let sockets: Vec<_> = sockets.into_iter().map(socket).collect();
     let rx = sockets.iter().map(|socket| -> Box<dyn RxQueue> {
         Box::new(PacketRx { socket: socket.clone(), buf: vec![0; OFFLOADED_MAX].into_boxed_slice() })
     });
-    Ok((rx.collect(), PacketTx { sockets }))
+    (rx.collect(), PacketTx { sockets })
 }
 
 struct Socket {
     it: Interface,
     fd: OwnedFd,
-    /// Its netisr has frames in hand.
-    busy: AtomicBool,
+    in_hand: InHand,
 }
 
 impl Socket {
@@ -143,10 +159,7 @@ impl RxQueue for PacketRx {
     }
 
     fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        self.socket.busy.store(true, Ordering::SeqCst);
-        let done = self.socket.receive(&mut self.buf, budget, input);
-        self.socket.busy.store(false, Ordering::Release);
-        done
+        self.socket.in_hand.during(|| self.socket.receive(&mut self.buf, budget, input))
     }
 
     fn is_offloaded(&self) -> bool {
@@ -157,6 +170,13 @@ impl RxQueue for PacketRx {
 /// Each netisr sends on the socket that it hears from.
 pub(super) struct PacketTx {
     sockets: Vec<Arc<Socket>>,
+}
+
+impl PacketTx {
+    /// Whoever has them can go on with them.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(|socket| socket.fd.as_fd())
+    }
 }
 
 impl Offload for PacketTx {
@@ -174,12 +194,7 @@ impl Offload for PacketTx {
             // A dead one is its netisr's to tell.
             let _ = socket.receive(&mut buf, DRAINED_MAX, input);
         }
-        // Who has taken one before the socket was empty was busy by then, and is not
-        // once. He waits for nobody: neither for a frame nor for the host.
-        for socket in &self.sockets {
-            while socket.busy.load(Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-        }
+        // Who has taken one before the socket was empty has it in hand.
+        self.sockets.iter().for_each(|socket| socket.in_hand.wait());
     }
 }

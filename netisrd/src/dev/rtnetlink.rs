@@ -1,53 +1,36 @@
 //! rtnetlink: links, addresses and routes of the host, asked for and changed. One
 //! request at a time, answered before the next.
 
+mod links;
 mod rules;
 
+pub(crate) use links::{HostLink, Making};
 pub(crate) use rules::Rule;
 
 use ipnet::IpNet;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage as Route;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeader, AddressMessage, AddressScope, CacheInfo,
 };
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage, MacVlanMode,
-};
 use netlink_packet_route::{AddressFamily, address};
 use nix::errno::Errno as Linux;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily as SocketFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv,
     sendto, socket,
 };
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// More than any answer's packet.
 const ROOM: usize = 64 * 1024;
 /// How often a host that changes meanwhile is asked how it is.
 const DUMPS_MAX: usize = 8;
-
-/// A link of the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HostLink {
-    pub(crate) index: u32,
-    pub(crate) name: String,
-    /// `ip link set alias`
-    pub(crate) alias: String,
-    pub(crate) up: bool,
-    /// It is up, and its cable is in.
-    pub(crate) has_carrier: bool,
-    /// The link that it lives on.
-    pub(crate) lower: Option<u32>,
-    pub(crate) is_macvlan: bool,
-    pub(crate) lladdr: Option<[u8; 6]>,
-    pub(crate) carrier: bool,
-    pub(crate) mtu: u32,
-}
 
 /// An address of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,69 +47,13 @@ pub(crate) struct RtNetlink {
 
 impl RtNetlink {
     pub(crate) fn new() -> nix::Result<RtNetlink> {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let fd = socket(SocketFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkRoute))?;
-        Ok(RtNetlink { fd, seq: 0 })
-    }
-
-    /// All links.
-    pub(crate) fn links(&mut self) -> nix::Result<Vec<HostLink>> {
-        let answers = self.dump(&Route::GetLink(LinkMessage::default()))?;
-        Ok(answers.into_iter().filter_map(link).collect())
+        Ok(RtNetlink { fd: route_socket(SockFlag::empty())?, seq: 0 })
     }
 
     /// All addresses, of links of any kind.
     pub(crate) fn addresses(&mut self) -> nix::Result<Vec<HostAddr>> {
         let answers = self.dump(&Route::GetAddress(AddressMessage::default()))?;
         Ok(answers.into_iter().filter_map(addr).collect())
-    }
-
-    /// `ip link add link LOWER name NAME type macvlan mode bridge`
-    pub(crate) fn add_macvlan(&mut self, name: &str, lower: u32) -> nix::Result<()> {
-        let mut m = LinkMessage::default();
-        m.attributes = vec![
-            LinkAttribute::IfName(name.to_owned()),
-            LinkAttribute::Link(lower),
-            macvlan(MacVlanMode::Bridge),
-        ];
-        self.ask(Route::NewLink(m), NLM_F_CREATE | NLM_F_EXCL).map(drop)
-    }
-
-    /// `ip link set alias`
-    pub(crate) fn set_alias(&mut self, index: u32, alias: &str) -> nix::Result<()> {
-        self.change(index, vec![LinkAttribute::IfAlias(alias.to_owned())])
-    }
-
-    /// `ip link set address`
-    pub(crate) fn set_lladdr(&mut self, index: u32, lladdr: [u8; 6]) -> nix::Result<()> {
-        self.change(index, vec![LinkAttribute::Address(lladdr.to_vec())])
-    }
-
-    /// `ip link set mtu`
-    pub(crate) fn set_mtu(&mut self, index: u32, mtu: u32) -> nix::Result<()> {
-        self.change(index, vec![LinkAttribute::Mtu(mtu)])
-    }
-
-    /// `ip link set up` or `down`
-    pub(crate) fn set_up(&mut self, index: u32, up: bool) -> nix::Result<()> {
-        let mut m = LinkMessage::default();
-        m.header = LinkHeader { index, change_mask: LinkFlags::Up, ..LinkHeader::default() };
-        m.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
-        self.ask(Route::NewLink(m), 0).map(drop)
-    }
-
-    fn change(&mut self, index: u32, attributes: Vec<LinkAttribute>) -> nix::Result<()> {
-        let mut m = LinkMessage::default();
-        m.header.index = index;
-        m.attributes = attributes;
-        self.ask(Route::NewLink(m), 0).map(drop)
-    }
-
-    /// `ip link del`
-    pub(crate) fn delete_link(&mut self, index: u32) -> nix::Result<()> {
-        let mut m = LinkMessage::default();
-        m.header.index = index;
-        self.ask(Route::DelLink(m), 0).map(drop)
     }
 
     /// `ip address replace NET dev LINK noprefixroute nodad valid_lft SECONDS`
@@ -215,19 +142,17 @@ impl RtNetlink {
     }
 }
 
+fn route_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    socket(SocketFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkRoute))
+}
+
 /// The first of some messages, where the next one begins, and what kind it is.
 fn first(messages: &[u8]) -> Option<(&[u8], usize, u16)> {
     let length = u32::from_ne_bytes(messages.get(..4)?.try_into().ok()?) as usize;
     let kind = u16::from_ne_bytes(messages.get(4..6)?.try_into().ok()?);
     let message = messages.get(..length).filter(|m| m.len() >= 16)?;
     Some((message, length.next_multiple_of(4), kind))
-}
-
-fn macvlan(mode: MacVlanMode) -> LinkAttribute {
-    LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::MacVlan),
-        LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)])),
-    ])
 }
 
 fn addr_family(addr: IpAddr) -> AddressFamily {
@@ -247,32 +172,6 @@ fn address_message(index: u32, net: IpNet) -> AddressMessage {
     m
 }
 
-fn link(answer: Route) -> Option<HostLink> {
-    let Route::NewLink(m) = answer else { return None };
-    let flags = m.header.flags;
-    let mut link = HostLink {
-        index: m.header.index,
-        up: flags.contains(LinkFlags::Up),
-        has_carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
-        ..HostLink::default()
-    };
-    for attribute in m.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name = name,
-            LinkAttribute::IfAlias(alias) => link.alias = alias,
-            LinkAttribute::Link(lower) => link.lower = Some(lower),
-            LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
-            LinkAttribute::Carrier(carrier) => link.carrier = carrier != 0,
-            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-            LinkAttribute::LinkInfo(info) => {
-                link.is_macvlan = info.contains(&LinkInfo::Kind(InfoKind::MacVlan));
-            }
-            _ => {}
-        }
-    }
-    Some(link)
-}
-
 fn addr(answer: Route) -> Option<HostAddr> {
     let Route::NewAddress(m) = answer else { return None };
     // Of a point-to-point link, `Address` is the other end's.
@@ -288,16 +187,39 @@ fn addr(answer: Route) -> Option<HostAddr> {
     Some(HostAddr { index: m.header.index, net })
 }
 
-/// Hears of every change to a link or an address of the host.
+/// Hears of every change to a link of the host from its making on, and of addresses.
 pub(crate) struct RtWatch(OwnedFd);
 
 impl RtWatch {
     pub(crate) fn new() -> nix::Result<RtWatch> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(SocketFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkRoute))?;
-        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        RtWatch::of(libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR)
+    }
+
+    /// Of links alone.
+    pub(crate) fn of_links() -> nix::Result<RtWatch> {
+        RtWatch::of(libc::RTMGRP_LINK)
+    }
+
+    fn of(groups: i32) -> nix::Result<RtWatch> {
+        let fd = route_socket(SockFlag::SOCK_NONBLOCK)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
         Ok(RtWatch(fd))
+    }
+
+    /// Waits for a change; false when `until` came first.
+    pub(crate) fn wait(&self, until: Instant) -> nix::Result<bool> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // A partial millisecond is waited for, not spun through.
+            let left = PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
+            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, left) {
+                Ok(0) => return Ok(false),
+                Ok(_) => break self.drain().map(|()| true),
+                Err(Linux::EINTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// What to poll for readability.

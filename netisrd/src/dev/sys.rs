@@ -86,6 +86,28 @@ pub(super) fn fanout(socket: BorrowedFd<'_>, group: Option<libc::c_int>) -> nix:
     Ok(joined)
 }
 
+/// `struct tpacket_stats`, with which that of every version begins.
+#[repr(C)]
+#[derive(Default)]
+struct PacketStats {
+    packets: libc::c_uint,
+    drops: libc::c_uint,
+}
+
+/// `PACKET_STATISTICS`: how many frames a packet socket had no room for since it was
+/// asked last.
+pub(super) fn packet_drops(socket: BorrowedFd<'_>) -> nix::Result<u32> {
+    let mut stats = PacketStats::default();
+    let mut len = size_of_val(&stats) as libc::socklen_t;
+    let (level, option) = (libc::SOL_PACKET, libc::PACKET_STATISTICS);
+    // SAFETY: `socket` is open; the value is a live, writable structure of two ints, any
+    // of which are good, and `len` its size.
+    Linux::result(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut stats).cast(), &raw mut len)
+    })?;
+    Ok(stats.drops)
+}
+
 fn set_packet_option(socket: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int) -> nix::Result<()> {
     let len = size_of_val(&value) as libc::socklen_t;
     // SAFETY: `socket` is open; the value is a live int and `len` its size.

@@ -5,7 +5,9 @@
 //! tap receives, and the other way round; so the machine's address must not be
 //! the one of the host's side, or a bridge keeps the machine's frames.
 
-use super::link::{self, Watch};
+use super::in_hand::InHand;
+use super::link;
+use super::rtnetlink::{RtNetlink, RtWatch};
 use super::{DataPath, Device, RxQueue, Transmit, check_len, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
@@ -44,11 +46,12 @@ pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Devic
     let bridge = bridge.map(find_bridge).transpose()?;
     let fds = attach_queues(ifname, queues, 0)?;
     quiet_ipv6(name);
-    let tap = link::by_name(name).map_err(|e| sys::failed(&who, e))?;
+    let mut rt = RtNetlink::new().map_err(|e| sys::failed(format!("{who}: netlink"), e))?;
+    let tap = rt.link_by_name(name).map_err(|e| sys::failed(&who, e))?;
     if let Some((bridge, index)) = bridge {
-        link::set_master(tap.index, index).map_err(|e| sys::failed(format!("bridge {bridge}: {who}"), e))?;
+        rt.set_master(tap.index, index).map_err(|e| sys::failed(format!("bridge {bridge}: {who}"), e))?;
     }
-    link::set_up(tap.index).map_err(|e| sys::failed(&who, e))?;
+    rt.set_up(tap.index, true).map_err(|e| sys::failed(&who, e))?;
     wait_forwarding(name, FORWARDING_WAIT)?;
     Ok(device(ifname, lladdr(name, tap.lladdr), tap.mtu, fds))
 }
@@ -72,7 +75,7 @@ pub fn adopt(name: &str, lladdr: [u8; 6], queues: Vec<OwnedFd>) -> io::Result<De
 fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> Device {
     let rx = fds.iter().map(|fd| -> Box<dyn RxQueue> {
         let buf = vec![0; FRAME_MAX].into_boxed_slice();
-        Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false })
+        Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false, in_hand: Arc::default() })
     });
     Device {
         name,
@@ -103,12 +106,13 @@ pub fn forwarding(name: &str) -> io::Result<bool> {
 pub fn wait_forwarding(name: &str, timeout: Duration) -> io::Result<bool> {
     let until = Instant::now() + timeout;
     // Subscribed before the first look: a change after that look wakes the wait.
-    let watch = Watch::new().map_err(|e| sys::failed(format!("tap {name}: netlink"), e))?;
+    let failed = |e| sys::failed(format!("tap {name}: netlink"), e);
+    let watch = RtWatch::of_links().map_err(failed)?;
     loop {
         if forwarding(name)? {
             return Ok(true);
         }
-        if !watch.wait(until)? {
+        if !watch.wait(until).map_err(failed)? {
             return Ok(false);
         }
     }
@@ -126,7 +130,7 @@ pub(super) fn tap_name(name: &str) -> io::Result<IfName> {
 fn find_bridge(name: &str) -> io::Result<(&str, u32)> {
     let link = link::by_name(name).map_err(|e| sys::failed(format!("bridge {name}"), e))?;
     // A bond or a VRF would take the tap as readily.
-    if link.kind != "bridge" {
+    if !link.is_bridge() {
         return Err(sys::failure(Linux::EOPNOTSUPP, format!("bridge {name}: not a bridge")));
     }
     Ok((name, link.index))
@@ -199,14 +203,11 @@ pub(super) struct TapRx {
     pub(super) buf: Box<[u8]>,
     /// Each frame is behind its `virtio_net_hdr`.
     pub(super) is_offloaded: bool,
+    pub(super) in_hand: Arc<InHand>,
 }
 
-impl RxQueue for TapRx {
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.fd.as_fd())
-    }
-
-    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+impl TapRx {
+    fn take(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         let mut done = 0;
         while done < budget {
             match nix::unistd::read(&*self.fd, &mut self.buf) {
@@ -224,6 +225,17 @@ impl RxQueue for TapRx {
             }
         }
         Ok(done)
+    }
+}
+
+impl RxQueue for TapRx {
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+
+    fn receive(&mut self, budget: usize, input: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let in_hand = self.in_hand.clone();
+        in_hand.during(|| self.take(budget, input))
     }
 
     fn is_offloaded(&self) -> bool {

@@ -227,7 +227,7 @@ fn a_killed_process_leaves_no_tap() {
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         assert!(out.lines().any(|line| line.unwrap() == "ready"));
-        let watch = Watch::new().unwrap();
+        let watch = RtWatch::of_links().unwrap();
         assert!(forwarding("em0").unwrap());
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));

@@ -2,8 +2,7 @@
 //! there at all.
 
 use super::host::Existing;
-use super::link::{self, Watch};
-use super::rtnetlink::{HostLink, RtNetlink};
+use super::rtnetlink::{HostLink, RtNetlink, RtWatch};
 use super::sys;
 use compat::net::if_::{IfName, LinkState};
 use nix::errno::Errno as Linux;
@@ -13,7 +12,7 @@ use std::os::fd::BorrowedFd;
 /// Hears when one of a machine's cards loses its carrier, is set down, leaves, or
 /// the other way round.
 pub struct LinkWatch {
-    watch: Watch,
+    watch: RtWatch,
     /// Kept: by the time that it is needed there may be no more descriptors.
     rt: RtNetlink,
     cards: Vec<Card>,
@@ -54,10 +53,10 @@ impl LinkWatch {
     /// # Errors
     /// The kernel gives no netlink socket, or one of them is gone.
     pub fn new(cards: impl IntoIterator<Item = (IfName, u16, Option<Existing>)>) -> io::Result<LinkWatch> {
-        let watch = Watch::new().map_err(|e| sys::failed("netlink", e))?;
-        let rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
+        let watch = RtWatch::of_links().map_err(|e| sys::failed("netlink", e))?;
+        let mut rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
         let card = |(name, if_index, existing): (IfName, u16, Option<Existing>)| {
-            let link = link::by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
+            let link = rt.link_by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
             let is = Is::There { host_index: link.index, if_index, state: LinkState::Unknown };
             Ok(Card { name, existing, is })
         };
@@ -76,7 +75,7 @@ impl LinkWatch {
     /// The kernel does not say.
     pub fn changes(&mut self) -> io::Result<Vec<Change>> {
         // Before the look: what changes after it is readable again.
-        self.watch.drain()?;
+        self.watch.drain().map_err(|e| sys::failed("netlink", e))?;
         let links = match self.rt.links() {
             // It goes on changing, and that will be told.
             Err(Linux::EBUSY) => return Ok(Vec::new()),

@@ -9,15 +9,15 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Who may connect, by the socket's mode; of them, root, netisrd's own user
+/// Who may connect, by the mode of the control and the event socket; of them, root, netisrd's own user
 /// and the members of the socket's group may change something.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Access {
-    /// Mode of the control socket, in octal digits
+    /// Mode of the control and the event socket, in octal digits
     #[arg(long = "socket-mode", value_name = "MODE", default_value = "0666", value_parser = mode)]
     mode: Mode,
 
-    /// Group of the control socket, whose members may change the configuration
+    /// Group of both sockets, whose members may change the configuration
     #[arg(long = "socket-group", value_name = "GROUP", value_parser = group)]
     group: Option<Gid>,
 }

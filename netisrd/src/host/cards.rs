@@ -4,9 +4,11 @@ use super::parts::{Desk, Flow, Part, Turn};
 use super::succession::Step;
 use crate::dev::{DataPath, Device, Transmit};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 /// What of them is told.
 pub(super) const FACT: &str = "cards";
@@ -34,12 +36,13 @@ impl Card {
             name: dev.name.to_string(),
             lladdr: dev.lladdr,
             shared_with_host: dev.shared_with_host,
-            path: match dev.path {
-                DataPath::Macvlan => "macvlan".into(),
-                DataPath::Tap => "tap".into(),
-                DataPath::None => "none".into(),
-            },
+            path: word(dev.path).to_owned(),
         }
+    }
+
+    /// Whether it has that path.
+    pub(super) fn is_on(&self, path: DataPath) -> bool {
+        self.path == word(path)
     }
 
     /// Whether both are one and are used alike.
@@ -50,15 +53,41 @@ impl Card {
     }
 }
 
-/// All of them, with the sending side of those that are the machine's own: an
-/// interface of the host is opened anew.
-pub struct Cards(Vec<(Card, Option<Arc<dyn Transmit>>)>);
+fn word(path: DataPath) -> &'static str {
+    match path {
+        DataPath::Macvlan => "macvlan",
+        DataPath::Tap => "tap",
+        DataPath::None => "none",
+    }
+}
+
+/// All of them, each with its sending side while the machine has it: it can be opened
+/// anew ([`Links`](super::links::Links)).
+#[derive(Clone)]
+pub struct Cards(Rc<RefCell<Vec<Held>>>);
+
+struct Held {
+    card: Card,
+    tx: Weak<dyn Transmit>,
+}
+
+impl Held {
+    fn of(dev: &Device) -> Held {
+        Held { card: Card::of(dev), tx: Arc::downgrade(&dev.tx) }
+    }
+}
 
 impl Cards {
     /// These.
     pub fn of(devices: &[Device]) -> Cards {
-        let own = |dev: &Device| (!dev.shared_with_host).then(|| dev.tx.clone());
-        Cards(devices.iter().map(|dev| (Card::of(dev), own(dev))).collect())
+        Cards(Rc::new(RefCell::new(devices.iter().map(Held::of).collect())))
+    }
+
+    /// One that was gone is there again.
+    pub(super) fn back(&self, dev: &Device) {
+        let mut all = self.0.borrow_mut();
+        let same = all.iter_mut().filter(|held| held.card.name == dev.name.as_str());
+        same.for_each(|held| *held = Held::of(dev));
     }
 }
 
@@ -73,9 +102,10 @@ impl Part for Cards {
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         let Step::Met(estate) = step else { return Ok(()) };
-        let cards: Vec<&Card> = self.0.iter().map(|(card, _)| card).collect();
-        estate.put(FACT, &cards)?;
-        for (card, tx) in &self.0 {
+        let all = self.0.borrow();
+        estate.put(FACT, &all.iter().map(|held| &held.card).collect::<Vec<_>>())?;
+        for Held { card, tx } in all.iter() {
+            let tx = tx.upgrade();
             let fds: Vec<_> = tx.iter().flat_map(|tx| tx.descriptors()).collect();
             let fds: Vec<&dyn AsFd> = fds.iter().map(|fd| fd as &dyn AsFd).collect();
             estate.lend(&descriptors(&card.name), &fds)?;

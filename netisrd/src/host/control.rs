@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::configuration::Shared;
+use super::lock::{Lock, folder_of, in_use, remove_stale};
 use super::parts::{Desk, Flow, Part, Turn as PartTurn};
 use super::runtime::Runtime;
 use super::succession::predecessor::Heir;
@@ -13,17 +14,15 @@ use compat::sys::errno::Errno;
 use compat::sys::time::Time;
 use mio::{Interest, Waker};
 use nix::errno::Errno as LinuxErrno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, recv,
     send, socket, sockopt::PeerCredentials,
 };
 use nix::unistd::geteuid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -333,14 +332,6 @@ impl ControlSocket {
     }
 }
 
-/// The folder of a file that has one, if only the present one.
-pub(super) fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
 impl Part for ControlSocket {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
         self.waker = Some(desk.waker());
@@ -453,91 +444,6 @@ impl Drop for ControlSocket {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// An exclusive lock beside the socket, so that two that start together cannot
-/// both take the socket for a dead one's.
-pub(super) struct Lock {
-    path: PathBuf,
-    held: Held,
-    /// It goes with this value. Another process may have it still.
-    own: bool,
-}
-
-enum Held {
-    Taken(Flock<File>),
-    /// By the same open file as another process's: it is let go when both are closed.
-    Followed(OwnedFd),
-}
-
-impl Lock {
-    pub(super) fn take(socket: &Path) -> io::Result<Lock> {
-        let path = lock_path(socket);
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(named)?;
-        let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
-            LinuxErrno::EAGAIN => in_use(socket),
-            e => e.into(),
-        })?;
-        Ok(Lock { path, held: Held::Taken(held), own: true })
-    }
-
-    /// The lock of another process, by the same open file. It stays when this value
-    /// goes, until it is [taken over](Lock::own).
-    pub(super) fn inherit(socket: &Path, file: OwnedFd) -> Lock {
-        Lock { path: lock_path(socket), held: Held::Followed(file), own: false }
-    }
-
-    /// From now on it is this process's.
-    pub(super) fn own(&mut self) {
-        self.own = true;
-    }
-
-    /// Whether it is.
-    pub(super) fn is_own(&self) -> bool {
-        self.own
-    }
-}
-
-fn lock_path(socket: &Path) -> PathBuf {
-    let mut path = socket.as_os_str().to_owned();
-    path.push(".lock");
-    PathBuf::from(path)
-}
-
-impl AsFd for Lock {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.held {
-            Held::Taken(file) => file.as_fd(),
-            Held::Followed(fd) => fd.as_fd(),
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.own {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Removes the socket that a dead netisrd left; anything else is not ours.
-pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(m) if m.file_type().is_socket() => fs::remove_file(path),
-        Ok(_) => {
-            let what = format!("{}: exists and is not a socket", path.display());
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, what))
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-    }
-}
-
-fn in_use(path: &Path) -> io::Error {
-    let what = format!("{}: another netisrd is listening", path.display());
-    io::Error::new(io::ErrorKind::AddrInUse, what)
 }
 
 /// Whether somebody listens there, with or without our lock.

@@ -4,19 +4,23 @@
 //! Lines wait for a slow reader up to a bound. What comes then is counted, and
 //! told as soon as the rest is read, with how things are by then.
 
-use super::control::{Lock, folder_of, remove_stale};
+use super::access::Access;
 use super::json::{self, Wall};
+use super::lock::{Lock, folder_of, remove_stale};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::succession::{Estate, Step};
 use compat::sys::time::Time;
 use mio::Interest;
-use nix::sys::socket::getsockopt;
+use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket,
+};
 use nix::unistd::geteuid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -92,16 +96,18 @@ impl Waiting {
 }
 
 impl EventSocket {
-    /// Listens. A socket that a dead netisrd left is replaced.
-    pub fn bind(path: &Path) -> io::Result<EventSocket> {
+    /// Listens, for whoever may connect to the control socket. A socket that a dead
+    /// netisrd left is replaced.
+    pub fn bind(path: &Path, access: Access) -> io::Result<EventSocket> {
         let lock = Lock::take(path)?;
         remove_stale(path)?;
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        let listener = UnixListener::bind(path).map_err(named)?;
-        listener.set_nonblocking(true)?;
-        let socket = EventSocket::on(path, listener, lock);
-        fs::set_permissions(&socket.path, Permissions::from_mode(0o666))?;
-        Ok(socket)
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let listener = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        let named = |e: Errno| io::Error::other(format!("{}: {}", path.display(), e.desc()));
+        bind(listener.as_raw_fd(), &UnixAddr::new(path)?).map_err(named)?;
+        access.apply(path)?;
+        listen(&listener, Backlog::MAXCONN)?;
+        Ok(EventSocket::on(path, UnixListener::from(listener), lock))
     }
 
     /// Listens on the socket of a netisrd that this one follows.

@@ -1,6 +1,7 @@
 //! The links of the machine's cards, as a part: cables that come and go, and
 //! interfaces of the host that do.
 
+use super::cards::Cards;
 use super::configuration::Shared as SharedConf;
 use super::lent::{Lending, Shared};
 use super::parts::{Desk, Flow, Part, Turn};
@@ -23,6 +24,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Links {
     watch: LinkWatch,
     lending: Lending,
+    held: Cards,
     configuration: SharedConf,
     /// Why one could not be opened, by its name, to be said once.
     said: BTreeMap<String, String>,
@@ -32,18 +34,18 @@ pub struct Links {
 
 impl Links {
     /// Of these cards, with their indexes, and with what an interface of the host is
-    /// opened by. How they are is told at once.
+    /// opened by. Whoever else has to do with those learns of it. How they are is told at once.
     ///
     /// # Errors
     /// The kernel gives no netlink socket, or one of them is gone.
     pub fn new(
         cards: Vec<(IfName, u16, Option<Existing>)>,
-        lending: Lending,
+        (held, lending): (Cards, Lending),
         configuration: SharedConf,
         machine: &Runtime,
     ) -> io::Result<Links> {
         let watch = LinkWatch::new(cards)?;
-        let mut links = Links { watch, lending, configuration, said: BTreeMap::new(), again: None };
+        let mut links = Links { watch, lending, held, configuration, said: BTreeMap::new(), again: None };
         links.tell(machine)?;
         Ok(links)
     }
@@ -76,6 +78,7 @@ impl Links {
         let dev = host::open(existing, machine.ncpus())?;
         let (name, addrs) = (dev.name, dev.addrs.clone());
         let failed = |e| io::Error::other(format!("{name}: {e}"));
+        self.held.back(&dev);
         let if_index = machine.attach(dev).map_err(failed)?;
         self.watch.opened(name, host_index, if_index);
         self.lending.borrow_mut().push(Shared { name, if_index, host_index, addrs });

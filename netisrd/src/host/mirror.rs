@@ -22,15 +22,19 @@ mod part;
 mod pulse;
 mod shown;
 mod succession;
+mod trouble;
 
 pub use self::part::Mirrors;
 
 use self::link::Link;
+use self::owner::Owner;
 use self::shown::{Shown, Wanted, ok_if};
+use self::trouble::Troubles;
 use super::netconf::{NetConf, at};
 use crate::dev::DataPath;
 use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Rule};
 use crate::kern::devctl::{Served, Vhosted};
+use crate::kern::lease;
 use crate::machine::Machine;
 use compat::net::if_::IfName;
 use compat::sys::time::Time;
@@ -46,10 +50,6 @@ use std::time::Duration;
 
 /// Where the settings of interfaces are that come and go.
 pub const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
-/// What could not be done for a MASTER is not asked of one before this: nobody
-/// else can try whether it can be done by now, and each try takes the address from
-/// its holder for a moment.
-const HOLD: Duration = Duration::from_secs(10);
 
 /// Longer than anybody waits for.
 const HOUR_MS: i32 = 3_600_000;
@@ -64,17 +64,11 @@ struct Lower {
     path: DataPath,
 }
 
-/// What went wrong, and until when that counts whatever succeeds.
-struct Complaint {
-    what: String,
-    until: Time,
-}
-
 /// All of them.
 struct Mirror {
     rt: RtNetlink,
-    /// What an interface of ours is called beside its name.
-    alias: String,
+    /// What an interface of ours is known by.
+    owner: Owner,
     lowers: Vec<Lower>,
     /// The addresses that links of the host have.
     own: BTreeSet<(u32, IpAddr)>,
@@ -82,8 +76,10 @@ struct Mirror {
     conf: NetConf,
     /// When the addresses are to be renewed.
     renew: Option<Time>,
-    /// What went wrong with which, said once.
-    complaints: BTreeMap<String, Complaint>,
+    /// What went wrong with which.
+    troubles: Troubles,
+    /// The host's own links and addresses on these interfaces.
+    near: (Vec<HostLink>, Vec<HostAddr>),
     /// The transitions that are in it.
     transitions: u64,
     /// Whose mirror it is. The machine itself calls it.
@@ -104,9 +100,8 @@ impl Mirror {
         if follows {
             return Mirror::with(rt, lowers, NetConf::waiting(saved)?);
         }
-        let is_left = |l: &HostLink| l.is_macvlan && owner::is_left(&l.alias);
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
-        let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(is_left);
+        let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(owner::is_left);
         for left in left {
             rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
             tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
@@ -124,19 +119,21 @@ impl Mirror {
     }
 
     fn with(mut rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> io::Result<Mirror> {
-        let alias = owner::alias()?;
+        let owner = Owner::new()?;
         let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
-        let (shown, complaints, machine) = (BTreeMap::new(), BTreeMap::new(), Weak::new());
+        let (shown, troubles, machine) = (BTreeMap::new(), Troubles::default(), Weak::new());
+        let near = (Vec::new(), Vec::new());
         let (renew, transitions, adopted, ended) = (None, 0, false, false);
         Ok(Mirror {
             rt,
-            alias,
+            owner,
             lowers,
             own,
             shown,
             conf,
             renew,
-            complaints,
+            troubles,
+            near,
             transitions,
             machine,
             adopted,
@@ -185,7 +182,7 @@ impl Mirror {
             let done = self.apply(name, w);
             self.complain(name, w, done);
         }
-        self.complaints.retain(|name, _| wanted.contains_key(name));
+        self.troubles.retain(|name| wanted.contains_key(name));
         // What was just made is fresh; nothing else puts a renewal off.
         let next = self.next_renewal(now);
         self.renew = next.map(|next| self.renew.map_or(next, |before| before.min(next)));
@@ -193,8 +190,17 @@ impl Mirror {
 
     /// Four times in the life of the addresses that live shortest.
     fn next_renewal(&self, now: Time) -> Option<Time> {
-        let shortest = self.shown.values().filter(|is| is.master).map(|is| is.lifetime).min();
-        shortest.map(|s| now + Duration::from_secs(s.into()) / 4)
+        self.shortest().map(|s| now + Duration::from_secs(s.into()) / 4)
+    }
+
+    /// When a MASTER that is not renewed any more is surely not served.
+    fn gone_by(&self, now: Time) -> Option<Time> {
+        self.shortest().map(|s| now + lease::gone_after(s))
+    }
+
+    /// The shortest life of an address.
+    fn shortest(&self) -> Option<u32> {
+        self.shown.values().filter(|is| is.master).map(|is| is.lifetime).min()
     }
 
     /// Nothing for one whose parent is no interface that carries mirrors; one
@@ -215,8 +221,9 @@ impl Mirror {
         let addrs = living.map(|(net, route)| (*net, *route)).collect();
         // Gone before a peer has waited for three times advbase: the kernel looks
         // once a second.
-        let lifetime = (2 * u32::from(v.advbase)).saturating_sub(1).max(1);
-        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, lifetime, refused })
+        let lifetime = lease::lifetime(v.advbase);
+        let asked = v.living.iter().map(|(net, _)| *net).collect();
+        Some(Wanted { if_index, lower: index, path, lladdr, master, addrs, asked, lifetime, refused })
     }
 
     fn apply(&mut self, name: &str, w: &Wanted) -> Result<(), String> {
@@ -268,7 +275,8 @@ impl Mirror {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
         let machine = self.machine.upgrade().ok_or("its machine has halted")?;
         let (if_index, lower) = (w.if_index, w.lower);
-        let (index, link) = Link::make(&mut self.rt, name, (lower, w.path), (&machine, if_index))?;
+        let making = (lower, w.path, self.owner.making());
+        let (index, link) = Link::make(&mut self.rt, name, making, (&machine, if_index))?;
         if let Err(e) = self.settle(name, index) {
             // Or the next try would find its name taken.
             self.rt.delete_link(index).map_err(failed)?;
@@ -281,7 +289,7 @@ impl Mirror {
     /// Only virtual addresses are answered for there, whoever asks, and all of
     /// them stay when one goes.
     fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
-        self.rt.set_alias(index, &self.alias).map_err(|e| format!("alias: {}", e.desc()))?;
+        self.rt.finish(index, &self.owner.alias()).map_err(|e| format!("alias: {}", e.desc()))?;
         for (leaf, value) in [
             ("ipv4/conf/{}/arp_ignore", 1),
             ("ipv4/conf/{}/arp_announce", 2),
@@ -315,18 +323,10 @@ impl Mirror {
         }
     }
 
-    /// Each complaint once.
     fn complain(&mut self, name: &str, w: &Wanted, done: Result<(), String>) {
         let Some(now) = self.machine.upgrade().map(|m| m.clock().now()) else { return };
-        let until = if w.master { now + HOLD } else { now };
-        match (done, self.complaints.get_mut(name)) {
-            (Ok(()), Some(last)) if !w.master && now < last.until => {}
-            (Ok(()), _) => drop(self.complaints.remove(name)),
-            (Err(what), Some(last)) if last.what == what => last.until = last.until.max(until),
-            (Err(what), _) => {
-                tracing::warn!("{name}: {what}");
-                self.complaints.insert(name.to_owned(), Complaint { what, until });
-            }
+        if let Some(what) = self.troubles.came(name, w, done, now) {
+            tracing::warn!("{name}: {what}");
         }
     }
 
@@ -354,6 +354,23 @@ impl Mirror {
         self.renew = self.next_renewal(now);
     }
 
+    /// Whatever has changed on these interfaces may have been in somebody's way.
+    fn look_near(&mut self, links: &[HostLink], addrs: &[HostAddr]) {
+        let lowers: Vec<u32> = self.lowers.iter().filter_map(|lower| lower.index).collect();
+        let is_ours = |index: u32| self.shown.values().any(|is| is.index == index);
+        let on = |l: &&HostLink| {
+            let is_on = lowers.contains(&l.index) || l.lower.is_some_and(|lower| lowers.contains(&lower));
+            is_on && !is_ours(l.index)
+        };
+        let links: Vec<HostLink> = links.iter().filter(on).cloned().collect();
+        let on = |a: &&HostAddr| links.iter().any(|l| l.index == a.index);
+        let near = (links.clone(), addrs.iter().filter(on).cloned().collect());
+        if near != self.near {
+            self.near = near;
+            self.troubles.host_changed();
+        }
+    }
+
     /// An interface that was deleted is the next one of its name.
     fn follow(&mut self, links: &[HostLink]) {
         for lower in &mut self.lowers {
@@ -374,6 +391,7 @@ impl Mirror {
         let addrs = self.rt.addresses()?;
         self.own = own_addresses(&addrs);
         self.follow(&links);
+        self.look_near(&links, &addrs);
         let is_there = |is: &Shown| links.iter().any(|l| l.index == is.index);
         for is in self.shown.values().filter(|is| !is_there(is)) {
             is.leave_no_rule(&mut self.rt)?;

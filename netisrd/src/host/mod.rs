@@ -12,6 +12,7 @@ pub mod http;
 pub mod json;
 pub mod lent;
 pub mod links;
+mod lock;
 pub mod log;
 pub mod mirror;
 pub mod netconf;

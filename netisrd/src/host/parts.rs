@@ -160,13 +160,32 @@ pub enum End {
     Left,
 }
 
+/// What is there before the machine is configured, so that its first transitions
+/// are told as all others.
+pub struct Lookout {
+    poll: Poll,
+    waker: Arc<Waker>,
+    watcher: Watcher,
+}
+
+impl Lookout {
+    /// From now on transitions are kept until they are told.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn open(machine: &Runtime) -> io::Result<Lookout> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let watcher = Watcher::open(machine, &waker);
+        Ok(Lookout { poll, waker, watcher })
+    }
+}
+
 /// Serves the parts until one of them halts the daemon. Then, as on an error,
 /// every MASTER bows out, and each part hears of that before it ends. Or until
 /// another process goes on in this one's place.
-pub fn run(parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<End> {
-    let mut poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-    let mut watcher = Watcher::open(machine, &waker);
+pub fn run(lookout: Lookout, parts: &mut [Box<dyn Part>], machine: &Runtime) -> io::Result<End> {
+    let Lookout { mut poll, waker, mut watcher } = lookout;
     for (part, p) in parts.iter_mut().enumerate() {
         p.register(&Desk { registry: poll.registry(), waker: &waker, part })?;
     }

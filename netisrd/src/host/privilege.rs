@@ -2,6 +2,7 @@
 //! socket are open.
 //!
 //! ```text
+//! no core        a crash leaves none
 //! capabilities   CAP_NET_ADMIN and CAP_NET_RAW, as far as they were there; the
 //!                bounding set is empty, so that no program gets more
 //! no_new_privs   with either of the next two, which need it
@@ -16,6 +17,7 @@ mod landlock;
 mod seccomp;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::resource::{Resource, setrlimit};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -37,6 +39,10 @@ pub struct Options {
     /// Do without landlock
     #[arg(long)]
     no_landlock: bool,
+
+    /// Let a crash leave a core, which has the passwords in it
+    #[arg(long)]
+    core: bool,
 }
 
 /// What the process does after its start, beside what every machine does.
@@ -44,8 +50,8 @@ pub struct Options {
 pub struct Later {
     /// Folders in which files are removed: the control socket's.
     pub cleans: Vec<PathBuf>,
-    /// Folders in which files are read. A file alone would be another one once
-    /// somebody has replaced it.
+    /// Folders in which files are read whose names are known: nobody looks what there is.
+    /// A file alone would be another one once somebody has replaced it.
     pub reads: Vec<PathBuf>,
     /// Folders in which files are written that are there: settings of the kernel.
     pub writes: Vec<PathBuf>,
@@ -81,6 +87,7 @@ pub fn lower(options: Options, later: &Later) -> io::Result<()> {
     tell("capabilities", &caps(options, &CapsHashSet::new())?);
     tell("no_new_privs", &no_new_privs(options)?);
     // Before the filter, which does not let it.
+    tell("no core", &no_core(options)?);
     let files = match options.no_landlock {
         true => Outcome::Off("--no-landlock"),
         false => landlock::restrict(later).map_err(|e| failed("landlock", "--no-landlock", &e))?,
@@ -125,6 +132,16 @@ fn no_new_privs(options: Options) -> io::Result<Outcome> {
     }
     nix::sys::prctl::set_no_new_privs()?;
     Ok(Outcome::On("for good".into()))
+}
+
+/// A core has the passwords in it. What the kernel pipes cores to heeds no limit, with
+/// this one exception: of one byte it makes none.
+fn no_core(options: Options) -> io::Result<Outcome> {
+    if options.core {
+        return Ok(Outcome::Off("--core"));
+    }
+    setrlimit(Resource::RLIMIT_CORE, 1, 1)?;
+    Ok(Outcome::On("passwords stay in memory".into()))
 }
 
 /// What became of one of the parts.

@@ -5,8 +5,10 @@ use super::thread::NetisrThread;
 use crate::dev::Device;
 use crate::kern::devctl::{Report, Serve};
 use crate::kern::frozen::FrozenMachine;
+use crate::kern::lease::Word;
+use crate::kern::standstill::{Leave, Thaw};
 use crate::machine::{Booted, Config, Machine};
-use crate::net::netisr::{Cred, Leave, Netmsg0, Thaw};
+use crate::net::netisr::{Cred, Netmsg0};
 use crate::net::rtsock::{Listener, Wake};
 use compat::net::if_::LinkState;
 use compat::net::netisr::{Proc, domsg};
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A running machine, for the thread that booted it.
 pub struct Runtime {
@@ -50,8 +53,14 @@ pub struct Thawing {
 impl Runtime {
     /// Boots and starts every netisr.
     pub fn start(config: Config) -> io::Result<Runtime> {
+        Runtime::start_polling(config, None)
+    }
+
+    /// The same; a netisr that carries what the host sends looks for the next frame
+    /// for `busy_poll` before it sleeps, if frames follow each other that closely.
+    pub fn start_polling(config: Config, busy_poll: Option<Duration>) -> io::Result<Runtime> {
         let Booted { machine, seeds, proc_ } = Machine::boot(config);
-        let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed));
+        let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed, busy_poll));
         Ok(Runtime { threads: RefCell::new(threads.collect::<io::Result<_>>()?), machine, proc_ })
     }
 
@@ -80,6 +89,12 @@ impl Runtime {
     /// The virtual addresses of a carp interface can be served outside, or not.
     pub fn served(&self, if_index: u16, is: bool) {
         self.machine.port0.sendmsg(Netmsg0::Served(if_index, is));
+    }
+
+    /// Whoever serves virtual addresses outside is there; if it serves a MASTER, it says
+    /// so again by then.
+    pub fn lease(&self, until: Option<Time>) {
+        self.machine.port0.sendmsg(Netmsg0::Lease(Word::Here(until)));
     }
 
     /// netisr0 stores `n`, when it comes to it.

@@ -10,6 +10,8 @@ use compat::sys::time::Time;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sched::sched_getcpu;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
@@ -55,6 +57,73 @@ impl Bundles {
     }
 }
 
+/// For how long a netisr that carries what the host sends looks for the next frame
+/// before it sleeps. To be woken on another processor costs more than the frame: a
+/// request and its answer would wait for it twice.
+const BUSY_POLL: Duration = Duration::from_micros(100);
+/// For how long it does not while whoever makes the answer needs its processor.
+const CROWDED: Duration = Duration::from_millis(100);
+
+/// Whether it looks: only while frames follow each other that closely, so that
+/// whoever asks from time to time costs nothing; and not where others wait for its
+/// processor, for there it is woken at once.
+#[derive(Default)]
+struct Lingering {
+    most: Duration,
+    last: Time,
+    on: bool,
+    /// How often it has lingered in turn and others have waited.
+    waited: u32,
+    /// Which processor has others that wait, and until when it counts as one.
+    crowded: Option<(usize, Time)>,
+}
+
+impl Lingering {
+    /// For `asked`, if somebody has said so.
+    fn new(asked: Option<Duration>) -> Lingering {
+        let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+        let most = asked.unwrap_or(if alone { Duration::ZERO } else { BUSY_POLL });
+        Lingering { most, ..Lingering::default() }
+    }
+
+    /// Frames have come. `processor`: where it runs, as the scheduler likes.
+    fn came(&mut self, now: Time, processor: impl Fn() -> usize) {
+        if self.on {
+            self.waited = 0;
+        }
+        self.crowded = self.crowded.filter(|(at, until)| now < *until && *at == processor());
+        self.on = now - self.last < self.most && self.crowded.is_none();
+        self.last = now;
+    }
+
+    fn goes_on(&mut self, now: impl FnOnce() -> Time) -> bool {
+        self.on = self.on && now() - self.last < self.most;
+        self.on
+    }
+
+    /// Others have had the processor: they make the answer, or something else once.
+    fn others_ran(&mut self, processor: impl Fn() -> usize) {
+        self.on = false;
+        self.waited += 1;
+        if self.waited > 1 {
+            (self.waited, self.crowded) = (0, Some((processor(), self.last + CROWDED)));
+        }
+    }
+}
+
+/// Where this thread runs; nobody asks for the number.
+fn processor() -> usize {
+    sched_getcpu().unwrap_or_default()
+}
+
+/// Lets others run on this processor, if they wait for it; whether some did.
+fn yielded() -> bool {
+    let switches = || getrusage(UsageWho::RUSAGE_THREAD).map(|used| used.involuntary_context_switches()).ok();
+    let before = switches();
+    std::thread::yield_now();
+    before != switches()
+}
+
 /// netisr0's token, or another's.
 enum NetisrToken {
     Zero(Netisr0),
@@ -76,10 +145,13 @@ impl NetisrToken {
         }
     }
 
-    /// The next callout. Only netisr0 has callouts.
+    /// The next callout, or end of a lease. Only netisr0 has them.
     fn deadline(&self, m: &Machine) -> Option<Time> {
         match self {
-            NetisrToken::Zero(n0) => m.own(n0).callouts.borrow().next(),
+            NetisrToken::Zero(n0) => {
+                let callout = m.own(n0).callouts.borrow().next();
+                callout.into_iter().chain(m.own(n0).lease.next()).min()
+            }
             NetisrToken::Other(_) => None,
         }
     }
@@ -102,15 +174,21 @@ pub struct NetisrThread {
     armed: Option<Time>,
     queues: Vec<Option<Queue>>,
     bundles: Bundles,
+    lingering: Lingering,
     cpu: PerCpu,
 }
 
 impl NetisrThread {
     /// Starts the thread of `seed`'s netisr. It ends when the machine halts. A
     /// panic in it ends the process: a dead netisr would stall every
-    /// synchronisation, and a machine without it answers nobody.
+    /// synchronisation, and a machine without it answers nobody. `busy_poll`: how
+    /// long it looks for the host's next frame before it sleeps.
     #[allow(clippy::panic, reason = "it ends as one that has panicked does")]
-    pub fn spawn(m: Arc<Machine>, seed: Seed) -> io::Result<std::thread::JoinHandle<()>> {
+    pub fn spawn(
+        m: Arc<Machine>,
+        seed: Seed,
+        busy_poll: Option<Duration>,
+    ) -> io::Result<std::thread::JoinHandle<()>> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let timer =
@@ -130,12 +208,24 @@ impl NetisrThread {
             k => m.ports[k - 1].set_wake(wake),
         }
         let memory_ready = Arc::new(AtomicBool::new(false));
+        let lingering = Lingering::new(busy_poll);
         std::thread::Builder::new().name(format!("netisr {cpuid}")).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let cpu = PerCpu::default();
                 let queues = Vec::new();
                 let (armed, bundles) = (None, Bundles::default());
-                let t = NetisrThread { m, poll, waker, memory_ready, timer, armed, queues, bundles, cpu };
+                let t = NetisrThread {
+                    m,
+                    poll,
+                    waker,
+                    memory_ready,
+                    timer,
+                    armed,
+                    queues,
+                    bundles,
+                    lingering,
+                    cpu,
+                };
                 let failed = t.service_loop(seed).err();
                 // Whoever hears of panics sees to it that it is read.
                 assert!(failed.is_none(), "netisr {cpuid}: {failed:?}");
@@ -161,11 +251,16 @@ impl NetisrThread {
             self.drop_queues();
             self.take_new_queues()?;
             self.arm_timer(token.deadline(&self.m))?;
-            let busy = more || self.queues.iter().flatten().any(|q| q.ready);
+            let still = self.cpu.still.get();
+            let busy = more || (!still && self.queues.iter().flatten().any(|q| q.ready));
             if !busy {
                 self.let_gather(token.any().cpuid());
             }
-            match self.poll.poll(&mut events, busy.then_some(Duration::ZERO)) {
+            let lingers = !busy && self.lingering.goes_on(|| self.m.clock().now());
+            if lingers && yielded() {
+                self.lingering.others_ran(processor);
+            }
+            match self.poll.poll(&mut events, (busy || lingers).then_some(Duration::ZERO)) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
             }
@@ -176,7 +271,10 @@ impl NetisrThread {
                 let in_memory = |q: &&mut Queue| q.rx.poll_fd().is_none();
                 self.queues.iter_mut().flatten().filter(in_memory).for_each(|q| q.ready = true);
             }
-            self.receive(&token)?;
+            // What it may not take now it finds by `ready` later.
+            if !still {
+                self.receive(&token)?;
+            }
         }
     }
 
@@ -216,7 +314,12 @@ impl NetisrThread {
             let received = q.rx.receive(RX_BUDGET, &mut |frame| input(cx, q.if_index, frame));
             netisr::wakeup(cx);
             match received {
-                Ok(n) => q.ready = n == RX_BUDGET,
+                Ok(n) => {
+                    q.ready = n == RX_BUDGET;
+                    if n > 0 && q.rx.is_offloaded() {
+                        self.lingering.came(self.m.clock().now(), processor);
+                    }
+                }
                 Err(e) => {
                     netisr::queue_died(cx, q.if_index, &e);
                     if let Some(fd) = q.rx.poll_fd() {
@@ -305,6 +408,52 @@ mod tests {
         let looks = [(1_000, 500), (1_050, 510), (1_132, 520), (1_132, 525), (1_132, 530)];
         let said = looks.map(|(advertisements, at)| bundles.look(advertisements, ms(at)));
         assert_eq!(said, [false, false, true, true, false]);
+    }
+
+    #[test]
+    fn a_netisr_looks_for_the_next_frame_while_they_follow_each_other() {
+        let us = |n: u64| Time(n * 1_000);
+        let mut l = Lingering { most: Duration::from_micros(50), ..Lingering::default() };
+        l.came(us(1_000), || 0);
+        assert!(!l.goes_on(|| us(1_001)), "the first one for long");
+        l.came(us(1_049), || 0);
+        assert!(l.goes_on(|| us(1_098)));
+        assert!(!l.goes_on(|| us(1_099)));
+        assert!(!l.goes_on(|| us(1_098)), "it sleeps until another comes");
+        l.came(us(1_100), || 0);
+        assert!(!l.goes_on(|| us(1_100)), "51 us after that one");
+        l.came(us(1_110), || 0);
+        assert!(l.goes_on(|| us(1_110)));
+        let mut never = Lingering::new(Some(Duration::ZERO));
+        never.came(us(1), || 0);
+        never.came(us(1), || 0);
+        assert!(!never.goes_on(|| us(1)));
+    }
+
+    #[test]
+    fn where_others_wait_for_the_processor_it_sleeps() {
+        let mut l = Lingering { most: Duration::from_micros(50), ..Lingering::default() };
+        let mut now = Time(1_000_000);
+        let mut lingers = |l: &mut Lingering, processor: usize| {
+            now = now + Duration::from_micros(10);
+            l.came(now, || processor);
+            l.goes_on(|| now)
+        };
+        assert!(!lingers(&mut l, 0));
+        // Once is nothing, if it then finds a frame.
+        for _ in 0..2 {
+            assert!(lingers(&mut l, 0));
+            l.others_ran(|| 0);
+            assert!(!l.goes_on(|| Time(0)));
+            assert!(lingers(&mut l, 0) && lingers(&mut l, 0));
+        }
+        for _ in 0..2 {
+            assert!(lingers(&mut l, 0));
+            l.others_ran(|| 0);
+        }
+        assert!(!lingers(&mut l, 0) && !lingers(&mut l, 0));
+        assert!(lingers(&mut l, 1), "that is another one");
+        assert!(lingers(&mut l, 0), "and what was is forgotten");
     }
 
     #[test]

@@ -134,6 +134,7 @@ mod tests {
             stats: CarpStats::default(),
             echoes: 0,
             other_vhid: 0,
+            iqdrops: Vec::new(),
             fates: Fate::ALL.map(|f| (f, 0)),
         }
     }

@@ -1,6 +1,6 @@
 //! The kernel around CARP: libcarp's [`Kernel`] on this machine.
 
-use crate::kern::devctl;
+use crate::kern::{devctl, lease};
 use crate::machine::{Ctx, Ctx0, Machine, PerCpu};
 use crate::net::if_ethersubr::ether_output;
 use crate::net::netisr::Netmsg0;
@@ -149,6 +149,12 @@ impl Kernel for CarpKernel<'_> {
         rtsock::rt_ifmsg(self.m, n0, ifp);
     }
 
+    fn hush(&self, n0: &Netisr0, sc: &CarpSoftc) {
+        if !self.is_mute() {
+            if_tap::hush(self.ctx(n0), sc);
+        }
+    }
+
     fn devctl_notify(&self, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
         if self.is_mute() {
             return;
@@ -176,6 +182,7 @@ impl Kernel for CarpKernel<'_> {
 pub fn softclock(m: &Machine, n0: &Netisr0) {
     let now = m.clock().now();
     let own = m.own(n0);
+    lease::clock(m, n0, now);
     loop {
         let due = own.callouts.borrow_mut().expire(now);
         let Some(c) = due else { return };

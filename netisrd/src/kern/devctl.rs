@@ -9,6 +9,7 @@
 
 use crate::machine::{Ctx0, Machine};
 use crate::net::fate::Fate;
+use crate::net::if_::{self, IfEntry, Softc};
 use crate::net::rtsock::Wake;
 use crate::netinet::carp_vhid;
 use compat::net::if_::IfName;
@@ -141,6 +142,8 @@ pub struct Report {
     pub echoes: u64,
     /// Frames for vhids that nobody here has.
     pub other_vhid: u64,
+    /// `ifi_iqdrops` of each card.
+    pub iqdrops: Vec<(IfName, u64)>,
     /// What became of each frame.
     pub fates: [(Fate, u64); Fate::ALL.len()],
 }
@@ -196,6 +199,9 @@ pub fn notify(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
     devctl.transitions.set(devctl.transitions.get() + 1);
     if let Some(serve) = &*devctl.serve.borrow() {
         serve(&served(m, n0, sc), devctl.transitions.get());
+        if t.new == State::Master && sc.carpdev(n0).is_some_and(|p| p.served_by_host) {
+            m.own(n0).lease.begin(m.clock().now(), sc.own(n0).advbase.get());
+        }
     }
     devctl.push(|| Notice {
         of: vhost(m, n0, sc),
@@ -229,6 +235,7 @@ pub fn read(cx: &mut Ctx0<'_>) -> Report {
         all.sort_by_key(|sc| sc.sc_if.if_index);
         all.iter().map(|sc| vhosted(m, cx.n0, sc, demote::advskew(cx, sc))).collect()
     });
+    let iqdrops = iqdrops(cx);
     let (devctl, carp) = (&m.own(cx.n0).devctl, m.carp.own(cx.n0));
     devctl.woken.set(false);
     Report {
@@ -241,8 +248,19 @@ pub fn read(cx: &mut Ctx0<'_>) -> Report {
         stats: carp.stats(),
         echoes: carp.echoes.get(),
         other_vhid: m.other_vhid.value(),
+        iqdrops,
         fates: Fate::ALL.map(|fate| (fate, m.fates.value(fate))),
     }
+}
+
+fn iqdrops(cx: &Ctx0<'_>) -> Vec<(IfName, u64)> {
+    let entries = cx.m.if_entries(cx.n0);
+    let cards = entries.iter().filter(|e| matches!(e.softc, Softc::Nic(_)));
+    let drops = |e: &IfEntry| {
+        if_::count_input_drops(e);
+        (e.ifp.if_xname, e.ifp.stats.iqdrops.value())
+    };
+    cards.map(drops).collect()
 }
 
 fn vhost(m: &Machine, n0: &Netisr0, sc: &CarpSoftc) -> Vhost {

@@ -49,7 +49,8 @@ pub struct FrozenMachine {
 struct FrozenIf {
     name: String,
     index: u16,
-    up: bool,
+    /// What a user may set of `if_flags`.
+    flags: u32,
     link_state: u8,
     groups: Vec<String>,
     /// The oldest first, with their broadcast addresses.
@@ -120,10 +121,11 @@ pub fn freeze(cx: &mut Ctx0<'_>) -> FrozenMachine {
 fn freeze_if(cx: &Ctx0<'_>, entry: &IfEntry) -> FrozenIf {
     let ifp = &entry.ifp;
     let addrs = addresses_of(cx.m, cx.n0, ifp);
+    if_::count_input_drops(entry);
     FrozenIf {
         name: ifp.if_xname.to_string(),
         index: ifp.if_index,
-        up: ifp.flags().contains(Iff::UP),
+        flags: (ifp.flags() & if_::CHANGEABLE).bits(),
         link_state: ifp.link_state() as u8,
         groups: if_group::if_getgroup(cx, ifp).iter().map(ToString::to_string).collect(),
         addrs: addrs.iter().map(|ia| (ia.net(cx.n0), ia.broad(cx.n0))).collect(),
@@ -250,9 +252,7 @@ fn build_card(
     }
     card.typed.iter().for_each(|net| lent::typed(cx, &entry.ifp, *net));
     join_groups(cx, &entry, card)?;
-    if !card.up {
-        if_::if_down(cx, &entry);
-    }
+    if_::set_flags(cx, &entry, Iff::from_bits_retain(card.flags)).map_err(failed)?;
     Ok(index)
 }
 
@@ -303,9 +303,7 @@ fn build_vhost(cx: &mut Ctx0<'_>, v: &FrozenVhost) -> Result<(), String> {
         add_address(cx, &entry, *net, *broad)?;
     }
     join_groups(cx, &entry, &v.of)?;
-    if v.of.up {
-        if_::if_up(cx, &entry);
-    }
+    if_::set_flags(cx, &entry, Iff::from_bits_retain(v.of.flags)).map_err(failed)?;
     if let Some(parent) = &v.lost_parent {
         let parent = find(cx, parent)?;
         *sc.own(cx.n0).lost_parent.borrow_mut() = Some(parent);

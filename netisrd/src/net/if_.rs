@@ -114,6 +114,14 @@ pub fn if_attach(
     Ok(entry)
 }
 
+/// Adds the frames that the host had no room for to `ifi_iqdrops`: nobody is asked for
+/// them before somebody asks for that.
+pub fn count_input_drops(entry: &IfEntry) {
+    if let Softc::Nic(tx) = &entry.softc {
+        entry.ifp.stats.iqdrops.add(tx.input_drops());
+    }
+}
+
 /// The next index that no interface has, going round: one that was given back
 /// is not given out again soon, since messages about it may still be under way.
 fn free_index(cx: &Ctx0<'_>) -> Result<u16, Errno> {
@@ -214,6 +222,9 @@ pub fn if_detach_index(cx: &mut Ctx0<'_>, index: u16) {
     if_detach(cx, &entry.ifp);
 }
 
+/// The flags that `SIOCSIFFLAGS` sets and clears; PROMISC follows PPROMISC.
+pub const CHANGEABLE: Iff = Iff::all().difference(Iff::CANTCHANGE).difference(Iff::PROMISC);
+
 /// `SIOCSIFFLAGS`
 pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), Errno> {
     let ifp = &entry.ifp;
@@ -226,7 +237,7 @@ pub fn set_flags(cx: &mut Ctx0<'_>, entry: &IfEntry, wanted: Iff) -> Result<(), 
     if wanted.contains(Iff::PPROMISC) != ifp.flags().contains(Iff::PPROMISC) {
         ifpromisc(cx.m, cx.n0, ifp, wanted.contains(Iff::PPROMISC))?;
     }
-    let changeable = !(Iff::CANTCHANGE | Iff::UP | Iff::PROMISC);
+    let changeable = CHANGEABLE - Iff::UP;
     ifp.clear_flags(cx.n0, changeable & !wanted);
     ifp.set_flags(cx.n0, changeable & wanted);
     Ok(())

@@ -34,7 +34,10 @@ pub fn input(cx: Ctx<'_>, if_index: u16, offloaded: &[u8]) -> Fate {
     let done = match cx.m.ifentry(cx.n, if_index) {
         None => Err(Fate::NoInterface),
         Some(IfEntry { ifp, softc: Softc::Nic(_), .. }) => from_wire(cx, ifp, frame, offloaded),
-        Some(IfEntry { softc: Softc::Carp(sc), .. }) => from_host(cx, sc, frame, offloaded),
+        Some(IfEntry { softc: Softc::Carp(sc), host, .. }) => {
+            let is_heard = host.as_ref().is_none_or(|host| !host.is_hushed());
+            from_host(cx, sc, is_heard, frame, offloaded)
+        }
     };
     done.unwrap_or_else(|fate| fate)
 }
@@ -99,10 +102,25 @@ pub fn last_frames(cx: Ctx<'_>, sc: &CarpSoftc) {
     }
 }
 
+/// Before a MASTER bows out: what its host has said is sent by then, and nothing more
+/// will be. A frame behind the bow-out could come after the first one of whoever takes
+/// over.
+pub fn hush(cx: Ctx<'_>, sc: &CarpSoftc) {
+    if let Some(host) = cx.m.ifentry(cx.n, sc.sc_if.if_index).and_then(|e| e.host.as_ref()) {
+        host.hush();
+    }
+}
+
 /// `carp_output`. Whoever is not MASTER says nothing: the switches would send the
 /// MASTER's frames here.
-fn from_host(cx: Ctx<'_>, sc: &CarpSoftc, frame: &[u8], offloaded: &[u8]) -> Result<Fate, Fate> {
-    if !sc.is_running_master() {
+fn from_host(
+    cx: Ctx<'_>,
+    sc: &CarpSoftc,
+    is_heard: bool,
+    frame: &[u8],
+    offloaded: &[u8],
+) -> Result<Fate, Fate> {
+    if !is_heard || !sc.is_running_master() {
         sc.sc_if.stats.oerrors.add(1);
         return Err(Fate::NotMaster);
     }

@@ -5,15 +5,16 @@ use crate::dev::lan::Lan;
 use crate::dev::{DataPath, HostSide, Offload, Transmit};
 use crate::machine::{Booted, Config, Machine, PerCpu, trace};
 use crate::net::netisr::{Cred, Netmsg0};
-use compat::net::if_::IfName;
+use compat::net::if_::{IfMsghdr, IfName};
 use compat::qsbr::Netisr0;
 use compat::sys::ctlsock::{Reply, Request};
 use compat::sys::msgport::{ReplyPort, reply_port};
 use compat::sys::time::VirtualClock;
 use ifconfig_carp::{CallError, Syscalls, ifconfig, sysctl};
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use zerocopy::FromBytes;
 
 /// Keeps what it is given, unless it is full.
 #[derive(Default)]
@@ -22,6 +23,10 @@ struct Sink {
     is_full: AtomicBool,
     is_off: AtomicBool,
     waiting: Mutex<Vec<Vec<u8>>>,
+    dropped: AtomicU64,
+    is_hushed: AtomicBool,
+    /// What was said, of the card and of whom it bears.
+    said: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Sink {
@@ -43,6 +48,15 @@ impl Offload for Sink {
         !self.is_off.load(Ordering::Relaxed)
     }
 
+    fn hush(&self) {
+        self.said.lock().unwrap().push("hush");
+        self.is_hushed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_hushed(&self) -> bool {
+        self.is_hushed.load(Ordering::Relaxed)
+    }
+
     fn drain(&self, input: &mut dyn FnMut(&[u8])) {
         std::mem::take(&mut *self.waiting.lock().unwrap()).iter().for_each(|f| input(f));
     }
@@ -52,12 +66,20 @@ impl Offload for Sink {
 struct Card(Arc<Sink>);
 
 impl Transmit for Card {
-    fn transmit(&self, _queue: usize, _frame: &[u8]) -> Result<(), Errno> {
+    fn transmit(&self, _queue: usize, frame: &[u8]) -> Result<(), Errno> {
+        // 255/255, behind both headers.
+        if frame.get(34 + 2) == Some(&255) && frame.get(34 + 5) == Some(&255) {
+            self.0.said.lock().unwrap().push("bow-out");
+        }
         Ok(())
     }
 
     fn set_promisc(&self, _on: bool) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn input_drops(&self) -> u64 {
+        self.0.dropped.swap(0, Ordering::Relaxed)
     }
 
     fn offload(&self) -> Option<&dyn Offload> {
@@ -125,7 +147,7 @@ impl Rig {
         self.ifconfig(&format!("carp{n} vhid {n} pass secret 10.77.0.10{n}/24"));
         let name = IfName::new(&format!("carp{n}")).unwrap();
         let if_index = self.m.ifunit(&self.n0, name).unwrap().ifp.if_index;
-        let tx = Arc::new(Sink::default());
+        let tx = Arc::new(Sink { said: self.card.said.clone(), ..Sink::default() });
         self.m.port0.sendmsg(Netmsg0::HostSide(Box::new(HostSide {
             if_index,
             rx: Vec::new(),
@@ -212,6 +234,19 @@ fn the_host_is_heard_only_while_it_is_master() {
 }
 
 #[test]
+fn the_host_has_said_all_before_a_master_bows_out() {
+    for how in ["carp1 state backup", "carp1 down", "carp1 10.77.0.109/24 alias", "carp1 destroy"] {
+        let mut rig = Rig::new();
+        let (carp1, _) = rig.carp(1);
+        rig.ifconfig(how);
+        assert_eq!(rig.card.said.lock().unwrap()[..2], ["hush", "bow-out"], "{how}");
+        if how != "carp1 destroy" {
+            assert_eq!(rig.input(carp1, &frame([2; 6])), Fate::NotMaster, "{how}");
+        }
+    }
+}
+
+#[test]
 fn what_came_before_a_master_yields_is_still_the_hosts() {
     let mut rig = Rig::new();
     let (_, one) = rig.carp(1);
@@ -222,4 +257,22 @@ fn what_came_before_a_master_yields_is_still_the_hosts() {
     rig.card.waiting.lock().unwrap().push(frame(VMAC));
     rig.ifconfig("carp1 destroy");
     assert_eq!(one.taken(), 0);
+}
+
+#[test]
+fn what_the_host_had_no_room_for_is_an_input_drop_for_whoever_asks() {
+    let mut rig = Rig::new();
+    rig.card.dropped.store(7, Ordering::Relaxed);
+    let (em0, iqdrops) =
+        (rig.em0, |rig: &Rig| rig.m.ifentry(&rig.n0, rig.em0).unwrap().ifp.stats.iqdrops.value());
+    assert_eq!(iqdrops(&rig), 0);
+    let list = |rig: &mut Rig| {
+        let cx = crate::machine::Ctx0 { m: &rig.m, n0: &mut rig.n0, cpu: &rig.cpu };
+        let all = crate::net::rt_sysctl::iflist(&cx, em0).unwrap();
+        IfMsghdr::read_from_prefix(&all).unwrap().0.ifm_data.ifi_iqdrops
+    };
+    assert_eq!((list(&mut rig), list(&mut rig)), (7, 7));
+    rig.card.dropped.store(2, Ordering::Relaxed);
+    let report = rig.ask(Netmsg0::DevctlRead);
+    assert_eq!((report.iqdrops, iqdrops(&rig)), (vec![(IfName::new("em0").unwrap(), 9)], 9));
 }

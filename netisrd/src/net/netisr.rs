@@ -5,8 +5,9 @@
 
 use crate::dev::{Device, HostSide, RxQueue};
 use crate::kern::devctl::{self, Report, Serve};
-use crate::kern::frozen::{self, FrozenMachine};
-use crate::kern::{carp_kernel, sys_generic};
+use crate::kern::frozen::FrozenMachine;
+use crate::kern::standstill::{self, Leave, Thaw};
+use crate::kern::{carp_kernel, lease, sys_generic};
 use crate::machine::{Ctx, Ctx0, Machine, Mbuf, PerCpu};
 use crate::net::fate::Fate;
 use crate::net::if_::Softc;
@@ -56,6 +57,10 @@ pub enum Netmsg {
     Routes(RouteTable),
     /// A receive queue of the interface with that index: yours from now on.
     Queue(u16, Box<dyn RxQueue>),
+    /// It takes no frame from its queues until it is told that it may.
+    Still,
+    /// It may again.
+    GoOn,
     /// The machine halts.
     Halt,
 }
@@ -108,6 +113,8 @@ pub enum Netmsg0 {
     Barrier(ReplyPort<()>),
     /// Whether those of a carp interface can be served there.
     Served(u16, bool),
+    /// Whether whoever serves them is there.
+    Lease(lease::Word),
     /// Stores the number: netisr0 is alive.
     Alive(Arc<AtomicU64>, u64),
     /// Who serves the virtual addresses outside of the machine.
@@ -120,21 +127,6 @@ pub enum Netmsg0 {
     DestroyAll(ReplyPort<()>),
     /// The machine halts: every MASTER bows out.
     Halt(ReplyPort<()>),
-}
-
-/// A machine that stood still goes on elsewhere, and ends here without a word.
-pub struct Leave;
-
-/// How a machine goes on as another one.
-pub struct Thaw {
-    /// What that was.
-    pub frozen: FrozenMachine,
-    /// Its cards, here.
-    pub devices: Vec<Device>,
-    /// The addresses of them that a host lends.
-    pub lent: Vec<(String, IpNet)>,
-    /// When it may begin. If that never comes it never does.
-    pub go: Receiver<()>,
 }
 
 /// What a dispatched message makes of its netisr.
@@ -179,6 +171,14 @@ pub fn dispatch(m: &Machine, n: &mut Netisr, cpu: &PerCpu, msg: Netmsg) -> Flow 
             cpu.new_queues.borrow_mut().push((index, queue));
             Flow::Continue
         }
+        Netmsg::Still => {
+            cpu.still.set(true);
+            Flow::Continue
+        }
+        Netmsg::GoOn => {
+            cpu.still.set(false);
+            Flow::Continue
+        }
         Netmsg::Halt => Flow::Halt,
     }
 }
@@ -210,13 +210,8 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             req.data.zeroize();
         }
         Netmsg0::Attach(dev, reply) => reply.replymsg(attach(&mut cx, *dev)),
-        Netmsg0::Freeze(reply, leave) => {
-            reply.replymsg((frozen::freeze(&mut cx), devctl::read(&mut cx)));
-            if leave.recv().is_ok() {
-                return halt(m);
-            }
-        }
-        Netmsg0::Thaw(thaw, reply) => return self::thaw(&mut cx, *thaw, reply),
+        Netmsg0::Freeze(reply, leave) => return standstill::freeze(&mut cx, reply, &leave),
+        Netmsg0::Thaw(thaw, reply) => return standstill::thaw(&mut cx, *thaw, reply),
         Netmsg0::HostSide(side) => attach_host(&mut cx, *side),
         Netmsg0::IfDetach(index) => {
             if_::if_detach_index(&mut cx, index);
@@ -230,7 +225,8 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
             lent::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
-        Netmsg0::Served(index, is) => served(&mut cx, index, is),
+        Netmsg0::Served(index, is) => lease::served(&mut cx, index, is),
+        Netmsg0::Lease(word) => lease::word(&mut cx, word),
         Netmsg0::Alive(at, n) => at.store(n, Ordering::Release),
         Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
@@ -255,37 +251,12 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
     Flow::Continue
 }
 
-fn served(cx: &mut Ctx0<'_>, index: u16, is: bool) {
-    cx.carp(|cx| {
-        if let Some(sc) = cx.carp.softc(cx.n0, index) {
-            libcarp::clone::served(cx, &sc, is);
-        }
-    });
-    devctl::configured(cx.m, cx.n0);
-}
-
-fn halt(m: &Machine) -> Flow {
+/// Every netisr ends.
+pub(crate) fn halt(m: &Machine) -> Flow {
     for port in &m.ports {
         port.sendmsg(Netmsg::Halt);
     }
     Flow::Halt
-}
-
-/// Builds all, and waits for the word. Only then are frames received.
-fn thaw(cx: &mut Ctx0<'_>, thaw: Thaw, reply: ReplyPort<Result<Vec<u16>, String>>) -> Flow {
-    let Thaw { frozen, devices, lent, go } = thaw;
-    let built = frozen::thaw(cx, &frozen, &devices, &lent);
-    reply.replymsg(built.clone());
-    match (built, go.recv()) {
-        (Ok(indexes), Ok(())) => {
-            for (dev, index) in devices.into_iter().zip(indexes) {
-                deal_out(cx, index, dev.rx);
-            }
-            devctl::configured(cx.m, cx.n0);
-            Flow::Continue
-        }
-        _ => halt(cx.m),
-    }
 }
 
 fn destroy_all(cx: &mut Ctx0<'_>) {
@@ -319,7 +290,8 @@ fn attach_host(cx: &mut Ctx0<'_>, side: HostSide) {
     }
 }
 
-fn deal_out(cx: &mut Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
+/// Gives the queues of the interface with that index to those who read them.
+pub(crate) fn deal_out(cx: &mut Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
     for (q, queue) in queues.into_iter().enumerate() {
         match cpu_of(cx.m.ncpus(), index, q) {
             0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),

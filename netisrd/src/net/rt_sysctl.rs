@@ -3,9 +3,8 @@
 //! routing messages, page by page.
 
 use crate::machine::Ctx0;
-use crate::net::if_::IfEntry;
-use crate::net::ifaddr;
 use crate::net::rtsock::{if_data, push_ifa, push_link, push_route};
+use crate::net::{if_, ifaddr};
 use crate::netinet::carp_vhid;
 use compat::net::if_::IfMsghdr;
 use compat::net::route::{RTA_IFP, RTM_GET, RTM_IFINFO, RTM_NEWADDR, RTM_VERSION};
@@ -22,11 +21,13 @@ const PAGE: usize = MAX_PACKET - 1024;
 /// `EMSGSIZE` if not even one does.
 pub fn iflist(cx: &Ctx0<'_>, first: u16) -> Result<Vec<u8>, Errno> {
     let mut out = Vec::new();
-    for IfEntry { ifp, .. } in cx.m.if_entries(cx.n0).iter().filter(|e| e.ifp.if_index >= first) {
+    for entry in cx.m.if_entries(cx.n0).iter().filter(|e| e.ifp.if_index >= first) {
+        let ifp = &entry.ifp;
         if carp_vhid::is_vhid(ifp) {
             continue;
         }
         let before = out.len();
+        if_::count_input_drops(entry);
         push_if(&mut out, ifp);
         for ia in ifaddr::addresses_of(cx.m, cx.n0, ifp) {
             push_ifa(&mut out, cx.n0, &ia, RTM_NEWADDR, ifp.if_index, 0);

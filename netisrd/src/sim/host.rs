@@ -10,6 +10,7 @@ use crate::net::netisr::{self, Flow};
 use compat::qsbr::{Netisr, Netisr0};
 use compat::sys::time::{Clock, Time};
 use std::cell::RefCell;
+use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -125,18 +126,23 @@ impl Host {
     }
 
     fn take_new_queues(&mut self) {
-        // A device in memory has no descriptor that would be kept.
-        self.cpu0.gone.take();
-        self.others.borrow().iter().for_each(|(_, cpu)| drop(cpu.gone.take()));
-        let mut new = self.cpu0.new_queues.take().into_iter().map(|q| (0, q)).collect::<Vec<_>>();
-        for (n, cpu) in self.others.borrow().iter() {
-            new.extend(cpu.new_queues.take().into_iter().map(|q| (n.cpuid(), q)));
+        let others = self.others.borrow();
+        let others = others.iter().map(|(n, cpu)| (n.cpuid(), cpu));
+        for (k, cpu) in iter::once((0, &self.cpu0)).chain(others) {
+            // A device in memory has no descriptor that would be kept.
+            cpu.gone.take();
+            for (if_index, mut rx) in cpu.new_queues.take() {
+                let sleeper = Sleeper::new(&self.ready, self.id, What::Queue(self.queues.len()));
+                rx.set_waker(Arc::new(move || sleeper.wake()));
+                self.queues.push((k, if_index, rx));
+            }
         }
-        for (cpu, (if_index, mut rx)) in new {
-            let sleeper = Sleeper::new(&self.ready, self.id, What::Queue(self.queues.len()));
-            rx.set_waker(Arc::new(move || sleeper.wake()));
-            self.queues.push((cpu, if_index, rx));
-        }
+    }
+
+    /// When its next callout is due, by the world's clock.
+    pub(super) fn next_callout(&self) -> Option<Time> {
+        let next = self.m.own(&self.n0).callouts.borrow().next();
+        next.map(|t| self.clock.in_world(t))
     }
 }
 

@@ -54,6 +54,11 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// One that goes on in the place of another one, which has the same interfaces.
+    pub fn takeover(self, old: &Netisrd) -> Setup<'a> {
+        self.sock(old.tools.sock()).args(&["--takeover"])
+    }
+
     /// `--tap`: `em0` or `em0@br0`.
     pub fn tap(mut self, tap: &str) -> Setup<'a> {
         self.taps.push(tap.to_owned());

@@ -50,3 +50,18 @@ pub fn settled<'a>(
 pub fn adverts(frames: &[Frame]) -> Vec<super::Advert> {
     frames.iter().filter_map(Frame::advert).filter(|a| !a.is_bow_out()).collect()
 }
+
+/// Advertisements of one who is never another: the counter goes up by one each time,
+/// nobody bows out, and no skew differs.
+///
+/// # Panics
+/// If not.
+pub fn one_voice(wire: &Wire, mark: usize) {
+    let frames = wire.since(mark);
+    let all: Vec<_> = frames.iter().filter_map(|f| f.advert()).collect();
+    assert_eq!(adverts(&frames).len(), all.len(), "nobody bows out");
+    for two in all.windows(2) {
+        assert_eq!((two[0].src, two[0].advskew), (two[1].src, two[1].advskew), "{two:?}");
+        assert_eq!(two[0].counter.wrapping_add(1), two[1].counter, "{two:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The addresses and machines that most tests share.
 
-use super::{Host, Lab, Netisrd};
+use super::{Host, Lab, Netisrd, Setup};
 use std::net::Ipv4Addr;
 
 /// The virtual address.
@@ -20,7 +20,12 @@ pub fn on_tap(lab: &Lab, name: &str, tap: &str, ip: Ipv4Addr) -> Netisrd {
 
 /// A machine on a host's `v0`, whose address it shares.
 pub fn on_veth(lab: &Lab, host: &Host) -> Netisrd {
-    lab.netisrd(&format!("on-{}", host.ns)).netns(&host.ns).iface("v0").start()
+    on_host(lab, host, "v0:none").start()
+}
+
+/// One that is still to be started, with `-i` of one of its interfaces.
+pub fn on_host<'a>(lab: &'a Lab, host: &Host, card: &str) -> Setup<'a> {
+    lab.netisrd(&format!("on-{}", host.ns)).netns(&host.ns).mirrored(card)
 }
 
 /// What configures vhid 1 with [`VIP`] and the password `secret`.

@@ -8,7 +8,8 @@
 //!
 //! One transition after the other, and one program after the other. The runner is
 //! another process, with what programs need and netisrd does not. It waits for
-//! them; nobody waits for it, except at the end.
+//! them; nobody waits for it, except at the end. And one that goes on in the place of
+//! another netisrd begins with its first when the last of that one has ended.
 
 mod find;
 mod program;
@@ -18,6 +19,7 @@ mod wire;
 use super::json::{Wall, state_name};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::privilege;
+use super::succession::{Estate, Step};
 use super::watcher::Change;
 use crate::kern::devctl::Notice;
 use compat::sys::time::Time;
@@ -25,8 +27,8 @@ use mio::Interest;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -40,6 +42,9 @@ pub const DEFAULT_DIR: &str = "/etc/netisrd/carp.d";
 /// Transitions that wait.
 const QUEUE_LEN: usize = 256;
 const SOCKET: usize = 0;
+const EARLIER: usize = 1;
+/// What a successor finds them by.
+const SUCCESSION: &str = "hooks";
 
 /// How the programs have fared.
 #[derive(Debug, Default)]
@@ -67,6 +72,10 @@ pub struct Hooks {
     /// Transitions missed that no program has been told of.
     missed: u64,
     limit: Duration,
+    /// Each ends when the runner of a netisrd before does, and its programs have.
+    earlier: Vec<OwnedFd>,
+    /// And with this one's.
+    alive: PipeReader,
 }
 
 struct Runner {
@@ -88,12 +97,13 @@ impl Hooks {
     /// # Errors
     /// It does not start.
     pub fn start(dir: &Path, limit: Duration, sandbox: privilege::Options) -> io::Result<Hooks> {
-        let (child, socket) = runner::start(dir, limit, sandbox)?;
+        let (child, socket, alive) = runner::start(dir, limit, sandbox)?;
         socket.set_nonblocking(true)?;
         let (heard, unsaid) = (Lines::default(), Vec::new());
         let runner = Runner { child, socket, heard, unsaid, busy: false, too_late: 0 };
         let (queue, counts) = (VecDeque::new(), Arc::new(HookCounts::default()));
-        Ok(Hooks { runner: Some(runner), queue, counts, missed: 0, limit })
+        let earlier = Vec::new();
+        Ok(Hooks { runner: Some(runner), queue, counts, missed: 0, limit, earlier, alive })
     }
 
     /// How the programs fare.
@@ -131,8 +141,10 @@ impl Hooks {
 
     /// Hears what the runner says, and gives it more to do.
     fn talk(&mut self) {
+        let waits = self.look_back(Duration::ZERO);
         let Some(runner) = &mut self.runner else { return };
-        let done = runner.hear(&self.counts).and_then(|alive| match alive {
+        let done = waits.and_then(|waits| match runner.hear(&self.counts)? {
+            true if waits => Ok(true),
             true => runner.speak(&mut self.queue).map(|()| true),
             false => Ok(false),
         });
@@ -157,13 +169,32 @@ impl Hooks {
         self.miss(waiting);
     }
 
+    /// Whether those before still run programs, once nothing has happened for so long.
+    fn look_back(&mut self, patience: Duration) -> io::Result<bool> {
+        while !self.earlier.is_empty() {
+            let mut fds: Vec<_> =
+                self.earlier.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+            match poll(&mut fds, timeout(patience)) {
+                Ok(0) => return Ok(true),
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+            let ended: Vec<bool> = fds.iter().map(|fd| fd.any() == Some(true)).collect();
+            let mut ended = ended.into_iter();
+            self.earlier.retain(|_| ended.next() == Some(false));
+        }
+        Ok(false)
+    }
+
+    /// What it waits for at the end: the program that runs may have as much as the last
+    /// one, and each of them a moment to end.
+    fn patience(&self) -> Duration {
+        self.limit + 4 * program::GRACE
+    }
+
     /// Waits until the runner has done all, or is gone, or should be.
     fn finish(&mut self) -> io::Result<()> {
-        // The program that runs may have as much as the last one, and each of them
-        // a moment to end.
-        let ms = u64::try_from((self.limit + 4 * program::GRACE).as_millis()).unwrap_or(u64::MAX);
-        let patience =
-            PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX);
+        let patience = timeout(self.patience());
         loop {
             self.talk();
             let Some(runner) = self.runner.as_ref().filter(|r| r.busy || !self.queue.is_empty()) else {
@@ -219,10 +250,24 @@ impl Runner {
 
 impl Part for Hooks {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        for (n, earlier) in self.earlier.iter().enumerate() {
+            desk.watch(earlier, EARLIER + n, Interest::READABLE)?;
+        }
         match &self.runner {
             Some(runner) => desk.watch(&runner.socket, SOCKET, Interest::READABLE | Interest::WRITABLE),
             None => Ok(()),
         }
+    }
+
+    fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
+        let Step::Frozen(estate) = step else { return Ok(()) };
+        let all: Vec<&dyn AsFd> = self.earlier.iter().map(|fd| fd as &dyn AsFd).collect();
+        estate.lend(SUCCESSION, &[&all[..], &[&self.alive]].concat())
+    }
+
+    fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
+        self.earlier = estate.all_descriptors(SUCCESSION);
+        Ok(())
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
@@ -232,8 +277,8 @@ impl Part for Hooks {
         Ok(Flow::Continue)
     }
 
-    /// The programs that wait are run here. The other process has a runner of its
-    /// own, which does not wait for them.
+    /// The programs that wait are run here. The other process has a runner of its own,
+    /// and begins after them.
     fn left(&mut self, changes: &[Change], now: Time) {
         self.take(changes, now);
         self.end();
@@ -241,6 +286,14 @@ impl Part for Hooks {
 
     /// What waits has as much time as one program, all together.
     fn end(&mut self) {
+        match self.look_back(self.patience()) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::error!("hooks: the programs of the netisrd before do not end");
+                self.earlier.clear();
+            }
+            Err(e) => tracing::error!("hooks: {e}"),
+        }
         if let Some(runner) = &mut self.runner {
             let ms = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
             match wire::line(&Order::Last(ms)) {
@@ -256,6 +309,11 @@ impl Part for Hooks {
             tracing::error!("hooks: {too_late} transitions are missed: netisrd halts");
         }
     }
+}
+
+fn timeout(patience: Duration) -> PollTimeout {
+    let ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
 }
 
 /// FreeBSD's subsystem of a CARP event: `1@em0`.

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use std::io::{self, PipeReader, Read, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Between TERM and KILL.
@@ -34,10 +34,10 @@ pub(super) fn run(name: &str, mut command: Command, limit: Duration, clock: &dyn
     let (out, write) = pipe()?;
     command.stdin(Stdio::null()).stdout(write.try_clone()?).stderr(write);
     command.current_dir("/").process_group(0);
-    let mut child = command.spawn()?;
+    let mut child = Running { child: command.spawn()?, reaped: false };
     // The command holds the write ends: dropped, the end of the output is seen.
     drop(command);
-    let pid = Pid::from_raw(child.id().try_into().map_err(io::Error::other)?);
+    let pid = child.group();
     let (exited, on_exit) = pipe()?;
     // It does not reap: until this thread does, the number is the program's.
     let waiter = std::thread::Builder::new().name("hook".into()).spawn(move || {
@@ -67,6 +67,37 @@ pub(super) fn run(name: &str, mut command: Command, limit: Duration, clock: &dyn
     output.end()?;
     let status = child.wait()?;
     Ok(if late { Ended::Late(status) } else { Ended::With(status) })
+}
+
+/// A program that has been started. Whoever cannot follow it to its end ends it, with
+/// its group.
+struct Running {
+    child: Child,
+    reaped: bool,
+}
+
+impl Running {
+    /// Its group, of which it is the leader: their number is one.
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait()?;
+        self.reaped = true;
+        Ok(status)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.reaped {
+            signal(self.group(), Signal::SIGKILL);
+            if let Err(e) = self.child.wait() {
+                tracing::error!("hooks: process {}: {e}", self.group());
+            }
+        }
+    }
 }
 
 /// To the whole group. It is there: its leader has not been reaped.
@@ -173,4 +204,33 @@ fn printable(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control() && c != '\t';
     let plain = (!escaped).then_some(c);
     plain.into_iter().chain(escaped.then(|| c.escape_default()).into_iter().flatten())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use nix::sys::wait::waitpid;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Nobody can go on by it.
+    struct Broken;
+
+    impl Clock for Broken {
+        fn now(&self) -> Time {
+            std::panic::resume_unwind(Box::new("broken"))
+        }
+    }
+
+    #[test]
+    fn whatever_happens_between_its_start_and_its_end_no_program_is_left() {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("1000");
+        let limit = Duration::from_secs(1);
+        let ran = catch_unwind(AssertUnwindSafe(|| run("sleep", sleep, limit, &Broken)));
+        assert!(ran.is_err());
+        // Of the children of this thread alone.
+        let mine = WaitPidFlag::WNOHANG | WaitPidFlag::__WNOTHREAD;
+        assert_eq!(waitpid(None, Some(mine)), Err(Errno::ECHILD));
+    }
 }

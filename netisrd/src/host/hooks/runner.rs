@@ -14,12 +14,12 @@ use crate::host::privilege;
 use compat::sys::time::{Clock, Time};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ffi::OsStr;
-use std::io::{self, Write, stdin};
+use std::io::{self, PipeReader, Write, pipe, stdin};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
@@ -46,26 +46,27 @@ pub struct Runner {
 }
 
 /// Starts one, on the other end of the socket that comes back, and waits until
-/// it is there.
+/// it is there. The pipe ends with it and its programs: nothing is ever said there.
 pub(super) fn start(
     dir: &Path,
     limit: Duration,
     sandbox: privilege::Options,
-) -> io::Result<(Child, UnixStream)> {
+) -> io::Result<(Child, UnixStream, PipeReader)> {
     let (ours, theirs) = UnixStream::pair()?;
+    let (alive, held) = pipe()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("netisrd").arg(COMMAND).args(sandbox.words());
     command.arg(dir).arg(limit.as_secs().to_string());
-    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+    command.stdin(OwnedFd::from(theirs)).stdout(held);
     // What a terminal says to netisrd is not for the programs.
     command.process_group(0);
     let child = command.spawn()?;
-    // The command holds the other end: dropped, the end of the runner is seen.
+    // The command holds the other ends: dropped, the end of the runner is seen.
     drop(command);
     let (mut lines, mut stream) = (Lines::default(), ours);
     loop {
         match lines.next()? {
-            Some(Answer::Ready) => return Ok((child, stream)),
+            Some(Answer::Ready) => return Ok((child, stream, alive)),
             Some(_) => return Err(io::Error::other("hooks: the runner speaks out of turn")),
             None if lines.read(&mut stream)? => {}
             // It has said why.

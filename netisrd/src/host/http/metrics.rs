@@ -20,6 +20,11 @@ pub(super) fn text(report: &Report, hooks: &HookCounts, wall: &Wall) -> String {
     for (fate, n) in report.fates {
         out.sample("netisrd_frames_total", &[("fate", fate_word(fate))], n);
     }
+    let name = "netisrd_interface_input_drops_total";
+    out.family(name, "counter", "Frames dropped on input, those that the host had no room for too.");
+    for (interface, n) in &report.iqdrops {
+        out.sample(name, &[("interface", interface.as_str())], n);
+    }
     let n = |n: &AtomicU64| n.load(Ordering::Relaxed);
     out.family("netisrd_hooks_total", "counter", "Programs run on transitions, by how they ended.");
     let results =

@@ -2,7 +2,7 @@
 //! what its carrier is. All else is the same of both.
 
 use crate::dev::carptap::CarpTap;
-use crate::dev::rtnetlink::{HostLink, RtNetlink};
+use crate::dev::rtnetlink::{HostLink, Making, RtNetlink};
 use crate::dev::{DataPath, HostSide};
 use crate::machine::Machine;
 use crate::net::netisr::Netmsg0;
@@ -10,6 +10,13 @@ use nix::errno::Errno as Linux;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+/// What was just made takes nothing; its index.
+fn begin(rt: &mut RtNetlink, name: &str, link: &Link) -> nix::Result<u32> {
+    let index = rt.link_by_name(name)?.index;
+    link.set_carrier(rt, index, false)?;
+    Ok(index)
+}
 
 /// A link of ours.
 pub(super) enum Link {
@@ -25,7 +32,7 @@ impl Link {
     pub(super) fn make(
         rt: &mut RtNetlink,
         name: &str,
-        (lower, path): (u32, DataPath),
+        (lower, path, making): (u32, DataPath, Making),
         (machine, if_index): (&Machine, u16),
     ) -> Result<(u32, Link), String> {
         let failed = |e: Linux| format!("cannot be made: {}", e.desc());
@@ -39,13 +46,19 @@ impl Link {
                 Link::Tap(tap)
             }
             _ => {
-                rt.add_macvlan(name, lower).map_err(failed)?;
+                rt.add_macvlan(name, lower, making).map_err(failed)?;
                 Link::Macvlan
             }
         };
-        let made = rt.links().map_err(failed)?.into_iter().find(|l| l.name == name);
-        let index = made.ok_or("is gone as soon as it was made")?.index;
-        link.set_carrier(rt, index, false).map_err(failed)?;
+        let index = match begin(rt, name, &link) {
+            Ok(index) => index,
+            Err(e) => {
+                // Or the next try would find its name taken. A tap goes by itself.
+                let gone = rt.delete_link_named(name);
+                let stays = gone.err().map_or(String::new(), |e| format!(", and stays: {}", e.desc()));
+                return Err(failed(e) + &stays);
+            }
+        };
         if let Some(side) = side {
             machine.port0.sendmsg(Netmsg0::HostSide(Box::new(side)));
         }

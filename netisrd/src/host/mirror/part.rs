@@ -97,7 +97,7 @@ impl Part for Mirrors {
     fn patience(&self, now: Time) -> Option<Duration> {
         let mirror = lock(&self.mirror);
         let renew = mirror.renew.map(|at| Duration::from_nanos(at.0.saturating_sub(now.0)));
-        let retry = (!mirror.complaints.is_empty()).then_some(RETRY);
+        let retry = mirror.troubles.has_any().then_some(RETRY);
         renew.into_iter().chain(retry).min()
     }
 
@@ -128,18 +128,22 @@ impl Part for Mirrors {
             }
         }
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
-        if due && self.pulse.beats(turn.machine) {
+        let renews = due && self.pulse.beats(turn.machine);
+        if renews {
             mirror.renew(turn.now);
         } else if due {
             mirror.renew = mirror.next_renewal(turn.now);
         }
         // What a netisr0 that hangs said last is no reason to give an address back that
         // the kernel has taken.
-        let news = due || touched || turn.woken || !mirror.complaints.is_empty();
+        let news = due || touched || turn.woken || mirror.troubles.has_any();
         if news && !self.pulse.is_missed() {
             mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
         }
-        let unserved = |v: &&Vhosted| mirror.complaints.contains_key(v.name.as_str());
+        if renews || turn.woken {
+            turn.machine.lease(mirror.gone_by(turn.now));
+        }
+        let unserved = |v: &&Vhosted| mirror.troubles.has(v.name.as_str());
         let unserved = turn.watcher.vhosts().iter().filter(unserved).map(|v| v.of.if_index).collect();
         for changed in self.unserved.symmetric_difference(&unserved) {
             turn.machine.served(*changed, !unserved.contains(changed));

@@ -20,10 +20,20 @@ pub(super) struct Wanted {
     pub(super) master: bool,
     /// The virtual addresses, and whether what they say has its way out here.
     pub(super) addrs: BTreeMap<IpNet, bool>,
+    /// Those that a MASTER would have.
+    pub(super) asked: Vec<IpNet>,
     /// Seconds that the addresses live without being renewed.
     pub(super) lifetime: u32,
     /// Why it cannot be served at all.
     pub(super) refused: Option<String>,
+}
+
+impl Wanted {
+    /// Whether somebody asks for the same, MASTER or not.
+    pub(super) fn asks_as(&self, w: &Wanted) -> bool {
+        (self.if_index, self.lower, self.path, self.lladdr, &self.asked)
+            == (w.if_index, w.lower, w.path, w.lladdr, &w.asked)
+    }
 }
 
 /// What it is.

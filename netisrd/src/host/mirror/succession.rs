@@ -43,8 +43,9 @@ impl Mirror {
     /// They are this process's from now on, for whoever comes later.
     pub(super) fn own_up(&mut self) {
         if core::mem::take(&mut self.adopted) {
+            let alias = self.owner.alias();
             for (name, is) in &self.shown {
-                if let Err(e) = self.rt.set_alias(is.index, &self.alias) {
+                if let Err(e) = self.rt.set_alias(is.index, &alias) {
                     tracing::warn!("{name}: alias: {}", e.desc());
                 }
             }

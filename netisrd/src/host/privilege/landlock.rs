@@ -22,7 +22,7 @@ pub(super) fn restrict(later: &Later) -> Result<Outcome, Box<dyn Error>> {
         .scope(Scope::Signal)?
         .create()?
         .add_rules(folders(&later.cleans, AccessFs::RemoveFile.into()))?
-        .add_rules(folders(&later.reads, read))?
+        .add_rules(folders(&later.reads, AccessFs::ReadFile.into()))?
         .add_rules(folders(&later.writes, read | AccessFs::WriteFile | AccessFs::Truncate))?;
     if later.taps {
         let tun = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;

@@ -22,6 +22,8 @@ const MACHINE: &[i64] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_futex,
+    libc::SYS_getcpu,
+    libc::SYS_getrusage,
     libc::SYS_gettid,
     libc::SYS_rseq,
     libc::SYS_sched_getaffinity,

@@ -31,7 +31,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// What is handed over, and how: changes whenever that does. Unlike ones refuse each
 /// other.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// `cmd` of the first request.
 const MEET: u32 = 1;
 /// And of the second.
@@ -100,7 +100,7 @@ pub enum Step<'a> {
     Met(&'a mut Estate),
     /// The machine stands still: what there is to know of it.
     Frozen(&'a mut Estate),
-    /// It still does.
+    /// The successor takes its time, while nobody is served.
     Waits,
     /// The successor, that process, is about to hear that it is all its own.
     Ready(u32),

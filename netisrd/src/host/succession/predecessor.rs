@@ -1,6 +1,6 @@
 //! The one that goes.
 
-use super::channel::{Channel, Word};
+use super::channel::{Channel, Meanwhile, Word, idle};
 use super::{EPOCH, Estate, FORMAT, FREEZE, MACHINE, MEET, Step, VERSION};
 use crate::host::parts::Part;
 use crate::host::runtime::Runtime;
@@ -11,11 +11,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// How long the machine stands still for a successor that is not ready. An
-/// advertisement may be that late, of which peers miss three before they act.
+/// How long a successor may take, all in all, to hear what it needs; and, while the
+/// machine stands still, to become ready. An advertisement may be that late, of which
+/// peers miss three before they act.
 const STANDSTILL: Duration = Duration::from_secs(1);
-/// How often the parts hear of it meanwhile.
-const PACE: Duration = Duration::from_millis(50);
 
 /// A successor that has asked for something.
 pub struct Heir {
@@ -67,9 +66,7 @@ pub fn answer(parts: &mut [Box<dyn Part>], machine: &Runtime, heir: Heir) -> io:
     if freeze {
         return step_down(parts, machine, &channel, pid);
     }
-    let met = meet(parts, machine, &channel);
-    // The control socket goes on with it.
-    match channel.release().and(met) {
+    match meet(parts, machine, &channel) {
         Ok(()) => {
             tracing::info!("takeover: process {pid} prepares to go on in this one's place");
             Ok(Outcome::Stays(None))
@@ -95,8 +92,13 @@ fn meet(parts: &mut [Box<dyn Part>], machine: &Runtime, channel: &Channel) -> io
     estate.put(EPOCH, &machine.epoch())?;
     estate.put(VERSION, &env!("CARGO_PKG_VERSION"))?;
     step(parts, |p| p.succession(Step::Met(&mut estate)))?;
-    channel.send_packet(&Reply { error: None, arg: Vec::new(), data: Vec::new() }.to_bytes())?;
-    channel.send_estate(estate)
+    hand(channel, estate, &mut || step(parts, |p| p.succession(Step::Waits)))
+}
+
+fn hand(channel: &Channel, estate: Estate, meanwhile: Meanwhile<'_>) -> io::Result<()> {
+    let reply = Reply { error: None, arg: Vec::new(), data: Vec::new() };
+    channel.send_packet(&reply.to_bytes(), meanwhile)?;
+    channel.send_estate(estate, meanwhile)
 }
 
 /// From its beginning to its end nobody may ask the machine anything.
@@ -111,12 +113,13 @@ fn step_down(
         let mut estate = Estate::default();
         estate.put(MACHINE, &frozen.machine)?;
         step(parts, |p| p.succession(Step::Frozen(&mut estate)))?;
-        channel.send_packet(&Reply { error: None, arg: Vec::new(), data: Vec::new() }.to_bytes())?;
-        channel.send_estate(estate)?;
-        wait(parts, channel)?;
+        let mut meanwhile = || step(parts, |p| p.succession(Step::Waits));
+        hand(channel, estate, &mut meanwhile)?;
+        if channel.receive_word(&mut meanwhile)? != Word::Ready {
+            return Err(io::Error::other("it speaks out of turn"));
+        }
         step(parts, |p| p.succession(Step::Ready(pid)))?;
-        channel.wait_at_most(STANDSTILL)?;
-        channel.send(&Word::Yours)
+        channel.send(&Word::Yours, &mut idle)
     })();
     match heard {
         Ok(()) => {
@@ -130,26 +133,6 @@ fn step_down(
             drop(frozen.leave);
             step(parts, |p| p.succession(Step::Stays))?;
             Ok(failed(pid, &e, Some(frozen.told)))
-        }
-    }
-}
-
-/// Until the successor is ready.
-fn wait(parts: &mut [Box<dyn Part>], channel: &Channel) -> io::Result<()> {
-    channel.wait_at_most(PACE)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match channel.receive::<Word>() {
-            Ok(Word::Ready) => return Ok(()),
-            Ok(Word::Yours) => return Err(io::Error::other("it speaks out of turn")),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && waited < STANDSTILL => {
-                waited += PACE;
-                step(parts, |p| p.succession(Step::Waits))?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::other("it takes too long"));
-            }
-            Err(e) => return Err(e),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The one that comes.
 
-use super::channel::{Channel, Word};
+use super::channel::{Channel, Word, idle};
 use super::{EPOCH, Estate, FORMAT, FREEZE, MACHINE, MEET, VERSION};
-use crate::dev::{Device, tap};
+use crate::dev::host::Existing;
+use crate::dev::{DataPath, Device, host, tap};
 use crate::host::cards::{self, Card};
 use crate::host::clock::MonotonicClock;
 use crate::host::parts::Part;
@@ -17,12 +18,14 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long any answer may take. The other one has given up before.
+/// How long any step of the other one may take. The other one has given up before.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Frames that are left to the other one, at most: under load more come all the time.
 const HEARD_MAX: usize = 1 << 16;
 /// More than any answer.
 const ANSWER_MAX: usize = 4096;
+const USED_OTHERWISE: &str = "the running netisrd uses it in another way";
+const NOT_THERE: &str = "the running netisrd does not have it";
 
 /// The running netisrd, as its successor sees it.
 pub struct Predecessor {
@@ -73,26 +76,42 @@ impl Predecessor {
         tap::adopt(name, card.lladdr, self.estate.all_descriptors(&cards::descriptors(name)))
     }
 
+    /// The interface of the host, with the sockets of the other one if it is on its tap
+    /// path.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is not on that path there.
+    pub fn interface(&mut self, existing: &Existing) -> io::Result<Device> {
+        let sockets = self.estate.all_descriptors(&cards::descriptors(&existing.name));
+        if existing.path == DataPath::Tap && sockets.is_empty() {
+            let card = self.cards.iter().find(|card| card.name == existing.name);
+            return match card {
+                Some(card) if !card.is_on(existing.path) => wrong(&existing.name, USED_OTHERWISE),
+                _ => wrong(&existing.name, NOT_THERE),
+            };
+        }
+        host::adopt(existing, sockets)
+    }
+
     /// The cards must be the same: an interface that is missing would leave its
     /// MASTERs without a word.
     ///
     /// # Errors
     /// Which are not.
     pub fn check(&self, devices: &[Device]) -> io::Result<()> {
-        let wrong = |name: &str, what: &str| Err(io::Error::other(format!("takeover: {name}: {what}")));
         for card in &self.cards {
             match devices.iter().find(|dev| dev.name.as_str() == card.name) {
                 None => {
                     return wrong(&card.name, "the running netisrd has it, and this one was not given it");
                 }
                 Some(dev) if !card.is_like(dev) => {
-                    return wrong(&card.name, "the running netisrd uses it in another way");
+                    return wrong(&card.name, USED_OTHERWISE);
                 }
                 Some(_) => {}
             }
         }
         let new = devices.iter().find(|dev| !self.cards.iter().any(|card| card.name == dev.name.as_str()));
-        new.map_or(Ok(()), |dev| wrong(dev.name.as_str(), "the running netisrd does not have it"))
+        new.map_or(Ok(()), |dev| wrong(dev.name.as_str(), NOT_THERE))
     }
 
     /// Has it stand still, and builds its machine here. Once this returns it is this
@@ -108,24 +127,28 @@ impl Predecessor {
         parts: &mut [Box<dyn Part>],
     ) -> io::Result<(Vec<u16>, Estate)> {
         let named = |e: io::Error| match e.kind() {
-            io::ErrorKind::WouldBlock => io::Error::other("takeover: the running netisrd does not answer"),
+            io::ErrorKind::TimedOut => io::Error::other("takeover: the running netisrd does not answer"),
             io::ErrorKind::UnexpectedEof => {
                 io::Error::other("takeover: the running netisrd goes on by itself")
             }
             kind => io::Error::new(kind, format!("takeover: {e}")),
         };
+        self.channel.wait_at_most(PATIENCE);
         ask(&self.channel, FREEZE).map_err(named)?;
         let mut estate = self.channel.receive_estate().map_err(named)?;
         let missing = || io::Error::other("takeover: the running netisrd says nothing of its machine");
         let frozen: FrozenMachine = estate.take(MACHINE)?.ok_or_else(missing)?;
         for dev in devices.iter_mut().filter(|dev| dev.shared_with_host) {
-            // What has come by now the other one has heard.
-            dev.rx.iter_mut().try_for_each(|rx| rx.receive(HEARD_MAX, &mut |_| ()).map(drop))?;
+            // What has come by now the other one has heard; what waits in its sockets it
+            // has not.
+            let own = dev.rx.iter_mut().filter(|rx| !rx.is_offloaded());
+            { own }.try_for_each(|rx| rx.receive(HEARD_MAX, &mut |_| ()).map(drop))?;
         }
         let lent: Vec<(String, IpNet)> = estate.take(cards::LENT)?.unwrap_or_default();
         let Thawing { indexes, go } = machine.thaw(frozen, devices, lent).map_err(named)?;
-        self.channel.send(&Word::Ready).map_err(named)?;
-        match self.channel.receive::<Word>().map_err(named)? {
+        self.channel.wait_at_most(PATIENCE);
+        self.channel.send(&Word::Ready, &mut idle).map_err(named)?;
+        match self.channel.receive_word(&mut idle).map_err(named)? {
             Word::Yours => {}
             Word::Ready => return Err(io::Error::other("takeover: the running netisrd speaks out of turn")),
         }
@@ -136,12 +159,16 @@ impl Predecessor {
     }
 }
 
+fn wrong<T>(card: &str, what: &str) -> io::Result<T> {
+    Err(io::Error::other(format!("takeover: {card}: {what}")))
+}
+
 /// One request on the control socket, and its answer.
 fn ask(channel: &Channel, cmd: u32) -> io::Result<()> {
     let request = Request { op: Op::Takeover, cmd, arg: FORMAT.to_ne_bytes().to_vec(), data: Vec::new() };
-    channel.send_packet(&request.to_bytes())?;
+    channel.send_packet(&request.to_bytes(), &mut idle)?;
     let mut packet = vec![0; ANSWER_MAX];
-    let n = channel.receive_packet(&mut packet)?;
+    let n = channel.receive_packet(&mut packet, &mut idle)?;
     let Reply { error, arg, .. } = Reply::from_bytes(packet.get(..n).unwrap_or_default())
         .map_err(|e| io::Error::other(e.to_string()))?;
     Err(io::Error::other(match error {

@@ -102,16 +102,16 @@ impl Play<'_> {
     /// Gives a machine a command, of which is known whether it fails, or not;
     /// its status.
     pub fn run_line(&mut self, n: usize, line: &str, fails: Option<bool>) -> i32 {
-        self.run_from("", n, line, fails)
+        self.run_from(None, n, line, fails)
     }
 
     /// One of the scenario's.
     fn run_named(&mut self, n: usize, line: &Name, fails: Option<bool>) {
-        self.run_from(&self.scenario.source.before(line), n, line.as_ref(), fails);
+        self.run_from(Some(line), n, line.as_ref(), fails);
     }
 
-    /// One that stands at that place.
-    fn run_from(&mut self, place: &str, n: usize, line: &str, fails: Option<bool>) -> i32 {
+    /// One that stands there in the scenario.
+    fn run_from(&mut self, from: Option<&Name>, n: usize, line: &str, fails: Option<bool>) -> i32 {
         let begun = self.journal.begin();
         let (status, output) = match self.hosts[n].id {
             Some(id) if self.world.is_paused(id) => (1, "the machine is paused".into()),
@@ -121,6 +121,7 @@ impl Play<'_> {
         self.notice_all();
         let machine = self.hosts[n].name.clone();
         if fails.is_some_and(|fails| (status != 0) != fails) {
+            let place = from.map(|name| self.scenario.source.before(name)).unwrap_or_default();
             let text = format!("{place}{machine}: {line}: status {status}: {}", output.trim());
             let (at, machine) = (self.world.now(), Some(n));
             self.violated(Violation { at, rule: Rule::Command, machine, text });
