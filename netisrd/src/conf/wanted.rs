@@ -21,8 +21,10 @@ pub(super) struct Wanted {
     hosts: BTreeMap<Option<u8>, VirtualHost>,
     flags: BTreeMap<u32, bool>,
     groups: BTreeMap<IfName, bool>,
-    /// What of these was said first, and where: an address takes `up` out of them.
-    said: (BTreeMap<u32, (bool, Place)>, BTreeMap<IfName, (bool, Place)>),
+    /// What was said of flags first, and where: an address takes `up` out of those above.
+    said_flags: BTreeMap<u32, (bool, Place)>,
+    /// The same of groups.
+    said_groups: BTreeMap<IfName, (bool, Place)>,
     addrs: BTreeMap<IpAddr, Ifa>,
 }
 
@@ -80,14 +82,14 @@ impl Wanted {
         let parameter = self.hosts.get(&key).and_then(|host| host.contradicts(asked));
         let flag = || {
             let said = |(flag, on): &(Iff, bool)| {
-                let (was, at) = self.said.0.get(&flag.bits()).filter(|(was, _)| was != on)?;
+                let (was, at) = self.said_flags.get(&flag.bits()).filter(|(was, _)| was != on)?;
                 Some((flag_word(*flag, *was)?, *at))
             };
             asked.flags.iter().find_map(said)
         };
         let group = || {
             let said = |(group, is_in): &(IfName, bool)| {
-                let (was, at) = self.said.1.get(group).filter(|(was, _)| was != is_in)?;
+                let (was, at) = self.said_groups.get(group).filter(|(was, _)| was != is_in)?;
                 Some((if *was { "group" } else { "-group" }, *at))
             };
             asked.groups.iter().find_map(said)
@@ -101,10 +103,10 @@ impl Wanted {
             self.at = at;
         }
         for (flag, on) in &asked.flags {
-            self.said.0.entry(flag.bits()).or_insert((*on, at));
+            self.said_flags.entry(flag.bits()).or_insert((*on, at));
         }
         for (group, is_in) in &asked.groups {
-            self.said.1.entry(*group).or_insert((*is_in, at));
+            self.said_groups.entry(*group).or_insert((*is_in, at));
         }
         self.flags.extend(asked.flags.iter().map(|(flag, on)| (flag.bits(), *on)));
         self.groups.extend(asked.groups.iter().copied());
