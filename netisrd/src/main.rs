@@ -123,6 +123,9 @@ enum Command {
     /// For netisrd itself: be the process that runs programs on transitions
     #[command(name = hooks::runner::COMMAND, hide = true)]
     RunHooks(hooks::runner::Runner),
+    /// For netisrd itself: start a successor and leave it to init
+    #[command(name = launch::START, hide = true)]
+    Start(launch::Start),
     /// For who builds it: write the shells' completions of all programs
     #[command(hide = true)]
     Completions {
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
             log_to(&log);
             hooks::runner::main(runner, &log).map_err(Into::into)
         }
+        Some(Command::Start(start)) => start.run().map_err(Into::into),
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
         Some(Command::Upgrade(upgrade)) => match upgrade.is_another() {
@@ -183,6 +187,9 @@ fn log_to(log: &Log) {
 }
 
 fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
+    if args.tell_ready {
+        launch::orphaned()?;
+    }
     let cards = args.cards();
     let conf = args.file.as_deref().map(|path| read(path, &cards)).transpose()?;
     let daemon = conf.as_ref().map(|conf| conf.daemon.clone()).unwrap_or_default();

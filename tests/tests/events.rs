@@ -112,7 +112,8 @@ fn a_takeover_is_told_with_its_reason_and_the_end_of_the_machine_too() {
         assert_eq!(at1.next(), None);
         assert_eq!(at2.transition(), "carp0 1 BACKUP MASTER master-left 10.77.0.100/24");
 
-        // A better one comes, and dies.
+        // A better one comes, once the card is free, and dies.
+        m1.wait_exit();
         let m1 = on_tap(lab, "m1b", "em1@br0", N1);
         m1.carp("carp0", &virtual_host(0));
         let demoted = |n: &str| m2.sysctl(&format!("net.inet.carp.demotion={n}"));

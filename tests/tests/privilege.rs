@@ -309,6 +309,13 @@ fn a_crash_leaves_no_core_unless_it_may() {
         assert_eq!((end.signal(), end.core_dumped()), (Some(Signal::SIGABRT as i32), false));
         let open = lab.netisrd("m2").by(&by).args(&["--core"]).start();
         assert_eq!((said(&open, "no core"), limit(&open)), ("off: --core".into(), "unlimited".into()));
+        // A service manager has set one that nobody can raise.
+        let by = "ulimit -c 0; exec setpriv --bounding-set=-sys_resource \"$@\"";
+        let none = lab.netisrd("m3").by(by).start();
+        assert_eq!(
+            (said(&none, "no core"), limit(&none)),
+            ("on: passwords stay in memory".into(), "0".into())
+        );
     });
 }
 

@@ -17,7 +17,7 @@ mod landlock;
 mod seccomp;
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -140,7 +140,9 @@ fn no_core(options: Options) -> io::Result<Outcome> {
     if options.core {
         return Ok(Outcome::Off("--core"));
     }
-    setrlimit(Resource::RLIMIT_CORE, 1, 1)?;
+    // Nobody without CAP_SYS_RESOURCE raises one that is 0.
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    setrlimit(Resource::RLIMIT_CORE, hard.min(1), hard.min(1))?;
     Ok(Outcome::On("passwords stay in memory".into()))
 }
 
