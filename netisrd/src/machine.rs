@@ -7,6 +7,7 @@ use crate::net::fate::Fates;
 use crate::net::if_::IfTable;
 use crate::net::if_llatbl::LlTable;
 use crate::net::ifaddr::AddrTable;
+use crate::net::lent::Owners;
 use crate::net::netisr::{Netmsg, Netmsg0};
 use crate::net::route::RouteTable;
 use crate::net::rtsock::Listeners;
@@ -101,6 +102,8 @@ pub struct MachineOwn {
     pub inflight: RefCell<BTreeMap<CarpCallout, MsgId>>,
     /// `in_ifaddrheads`, `in6_ifaddr`, oldest first.
     pub ifaddrs: RefCell<Vec<Arc<Ifaddr>>>,
+    /// Whose those are that the host has too.
+    pub owners: Owners,
     /// `ifg_head`
     pub ifg_head: RefCell<Vec<Arc<IfgGroup>>>,
     /// What listener reports said last.
@@ -137,6 +140,7 @@ impl Machine {
             callouts: RefCell::default(),
             inflight: RefCell::default(),
             ifaddrs: RefCell::default(),
+            owners: Owners::default(),
             ifg_head: RefCell::default(),
             mld: Reported::default(),
             lease: Lease::default(),

@@ -8,7 +8,7 @@ use netisrd::dev::{Device, host, tap};
 use netisrd::host::access::Access;
 use netisrd::host::cards::Cards;
 use netisrd::host::clock::MonotonicClock;
-use netisrd::host::configuration::{Configuration, Hangup, Shared as SharedConf};
+use netisrd::host::configuration::{Configuration, Reloads, Shared as SharedConf};
 use netisrd::host::control::{self, ControlSocket};
 use netisrd::host::events::EventSocket;
 use netisrd::host::hooks::{self, Hooks};
@@ -70,6 +70,10 @@ struct Args {
     #[arg(long = "http", value_name = "ADDR:PORT", value_parser = http::address)]
     http: Option<SocketAddr>,
 
+    /// A name beside the host's own by which clients may ask for that page
+    #[arg(long = "http-name", value_name = "NAME", requires = "http")]
+    http_names: Vec<String>,
+
     /// Create a tap, and put it on a Linux bridge
     #[arg(long = "tap", value_name = "NAME[@BRIDGE]")]
     taps: Vec<String>,
@@ -119,6 +123,9 @@ enum Command {
     /// For netisrd itself: be the process that runs programs on transitions
     #[command(name = hooks::runner::COMMAND, hide = true)]
     RunHooks(hooks::runner::Runner),
+    /// For netisrd itself: start a successor and leave it to init
+    #[command(name = launch::START, hide = true)]
+    Start(launch::Start),
     /// For who builds it: write the shells' completions of all programs
     #[command(hide = true)]
     Completions {
@@ -140,6 +147,7 @@ fn main() -> ExitCode {
             log_to(&log);
             hooks::runner::main(runner, &log).map_err(Into::into)
         }
+        Some(Command::Start(start)) => start.run().map_err(Into::into),
         Some(Command::Check(check)) => return conf::cli::check(check),
         Some(Command::Reload(reload)) => return conf::cli::reload(reload),
         Some(Command::Upgrade(upgrade)) => match upgrade.is_another() {
@@ -179,6 +187,9 @@ fn log_to(log: &Log) {
 }
 
 fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
+    if args.tell_ready {
+        launch::orphaned()?;
+    }
     let cards = args.cards();
     let conf = args.file.as_deref().map(|path| read(path, &cards)).transpose()?;
     let daemon = conf.as_ref().map(|conf| conf.daemon.clone()).unwrap_or_default();
@@ -188,7 +199,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let devices_of = if conf.is_some() { daemon.cards } else { cards.clone() };
     let reads = conf.as_ref().map(Conf::folders).unwrap_or_default();
     let configuration = Configuration::new(conf, cards, args.hz.is_some());
-    let hangup = Hangup::of(&configuration)?;
+    let reloads = Reloads::of(&configuration)?;
     let mut old = args.takeover.then(|| Predecessor::meet(&path)).transpose()?;
     let (control, events) = sockets(args, &path, &configuration, old.as_mut())?;
     let ncpus = args.ncpus.or(daemon.netisrs).map_or_else(online_cpus, usize::from);
@@ -223,12 +234,12 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     log.start()?;
     let clock = Arc::new(old.as_ref().map_or_else(MonotonicClock::start, Predecessor::clock));
     let counts = hooks.as_ref().map(Hooks::counts).unwrap_or_default();
-    let http = http.map(|http| http.telling(counts));
+    let http = http.map(|http| http.telling(counts, &args.http_names));
     let hz = args.hz.or(daemon.hz).unwrap_or(0);
     let config = Config { ncpus, clock, seed, hz, log: netisrd::machine::trace() };
     let machine = Runtime::start_polling(config, args.busy_poll.map(Duration::from_micros))?;
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
-    parts.extend(hangup.map(|h| Box::new(h) as Box<dyn Part>));
+    parts.extend(reloads.map(|r| Box::new(r) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
     mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
     // Before the programs, which find the host as it is by then.
@@ -300,11 +311,12 @@ fn serve(
     }
     let lending = Lending::new(shared.into());
     parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
+    configuration.borrow_mut().lent(lending.clone());
     parts.push(Box::new(Lent::new(lending)?));
     let lookout = Lookout::open(machine)?;
     match estate {
         None => configuration.borrow_mut().start(machine)?,
-        Some(mut estate) => configuration.borrow_mut().follow(machine, &mut estate)?,
+        Some(mut estate) => configuration.borrow_mut().follow(&mut estate)?,
     }
     notify.iter().for_each(|n| configuration.borrow_mut().telling(n.manager()));
     // Last: once it has had a turn, so have all others.

@@ -181,6 +181,19 @@ fn a_bad_file_changes_nothing_and_all_of_it_is_told_to_whoever_asked() {
 }
 
 #[test]
+fn what_is_no_ethernet_is_no_card() {
+    lab::run(Needs::namespaces(), |lab| {
+        let path = file(lab, "netisrd_interfaces=\"nosuch lo\"\n");
+        let said = check(&path);
+        assert_eq!(failed(&said).len(), 1);
+        assert!(
+            failed(&said)[0].ends_with("netisrd.conf:1:28: expected an Ethernet interface: lo is none"),
+            "{said:?}"
+        );
+    });
+}
+
+#[test]
 fn a_bad_file_starts_nothing() {
     lab::run(Needs::namespaces().taps(), |lab| {
         lab.bridge("br0");

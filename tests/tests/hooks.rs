@@ -9,8 +9,8 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, command, on_tap, virtual_host};
+use std::path::{Path, PathBuf};
+use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, Proc, binary, command, on_tap, virtual_host};
 
 /// A folder for programs in the laboratory, and `name: what it says` of them.
 struct Hooks(PathBuf);
@@ -163,6 +163,24 @@ fn a_program_has_no_descriptor_of_netisrds_and_neither_has_what_runs_it() {
     });
 }
 
+#[test]
+fn the_default_folder_may_come_after_the_start() {
+    stage(|lab, _| {
+        lab.mount_tmpfs(Path::new("/etc"), "1m");
+        let m1 = lab.netisrd("m1").default_hooks().tap("em1@br0").start();
+        m1.ifconfig(&format!("em1 {N1}/24")).ok();
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        m1.wait_master("carp0");
+        let hooks = Hooks(PathBuf::from("/etc/netisrd/carp.d"));
+        fs::create_dir_all(&hooks.0).unwrap();
+        hooks.put("10-words", "echo \"$@\"");
+        m1.ifconfig("carp0 down").ok();
+        wait(&m1, 0, "hook 10-words: 1@em1 INIT carp0 MASTER down");
+        assert!(!m1.proc.log.lines().iter().any(|l| l.contains("ERROR")), "{:?}", m1.proc.log.lines());
+    });
+}
+
 /// The process that runs the programs of a machine.
 fn runner(machine: &Netisrd) -> Pid {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", machine.proc.pid())).unwrap();
@@ -177,7 +195,7 @@ fn missed(machine: &Netisrd) -> u32 {
     let listens = wait(machine, 0, "http: listening on ");
     let line = machine.proc.log.lines().swap_remove(listens);
     let mut page = TcpStream::connect(line.split_whitespace().last().unwrap()).unwrap();
-    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut metrics = String::new();
     page.read_to_string(&mut metrics).unwrap();
     let n = metrics.lines().find_map(|l| l.strip_prefix("netisrd_hooks_missed_transitions_total "));
@@ -312,6 +330,29 @@ fn transitions_that_are_too_many_are_missed_and_the_next_program_knows_how_many(
         m1.ifconfig("carp0 down").ok();
         wait(&m1, mark, &format!("hook 10-waits: missed {}", 2 * DOWN_AND_UP - 256));
         assert_eq!(ran(&m1), 257);
+    });
+}
+
+#[test]
+fn a_program_that_asks_netisrd_while_it_halts_is_told_at_once_that_nobody_listens() {
+    stage(|lab, hooks| {
+        let (http, curl) = ("127.0.0.1:9112", "exec 3<>/dev/tcp/127.0.0.1/9112 && cat <&3");
+        let ask =
+            |how: &str| format!("[ \"$CARP_REASON\" = halted ] || exit 0; {how} 2>&1; echo answered $?");
+        let (of, sock) = (|program| binary(program).display().to_string(), lab.dir().join("m1"));
+        let sock = sock.display();
+        hooks.put("10-control", &ask(&format!("{} -S {sock}.sock carp0", of("ifconfig-carp"))));
+        let monitor = format!("{} monitor --json {sock}-events.sock", of("route-carp"));
+        hooks.put("20-events", &ask(&monitor));
+        hooks.put("30-http", &ask(&format!("bash -c '{curl}'")));
+        let m1 = hooks.machine(lab, &["--hook-time", "3600", "--http", http]);
+        m1.sysctl("net.inet.carp.preempt=1");
+        m1.carp("carp0", &virtual_host(0));
+        m1.wait_master("carp0");
+        m1.signal(Signal::SIGTERM);
+        assert_eq!(m1.wait_exit().code(), Some(0));
+        let answered = said(&m1).iter().filter(|l| l.ends_with(": answered 1")).count();
+        assert_eq!(answered, 3, "{:#?}", said(&m1));
     });
 }
 

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use tests::lab::{self, Lab, N1, N2, Needs, Netisrd, PATIENCE, on_tap, virtual_host};
 
-const GET: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+const GET: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Where its `--http 0` listens.
 fn port(machine: &Netisrd) -> u16 {
@@ -47,7 +47,7 @@ fn ask(port: u16, request: &[u8]) -> String {
 
 /// The body of a page that is there, whose length is the one that was said.
 fn get(port: u16, path: &str) -> String {
-    let answer = ask(port, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    let answer = ask(port, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     let length = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).unwrap();
@@ -159,7 +159,7 @@ fn the_page_shows_the_interface_its_peer_and_its_day_and_needs_nothing_from_else
 fn a_stream_of_events_tells_a_change_at_once() {
     stage(|_, m1, port| {
         let mut stream = connect(port);
-        stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut heard = String::new();
         let mut wait = |what: &str| {
             while !heard.contains(what) {
@@ -183,16 +183,18 @@ fn what_is_no_request_for_a_page_gets_the_status_that_says_so() {
     stage(|_, m1, port| {
         m1.carp("carp0", &virtual_host(0));
         m1.wait_master("carp0");
-        let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(100_000));
-        let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(500));
+        let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(100_000));
+        let many = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "a: b\r\n".repeat(500));
         for (request, status) in [
-            ("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", "404 Not Found"),
-            ("GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "404 Not Found"),
-            ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405 Method Not Allowed"),
-            ("DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", "405 Method Not Allowed"),
+            ("GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", "404 Not Found"),
+            ("GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", "404 Not Found"),
+            ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "405 Method Not Allowed"),
+            ("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", "405 Method Not Allowed"),
             ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
-            ("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Bad Request"),
-            ("GET / HTTP/3.7\r\nHost: x\r\n\r\n", "505 HTTP Version Not Supported"),
+            ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421 Misdirected Request"),
+            ("GET /metrics HTTP/1.1\r\nHost: evil.example:80\r\n\r\n", "421 Misdirected Request"),
+            ("GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Bad Request"),
+            ("GET / HTTP/3.7\r\nHost: localhost\r\n\r\n", "505 HTTP Version Not Supported"),
             ("\r\n\r\n\0\0\0\r\n\r\n", "400 Bad Request"),
             ("SSH-2.0-OpenSSH_9.2\r\n", "400 Bad Request"),
             (&long, "431 Request Header Fields Too Large"),
@@ -230,13 +232,13 @@ fn the_slow_the_silent_and_the_many_are_let_go_and_others_are_served() {
         let streams: Vec<TcpStream> = (0..32)
             .map(|_| {
                 let mut stream = connect(port);
-                stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
                 let n = stream.read(&mut [0; 4096]).unwrap();
                 assert!(n > 0);
                 stream
             })
             .collect();
-        assert!(ask(port, b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 503 "));
+        assert!(ask(port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").starts_with("HTTP/1.1 503 "));
         assert!(rest(slow).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
 
         // Whoever says nothing makes room for those who come later.
@@ -249,15 +251,32 @@ fn the_slow_the_silent_and_the_many_are_let_go_and_others_are_served() {
         let deaf: Vec<TcpStream> = (0..100)
             .map(|_| {
                 let mut stream = connect(port);
-                stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
                 stream
             })
             .collect();
+        // All places are theirs, and there is one for who asks.
+        assert!(get(port, "/metrics").contains("netisrd_info"));
         drop((streams, silent, deaf));
         assert!(get(port, "/metrics").contains("netisrd_info"));
         let sent = m1.stats().opackets;
         m1.wait_stats("advertisement", |s| s.opackets > sent);
         assert_eq!(m1.state("carp0"), "MASTER");
+    });
+}
+
+#[test]
+fn clients_use_addresses_or_names_of_the_host_or_those_that_were_given() {
+    lab::run(Needs::namespaces(), |lab| {
+        let machine = lab.netisrd("m1").args(&["--http", "0", "--http-name", "status.example"]).start();
+        let (port, own) = (port(&machine), nix::unistd::gethostname().unwrap().into_string().unwrap());
+        let local = format!("127.0.0.1:{port}");
+        for (host, served) in
+            [(&*local, true), ("status.example", true), (&*own, true), ("other.example", false)]
+        {
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(ask(port, request.as_bytes()).starts_with("HTTP/1.1 200 "), served, "{host}");
+        }
     });
 }
 

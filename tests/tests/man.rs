@@ -223,15 +223,22 @@ fn the_page_of_the_configuration_has_all_its_keys_and_its_examples_make_sense() 
     }
 }
 
+/// Pages that a page refers to, its neighbours and BSD's, need not be installed where it
+/// is checked.
+const NOT_HERE: &str = ": STYLE: referenced manual not found: Xr ";
+
 #[test]
 fn mandoc_finds_nothing_to_complain_of() {
     let Some(mandoc) = find_program("mandoc") else {
         return skip("no program mandoc in PATH: nobody has read the pages");
     };
     let paths = PAGES.map(|p| folder().join(p));
-    let said = Command::new(mandoc).args(["-Tlint", "-Wwarning"]).args(paths).output().unwrap();
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
-    assert!(said.stdout.is_empty(), "{}", String::from_utf8_lossy(&said.stdout));
+    let said = Command::new(mandoc).args(["-Tlint", "-Wstyle"]).args(paths).output().unwrap();
+    // 1 is what style is worth; what it could not read is worth more.
+    assert!(matches!(said.status.code(), Some(0 | 1)), "{said:?}");
+    let said = String::from_utf8(said.stdout).unwrap();
+    let complaints: Vec<&str> = said.lines().filter(|l| !l.contains(NOT_HERE)).collect();
+    assert_eq!(complaints, [""; 0]);
 }
 
 #[test]

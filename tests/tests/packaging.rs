@@ -95,6 +95,8 @@ fn everything_is_installed_below_destdir_and_prefix_and_taken_away_again() {
         }
     }
     assert_eq!(files, wanted);
+    let hooks = dest.0.join("etc/netisrd/carp.d");
+    assert_eq!(fs::metadata(&hooks).unwrap().permissions().mode() & 0o7777, 0o755);
     let unit = fs::read_to_string(dest.0.join("opt/x/lib/systemd/system/netisrd.service")).unwrap();
     assert!(unit.contains("\nExecStart=/opt/x/sbin/netisrd "), "{unit}");
     let mut version = Command::new(dest.0.join("opt/x/sbin/netisrd"));
@@ -103,6 +105,7 @@ fn everything_is_installed_below_destdir_and_prefix_and_taken_away_again() {
 
     install(&dest, "/opt/x", Path::new("-u")).ok();
     assert_eq!(dest.files(), before);
+    assert!(!dest.0.join("etc/netisrd").exists());
     assert!(!dest.0.join("opt/x/share/doc/netisrd").exists());
 }
 

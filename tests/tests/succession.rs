@@ -418,7 +418,8 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
         while next() != "STATUS=1 MASTER\n" {}
         let of = |m: &Netisrd, what: &str| m.proc.log.wait_line(0, what, PATIENCE, |l| l.contains(what));
         of(&old, "hook 10-words: 1@em0 MASTER carp0 INIT preempting");
-        let listens = old.proc.log.lines().swap_remove(of(&old, "http: listening on "));
+        let at = of(&old, "http: listening on ");
+        let listens = old.proc.log.lines().swap_remove(at);
         let new = lab.netisrd("new").args(&args).takeover(&old).spawn();
         let reloading = next();
         let usec = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|u| u.strip_suffix('\n'));
@@ -428,7 +429,7 @@ fn the_service_manager_hears_whose_it_is_and_programs_hear_of_nothing() {
         wait_ended(&old);
         // The page is where it was, and remembers.
         let mut page = TcpStream::connect(listens.split_whitespace().last().unwrap()).unwrap();
-        page.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        page.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut html = String::new();
         page.read_to_string(&mut html).unwrap();
         assert!(html.contains("preempting"), "{html}");

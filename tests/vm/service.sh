@@ -58,6 +58,7 @@ pid=$(prop MainPID)
 another_program
 check 'with a new program once more' quietly systemctl reload netisrd
 pid=$(prop MainPID)
+check 'systemd has it as its child' not sh -c "journalctl --quiet --unit=netisrd | grep 'not our child'"
 check 'systemctl stop ends it' systemctl stop netisrd
 check 'the process has ended' not test -e "/proc/$pid"
 check 'it has bowed out: the peer is MASTER because of that' \

@@ -1,6 +1,6 @@
 //! A line as values: for one who keeps lines in a file and compares them.
 
-use super::cmds::{At, Line, Step};
+use super::cmds::{self, At, Line, Step};
 use super::password::Password;
 use crate::failure::Failure;
 use crate::iflist;
@@ -65,10 +65,13 @@ pub struct Mistake {
 /// interface: the code that the command reads lines with, without its verbs.
 ///
 /// # Errors
-/// What the command would say of the line, whatever the machine; and a word that
-/// acts or asks in place of saying what is to be.
+/// What the command would say of the line, whatever the machine; a word that acts or
+/// asks in place of saying what is to be; and a second one about the same thing, of
+/// which the command takes the last.
 pub fn read(name: IfName, words: &[OsString]) -> Result<Asked, Mistake> {
-    let line = Line::parse_allowing(words, no_verb).map_err(|(at, e)| mistake(at, &e))?;
+    let mut said = Vec::new();
+    let allow = |word: &OsStr| no_verb(word).and_then(|()| once(word, &mut said));
+    let line = Line::parse_allowing(words, allow).map_err(|(at, e)| mistake(at, &e))?;
     let whole = |e: Failure| mistake(At::Line, &e);
     line.check_scope(name).map_err(whole)?;
     if line.address.wanted().is_none() && line.address.inet.has_mask() {
@@ -142,6 +145,34 @@ fn no_verb(word: &OsStr) -> Result<(), Failure> {
     }
 }
 
+/// `-arp` is about the same as `arp`, `passfile` as `pass`.
+pub fn subject(word: &OsStr) -> Option<&'static str> {
+    cmds::subject(word)
+}
+
+/// Words that are no keywords are not repeated: they may be of a password.
+fn once(word: &OsStr, said: &mut Vec<&'static str>) -> Result<(), Failure> {
+    let length = || word.as_encoded_bytes().contains(&b'/').then_some("prefixlen");
+    let about = match subject(word).or_else(length) {
+        Some("netmask") => "prefixlen",
+        Some(about) => about,
+        None => return Ok(()),
+    };
+    if said.contains(&about) {
+        return Err(Failure::Message(format!("expected {} once in a line", spelt(about))));
+    }
+    said.push(about);
+    Ok(())
+}
+
+fn spelt(about: &str) -> &str {
+    match about {
+        "prefixlen" => "a prefix length or netmask",
+        "pass" => "a password",
+        word => word,
+    }
+}
+
 fn mistake(at: At, failure: &Failure) -> Mistake {
     let (word, unknown) = match at {
         At::Word(n) | At::Argument(n) => (Some(n), false),
@@ -190,6 +221,13 @@ mod tests {
             ("create up", Some(0), false),
             ("10.0.0.1 -alias", Some(1), false),
             ("pass 01234567890123456789", Some(1), false),
+            ("vhid 1 vhid 2", Some(2), false),
+            ("pass vhid vhid 1 pass secret", Some(4), false),
+            ("mcast peer 10.0.0.3", Some(1), false),
+            ("carpdev em0 -carpdev", Some(2), false),
+            ("up -arp down", Some(2), false),
+            ("netmask 255.0.0.0 10.0.0.1/24", Some(2), false),
+            ("inet6 2001:db8::1/64 prefixlen 80", Some(2), false),
         ] {
             let m = asked(line).unwrap_err();
             assert_eq!((m.word, m.unknown), (word, unknown), "{line}: {}", m.text);

@@ -114,6 +114,20 @@ const CMDS: &[Cmd] = &[
     cmd("-carpdev", Bare(|line| line.carp("-carpdev").carpdev = Some(IfName::EMPTY))),
 ];
 
+/// What a keyword gives a value that can be given once: of two such keywords, as of
+/// two such values, typed lines take the last.
+pub(crate) fn subject(word: &OsStr) -> Option<&'static str> {
+    let named = |name: &str| CMDS.iter().find(|c| c.name == name).map(|c| c.name);
+    match CMDS.iter().find(|c| word == c.name)?.name {
+        "passfile" => Some("pass"),
+        "-peer" | "mcast" => Some("peer"),
+        "-peer6" | "mcast6" => Some("peer6"),
+        "down" => Some("up"),
+        "alias" | "add" | "group" | "-group" => None,
+        name => named(name.trim_start_matches('-')),
+    }
+}
+
 /// The keywords.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     ["create", "plumb"].into_iter().chain(CMDS.iter().map(|c| c.name))
@@ -142,7 +156,7 @@ impl Line {
     /// keyword and address.
     pub(crate) fn parse_allowing(
         words: &[OsString],
-        allow: impl Fn(&OsStr) -> Result<(), Failure>,
+        mut allow: impl FnMut(&OsStr) -> Result<(), Failure>,
     ) -> Result<Line, (At, Failure)> {
         let mut line = Line::default();
         let mut at = 0;

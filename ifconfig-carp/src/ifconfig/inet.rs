@@ -119,7 +119,11 @@ impl InetChange {
         };
         self.add(kernel, target)?;
         match first {
-            Some(_) if first != self.addr => self.delete(kernel, name, first),
+            // netisrd's host may have it, who keeps it.
+            Some(_) if first != self.addr => match self.delete(kernel, name, first) {
+                Err(e) if e.errno() == Some(Errno::EADDRNOTAVAIL) => Ok(()),
+                other => other,
+            },
             _ => Ok(()),
         }
     }

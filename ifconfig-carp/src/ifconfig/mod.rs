@@ -22,7 +22,7 @@ mod target;
 mod undo;
 mod vhaddr;
 
-pub use asked::{Address, Asked, Has, Mistake, addresses, flag_word, read};
+pub use asked::{Address, Asked, Has, Mistake, addresses, flag_word, read, subject};
 pub use password::Password;
 pub use vhaddr::backings;
 

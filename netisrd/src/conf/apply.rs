@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroize;
 
 /// The configuration of a running machine.
@@ -20,7 +21,19 @@ pub struct Service {
     path: PathBuf,
     /// Those of the command line.
     cards: Cards,
-    applied: Applied,
+    applied: Arc<Applied>,
+}
+
+/// The file as it is now, and what has to be known to find out whether the machine
+/// would take it. That takes its time, and asks nobody: any thread may do it.
+pub struct Rehearsal {
+    path: PathBuf,
+    cards: Cards,
+    applied: Arc<Applied>,
+    /// The addresses that the cards have without the file.
+    pub(super) lent: Result<OfCards, String>,
+    /// The interfaces that there are.
+    names: Result<BTreeSet<String>, String>,
 }
 
 /// A file as it was applied.
@@ -59,7 +72,6 @@ impl Service {
     /// # Errors
     /// Which line failed. The machine, which is half configured, is to be halted.
     pub fn start(conf: Conf, cards: Cards, calls: &mut dyn Syscalls) -> Result<Service, Errors> {
-        let mut applied = Applied::default();
         let names = names(calls).map_err(|what| conf.errors(vec![(None, what)]))?;
         let missing = missing(&conf, &names);
         if !missing.is_empty() {
@@ -71,7 +83,7 @@ impl Service {
             one(step, calls, &mut done).map_err(|what| conf.errors(vec![(Some(at), what)]))?;
         }
         let path = conf.path.clone();
-        applied.becomes(conf, done.sysctls);
+        let applied = Arc::new(Applied::default().then(conf, done.sysctls));
         Ok(Service { path, cards, applied })
     }
 
@@ -86,9 +98,9 @@ impl Service {
         if let Some(mut was) = was {
             // No machine has to take it first: one has.
             let conf = if differs { Conf::parse_untried(&path, &was.text, &cards)? } else { conf };
-            applied.becomes(conf, core::mem::take(&mut was.sysctls));
+            applied = applied.then(conf, core::mem::take(&mut was.sysctls));
         }
-        Ok((Service { path, cards, applied }, differs))
+        Ok((Service { path, cards, applied: Arc::new(applied) }, differs))
     }
 
     /// What another process needs for that.
@@ -105,10 +117,17 @@ impl Service {
         plan::arrival(conf, name).into_iter().filter_map(&mut again).collect()
     }
 
-    /// Reads the file again, and changes what has changed in it. On an error
-    /// nothing has.
-    pub fn reload(&mut self, calls: &mut dyn Syscalls) -> Report {
-        match self.try_reload(calls) {
+    /// What a reload begins with, on cards to which the host lends these addresses.
+    pub fn rehearsal(&self, calls: &mut dyn Syscalls, host: &OfCards) -> Rehearsal {
+        let (lent, names) = (self.lent(calls, host), names(calls));
+        let (path, cards, applied) = (self.path.clone(), self.cards.clone(), self.applied.clone());
+        Rehearsal { path, cards, applied, lent, names }
+    }
+
+    /// Changes what has changed in the file, after its rehearsal. On an error nothing
+    /// has.
+    pub fn reload(&mut self, rehearsed: Result<Conf, Errors>, calls: &mut dyn Syscalls) -> Report {
+        match rehearsed.and_then(|conf| self.become_as(conf, calls)) {
             Ok(lines) => Report { ok: true, lines },
             Err(errors) => Report::refused(errors.lines()),
         }
@@ -124,37 +143,29 @@ impl Service {
         self.applied.conf().daemon.hz.unwrap_or(0)
     }
 
-    /// The addresses of cards that are theirs and not from the file.
-    fn lent(&self, calls: &mut dyn Syscalls) -> Result<Lent, String> {
-        let mut lent = Lent::new();
+    /// The addresses of cards that are theirs, and not from the file alone.
+    fn lent(&self, calls: &mut dyn Syscalls, host: &OfCards) -> Result<OfCards, String> {
+        let mut lent = host.clone();
         for has in ifconfig::addresses(calls)?.into_iter().filter(|has| has.vhid == 0) {
             let Some(name) = IfName::new(&has.ifname) else { continue };
             let of_file =
                 self.applied.conf().interface(name).is_some_and(|i| i.wanted.place_of(has.addr).is_some());
             if let (false, Ok(net)) = (of_file, IpNet::new(has.addr, has.prefixlen)) {
-                lent.entry(name).or_default().push(net);
+                let nets = lent.entry(name).or_default();
+                if !nets.iter().any(|has| has.addr() == net.addr()) {
+                    nets.push(net);
+                }
             }
         }
         Ok(lent)
     }
 
-    fn try_reload(&mut self, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
-        let lent = self.lent(calls);
-        let lent =
-            |name| lent.as_ref().map(|all| all.get(&name).cloned().unwrap_or_default()).map_err(Clone::clone);
-        let conf = Conf::read(&self.path, &self.cards, &lent)?;
+    fn become_as(&mut self, conf: Conf, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
         let refused = |complaints| Err(conf.errors(complaints));
         let names = match names(calls) {
             Ok(names) => names,
             Err(what) => return refused(vec![(None, what)]),
         };
-        let mut complaints = missing(&conf, &names);
-        if complaints.is_empty() {
-            trial::change(&self.applied, &conf, &lent, &mut complaints);
-        }
-        if !complaints.is_empty() {
-            return refused(complaints);
-        }
         let done = match perform(plan::steps(&self.applied, &conf, &names), calls) {
             Ok(done) => done,
             Err(complaints) => return refused(complaints),
@@ -168,13 +179,50 @@ impl Service {
         if lines.len() == told {
             lines.push("nothing has changed".into());
         }
-        self.applied.becomes(conf, done.sysctls);
+        self.applied = Arc::new(self.applied.then(conf, done.sysctls));
         Ok(lines)
     }
 }
 
+impl Rehearsal {
+    /// Reads the file, and tries it. If it says what it said, and there is nothing to
+    /// do for it, nothing is tried.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn run(self) -> Result<Conf, Errors> {
+        Conf::read_and(&self.path, &self.cards, |conf, complaints| self.judge(conf, complaints))
+    }
+
+    fn judge(&self, conf: &Conf, complaints: &mut Vec<Complaint>) -> Vec<Complaint> {
+        let names = match &self.names {
+            Ok(names) => names,
+            Err(what) => {
+                complaints.push((None, what.clone()));
+                return Vec::new();
+            }
+        };
+        complaints.extend(missing(conf, names));
+        let was = self.applied.conf();
+        let is_as_it_was = conf.text == was.text && was.warnings.is_empty();
+        if !complaints.is_empty() || (is_as_it_was && plan::steps(&self.applied, conf, names).is_empty()) {
+            return Vec::new();
+        }
+        let lent = |name| {
+            let all = self.lent.as_ref().map_err(Clone::clone)?;
+            Ok(all.get(&name).cloned().unwrap_or_default())
+        };
+        // The machine may be started next by the file that it is reloaded by now.
+        let warnings = trial::whole(conf, &lent, complaints);
+        if complaints.is_empty() {
+            trial::change(&self.applied, conf, &lent, complaints);
+        }
+        warnings
+    }
+}
+
 /// What each card has.
-type Lent = BTreeMap<IfName, Vec<IpNet>>;
+pub type OfCards = BTreeMap<IfName, Vec<IpNet>>;
 
 /// The interfaces that the machine has.
 pub(super) fn names(calls: &mut dyn Syscalls) -> Result<BTreeSet<String>, String> {

@@ -35,7 +35,7 @@ impl Reload {
 
 /// Each error is a line on stderr, and the status 1.
 pub fn check(args: &Check) -> ExitCode {
-    match Conf::read(&args.file, &Cards::default(), &lent_by_host) {
+    match Conf::read(&args.file, &Cards::default(), &lent_by_host).and_then(Conf::suits_host) {
         Ok(conf) => {
             conf.warnings().lines().for_each(|line| eprintln!("netisrd: {line}"));
             ExitCode::SUCCESS

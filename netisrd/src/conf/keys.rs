@@ -6,7 +6,8 @@ use super::place::{Complaint, Place};
 use super::{Cards, Conf, Interface, Line, Sysctl};
 use crate::dev::host::Existing;
 use compat::net::if_::IfName;
-use ifconfig_carp::ifconfig;
+use ifconfig_carp::ifconfig::{self, Address};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,14 +58,14 @@ impl Reader<'_> {
             match a.name.as_str() {
                 "cloned_interfaces" => self.clones(&mut conf, a),
                 "netisrd_interfaces" => {
-                    let names = self.names(a, |spec| spec.split(':').next().unwrap_or_default());
+                    let names = self.names(&mut conf, a, |spec| spec.split(':').next().unwrap_or_default());
                     for wrong in names.iter().filter_map(|spec| Existing::parse(spec).err()) {
                         self.complain(a.at, wrong);
                     }
                     conf.daemon.cards.interfaces = Some(names);
                 }
                 "netisrd_taps" => {
-                    let names = self.names(a, |spec| spec.split_once('@').map_or(spec, |(tap, _)| tap));
+                    let names = self.names(&mut conf, a, |spec| spec.split('@').next().unwrap_or_default());
                     conf.daemon.cards.taps = Some(names);
                 }
                 "netisrd_netisrs" => conf.daemon.netisrs = self.number(a, 1, NETISRS_MAX),
@@ -79,6 +80,11 @@ impl Reader<'_> {
             interfaces: cards.interfaces.clone().or(conf.daemon.cards.interfaces.take()),
             taps: cards.taps.clone().or(conf.daemon.cards.taps.take()),
         };
+        for (name, at) in conf.card_places.clone() {
+            if let Some(clone) = conf.interface(name).map(|clone| clone.at) {
+                self.once(at, name, clone);
+            }
+        }
         self.interfaces(&mut conf, &of_interfaces);
         conf
     }
@@ -126,8 +132,8 @@ impl Reader<'_> {
                 self.complain(word.at, "expected carp and a number: the machine makes no other interfaces");
                 continue;
             };
-            if conf.interfaces.iter().any(|i| i.name == name) {
-                self.complain(word.at, format!("expected {name} once"));
+            if let Some(first) = conf.interfaces.iter().find(|i| i.name == name).map(|i| i.at) {
+                self.once(word.at, name, first);
                 continue;
             }
             conf.interfaces.push(Interface::new(name, word.at, true));
@@ -135,18 +141,26 @@ impl Reader<'_> {
     }
 
     /// Names of cards, or of what makes them.
-    fn names(&mut self, a: &Assignment, name_of: impl Fn(&str) -> &str) -> Vec<String> {
+    fn names(&mut self, conf: &mut Conf, a: &Assignment, name_of: impl Fn(&str) -> &str) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for word in a.value.words() {
-            if IfName::new(name_of(&word.text)).is_none() {
+            let Some(name) = IfName::new(name_of(&word.text)) else {
                 self.complain(word.at, "expected the name of an interface, of at most 15 characters");
-            } else if names.iter().any(|n| name_of(n) == name_of(&word.text)) {
-                self.complain(word.at, format!("expected {} once", name_of(&word.text)));
-            } else {
-                names.push(word.text.to_string());
+                continue;
+            };
+            match conf.card_places.iter().find(|(card, _)| *card == name) {
+                Some((_, first)) => self.once(word.at, name, *first),
+                None => {
+                    conf.card_places.push((name, word.at));
+                    names.push(word.text.to_string());
+                }
             }
         }
         names
+    }
+
+    fn once(&mut self, at: Place, name: IfName, first: Place) {
+        self.complain(at, format!("expected {name} once: it is in line {} too", first.line));
     }
 
     fn only_word(&mut self, a: &Assignment, what: &str) -> Option<Word> {
@@ -293,7 +307,19 @@ impl Reader<'_> {
                 return self.complain(word.map_or(at, |w| w.at), without_secrets(mistake, &words));
             }
         };
+        if let Some((word, first)) = interface.wanted.contradicts(&asked) {
+            let about = ifconfig::subject(word.as_ref()).unwrap_or(word);
+            let here = words.iter().find(|w| match ifconfig::subject(w.text.as_str().as_ref()) {
+                Some(subject) => subject == about,
+                None => matches!(w.text.as_str(), "group" | "-group") && word.ends_with("group"),
+            });
+            let what = format!("expected no other {}: it is in line {} too", spelt(word), first.line);
+            return self.complain(here.map_or(at, |w| w.at), what);
+        }
         if let Some(address) = asked.address {
+            if let Some(what) = no_host(address) {
+                return self.complain(at, what);
+            }
             if let Some(first) = interface.wanted.place_of(address.addr) {
                 let what = format!("expected another address: line {} gives it {}", first.line, address.addr);
                 return self.complain(at, what);
@@ -339,6 +365,27 @@ fn in_a_key(ifname: &str) -> String {
 fn relative_passfile(words: &[Word]) -> Option<(Place, &'static str)> {
     let file = words.windows(2).find(|w| w[0].text.as_str() == "passfile").map(|w| &w[1])?;
     (!file.text.starts_with('/')).then_some((file.at, "expected a path that begins with /"))
+}
+
+/// What is said of a keyword's value.
+fn spelt(word: &str) -> &str {
+    match word {
+        "pass" => "password",
+        word => word,
+    }
+}
+
+/// A network's own address, and all its hosts'.
+fn no_host(address: Address) -> Option<String> {
+    let IpNet::V4(net) = IpNet::new(address.addr, address.prefixlen).ok()? else { return None };
+    let whose = match net.addr() {
+        // Links between two have neither.
+        _ if net.prefix_len() >= 31 => return None,
+        addr if addr == net.network() => "the network's own",
+        addr if addr == net.broadcast() => "the broadcast address of its network",
+        _ => return None,
+    };
+    Some(format!("expected an address that a host can have: {net} is {whose}"))
 }
 
 /// What is not understood behind a password is not repeated: it may be its

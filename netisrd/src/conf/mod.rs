@@ -28,7 +28,8 @@
 //! In a key, what is no letter and no digit of an interface's name is `_`, as rc
 //! has it: `ifconfig_eth0_10` is for `eth0.10`. A line says what is to be: it
 //! has no `create`, `destroy`, `-alias`. A card keeps the addresses that it has:
-//! those of the file come on top. A sysctl is a line of this file and not
+//! those of the file come on top, and one that the host has too goes when both
+//! have it no more. A sysctl is a line of this file and not
 //! of another, so that one file is checked and applied as a whole; a name with
 //! dots is no variable of sh, so that nothing is ambiguous.
 //! `net.inet.carp.demotion` is what this file adds to it.
@@ -38,8 +39,10 @@
 //!
 //! # A reload
 //!
-//! Its steps are first taken on a machine in virtual time; what fails there is told
-//! and not begun. Only what differs from the file as it was last applied is done: what somebody
+//! Its steps are first taken on a machine in virtual time, by a thread of its own; what
+//! fails there is told and not begun. A machine that starts must take the file too.
+//! Nothing is tried if there is nothing to do for the file as it was, of which nothing was
+//! to be said. Only what differs from the file as it was last applied is done: what somebody
 //! has changed by hand and the file has not, stays. A carp interface that is
 //! missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. Of the
@@ -60,9 +63,10 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Report, Service, Was};
+pub use apply::{OfCards, Rehearsal, Report, Service, Was};
 pub use place::{Errors, Place};
 
+use crate::dev::host::is_ethernet;
 use act::Words;
 use compat::net::if_::IfName;
 use ipnet::IpNet;
@@ -87,6 +91,8 @@ pub struct Conf {
     /// In the order in which they are configured.
     interfaces: Vec<Interface>,
     warnings: Vec<place::Complaint>,
+    /// The cards that the file names, and where.
+    card_places: Vec<(IfName, Place)>,
 }
 
 /// What netisrd starts with, as far as the file says.
@@ -114,11 +120,18 @@ pub struct Cards {
 impl Cards {
     /// Their names, and whether anybody says which there are.
     fn names(&self) -> (Vec<IfName>, bool) {
-        let taps = self.taps.iter().flatten().map(|t| t.split_once('@').map_or(t.as_str(), |(tap, _)| tap));
-        let name = |spec: &'_ String| spec.split(':').next().unwrap_or_default().to_owned();
-        let interfaces: Vec<String> = self.interfaces.iter().flatten().map(name).collect();
-        let all = taps.chain(interfaces.iter().map(String::as_str));
-        (all.filter_map(IfName::new).collect(), self.interfaces.is_some() || self.taps.is_some())
+        let all = self.tap_names().chain(self.interface_names()).collect();
+        (all, self.interfaces.is_some() || self.taps.is_some())
+    }
+
+    fn tap_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        let all = self.taps.iter().flatten();
+        all.filter_map(|spec| IfName::new(spec.split_once('@').map_or(spec, |(tap, _)| tap)))
+    }
+
+    fn interface_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        let all = self.interfaces.iter().flatten();
+        all.filter_map(|spec| IfName::new(spec.split(':').next().unwrap_or_default()))
     }
 }
 
@@ -168,8 +181,7 @@ pub fn lent_by_host(name: IfName) -> Result<Vec<IpNet>, String> {
 /// # Errors
 /// The step that it does not take.
 pub fn rehearse(before: Conf, after: &Conf) -> Result<(), Errors> {
-    let mut applied = plan::Applied::default();
-    applied.becomes(before, std::collections::BTreeMap::new());
+    let applied = plan::Applied::default().then(before, std::collections::BTreeMap::new());
     let mut complaints = Vec::new();
     trial::change(&applied, after, &|_| Ok(Vec::new()), &mut complaints);
     if complaints.is_empty() { Ok(()) } else { Err(after.errors(complaints)) }
@@ -182,9 +194,17 @@ impl Conf {
     /// # Errors
     /// All that is wrong with it.
     pub fn read(path: &Path, cards: &Cards, lent: Lent<'_>) -> Result<Conf, Errors> {
+        Conf::read_and(path, cards, |conf, complaints| trial::whole(conf, lent, complaints))
+    }
+
+    fn read_and(
+        path: &Path,
+        cards: &Cards,
+        try_it: impl FnOnce(&Conf, &mut Vec<place::Complaint>) -> Vec<place::Complaint>,
+    ) -> Result<Conf, Errors> {
         let file::Text { text, open_to_all } =
             file::read(path).map_err(|what| Errors::new(path, vec![(None, what)]))?;
-        let mut conf = Conf::parse(path, &text, cards, lent)?;
+        let mut conf = Conf::parse_and(path, &text, cards, try_it)?;
         if open_to_all && let Some(i) = conf.interfaces.iter().find(|i| i.has_pass) {
             let what = "warning: everybody can read this password: chmod 600 the file, or use a passfile";
             conf.warnings.push((Some(i.at), what.into()));
@@ -225,6 +245,22 @@ impl Conf {
             true => Ok(conf),
             false => Err(Errors::new(path, complaints)),
         }
+    }
+
+    /// Whether this host has what the file names, as far as it has that at all: what
+    /// is no Ethernet can be no card.
+    ///
+    /// # Errors
+    /// What is none.
+    fn suits_host(self) -> Result<Conf, Errors> {
+        let interfaces: BTreeSet<IfName> = self.daemon.cards.interface_names().collect();
+        let of_host = self.card_places.iter().filter(|(name, _)| interfaces.contains(name));
+        let wrong = of_host.filter(|(name, _)| is_ethernet(name.as_str()) == Some(false));
+        let complaint = |(name, at): &(IfName, Place)| {
+            (Some(*at), format!("expected an Ethernet interface: {name} is none"))
+        };
+        let complaints: Vec<_> = wrong.map(complaint).collect();
+        if complaints.is_empty() { Ok(self) } else { Err(self.errors(complaints)) }
     }
 
     /// What is worth a word, though nothing is wrong.

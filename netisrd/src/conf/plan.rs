@@ -27,12 +27,13 @@ impl Applied {
 
     /// What `conf` sets counts from now on; `before` has what its new sysctls
     /// were.
-    pub(super) fn becomes(&mut self, conf: Conf, before: BTreeMap<String, String>) {
+    pub(super) fn then(&self, conf: Conf, before: BTreeMap<String, String>) -> Applied {
+        let mut sysctls = self.sysctls.clone();
         for (name, value) in before {
-            self.sysctls.entry(name).or_insert(value);
+            sysctls.entry(name).or_insert(value);
         }
-        self.sysctls.retain(|name, _| conf.sysctl(name).is_some());
-        self.conf = conf;
+        sysctls.retain(|name, _| conf.sysctl(name).is_some());
+        Applied { conf, sysctls }
     }
 }
 

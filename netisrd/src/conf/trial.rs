@@ -10,7 +10,7 @@ use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
 use ifconfig_carp::{CallError, Syscalls, ifconfig};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A machine whose whole world is one LAN for each of its cards.
 struct Trial {
@@ -19,12 +19,13 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(cards: &BTreeSet<IfName>, lent: Lent<'_>) -> Result<Trial, String> {
+    fn new(cards: &BTreeMap<IfName, bool>, lent: Lent<'_>) -> Result<Trial, String> {
         let mut world = World::new(0);
         let id = world.boot_logging(1, 0, Box::new(|_, _| ()));
-        for (n, name) in (1u16..).zip(cards) {
+        for (n, (name, is_tap)) in (1u16..).zip(cards) {
             let [hi, lo] = n.to_be_bytes();
             let mut card = Lan::new().attach(*name, [2, 0, 0, 0, hi, lo], 1);
+            card.shared_with_host = !is_tap;
             card.addrs = lent(*name)?;
             world.attach(id, card).map_err(|e| format!("{name}: {e}"))?;
         }
@@ -38,13 +39,16 @@ impl Syscalls for Trial {
     }
 }
 
-/// The cards that a machine has, and that a file configures.
-fn cards(of: &[&Conf]) -> BTreeSet<IfName> {
-    let all = of.iter().flat_map(|conf| {
+/// The cards that a machine has, and that a file configures; whether each is known
+/// for a tap, on which there is no host.
+fn cards(of: &[&Conf]) -> BTreeMap<IfName, bool> {
+    let mut all = BTreeMap::new();
+    for conf in of {
         let configured = conf.interfaces.iter().filter(|i| !i.is_clone).map(|i| i.name);
-        configured.chain(conf.daemon.cards.names().0)
-    });
-    all.collect()
+        all.extend(configured.chain(conf.daemon.cards.interface_names()).map(|name| (name, false)));
+        all.extend(conf.daemon.cards.tap_names().map(|name| (name, true)));
+    }
+    all
 }
 
 /// From nothing to `conf`. Each line that fails is told, and the next one is

@@ -21,6 +21,10 @@ pub(super) struct Wanted {
     hosts: BTreeMap<Option<u8>, VirtualHost>,
     flags: BTreeMap<u32, bool>,
     groups: BTreeMap<IfName, bool>,
+    /// What was said of flags first, and where: an address takes `up` out of those above.
+    said_flags: BTreeMap<u32, (bool, Place)>,
+    /// The same of groups.
+    said_groups: BTreeMap<IfName, (bool, Place)>,
     addrs: BTreeMap<IpAddr, Ifa>,
 }
 
@@ -28,6 +32,8 @@ pub(super) struct Wanted {
 #[derive(Clone, Default)]
 struct VirtualHost {
     at: Place,
+    /// Where each of them was said first.
+    places: BTreeMap<&'static str, Place>,
     vhid: Option<u8>,
     advbase: Option<u8>,
     advskew: Option<u8>,
@@ -69,10 +75,38 @@ impl Wanted {
         Wanted { is_carp, ..Wanted::default() }
     }
 
+    /// What a line says otherwise than one before it has: the keyword, and where that
+    /// stands.
+    pub(super) fn contradicts(&self, asked: &Asked) -> Option<(&'static str, Place)> {
+        let key = if self.is_carp { None } else { asked.vhid };
+        let parameter = self.hosts.get(&key).and_then(|host| host.contradicts(asked));
+        let flag = || {
+            let said = |(flag, on): &(Iff, bool)| {
+                let (was, at) = self.said_flags.get(&flag.bits()).filter(|(was, _)| was != on)?;
+                Some((flag_word(*flag, *was)?, *at))
+            };
+            asked.flags.iter().find_map(said)
+        };
+        let group = || {
+            let said = |(group, is_in): &(IfName, bool)| {
+                let (was, at) = self.said_groups.get(group).filter(|(was, _)| was != is_in)?;
+                Some((if *was { "group" } else { "-group" }, *at))
+            };
+            asked.groups.iter().find_map(said)
+        };
+        parameter.or_else(flag).or_else(group)
+    }
+
     /// One line more.
     pub(super) fn add(&mut self, at: Place, asked: Asked) {
         if self.at == Place::default() {
             self.at = at;
+        }
+        for (flag, on) in &asked.flags {
+            self.said_flags.entry(flag.bits()).or_insert((*on, at));
+        }
+        for (group, is_in) in &asked.groups {
+            self.said_groups.entry(*group).or_insert((*is_in, at));
         }
         self.flags.extend(asked.flags.iter().map(|(flag, on)| (flag.bits(), *on)));
         self.groups.extend(asked.groups.iter().copied());
@@ -85,7 +119,7 @@ impl Wanted {
         // On other interfaces there is nothing that they could be of.
         if self.is_carp || key.is_some() {
             let host = self.hosts.entry(key).or_insert_with(|| VirtualHost { at, ..VirtualHost::default() });
-            host.add(asked);
+            host.add(at, asked);
         }
     }
 
@@ -246,7 +280,39 @@ impl Wanted {
 }
 
 impl VirtualHost {
-    fn add(&mut self, asked: Asked) {
+    /// By its keyword, what `asked` says and this one does not.
+    fn contradicts(&self, asked: &Asked) -> Option<(&'static str, Place)> {
+        fn differ<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
+            matches!((a, b), (Some(a), Some(b)) if a != b)
+        }
+        let all = [
+            ("vhid", differ(self.vhid, asked.vhid)),
+            ("advbase", differ(self.advbase, asked.advbase)),
+            ("advskew", differ(self.advskew, asked.advskew)),
+            ("pass", differ(self.password.as_deref(), asked.password.as_ref())),
+            ("state", differ(self.state, asked.state)),
+            ("peer", differ(self.peer, asked.peer)),
+            ("peer6", differ(self.peer6, asked.peer6)),
+            ("carpdev", differ(self.carpdev, asked.carpdev)),
+        ];
+        let (word, _) = all.into_iter().find(|(_, differs)| *differs)?;
+        Some((word, self.places.get(word).copied().unwrap_or(self.at)))
+    }
+
+    fn add(&mut self, at: Place, asked: Asked) {
+        let all = [
+            ("vhid", asked.vhid.is_some()),
+            ("advbase", asked.advbase.is_some()),
+            ("advskew", asked.advskew.is_some()),
+            ("pass", asked.password.is_some()),
+            ("state", asked.state.is_some()),
+            ("peer", asked.peer.is_some()),
+            ("peer6", asked.peer6.is_some()),
+            ("carpdev", asked.carpdev.is_some()),
+        ];
+        for (word, _) in all.into_iter().filter(|(_, is)| *is) {
+            self.places.entry(word).or_insert(at);
+        }
         self.vhid = asked.vhid.or(self.vhid);
         self.advbase = asked.advbase.or(self.advbase);
         self.advskew = asked.advskew.or(self.advskew);

@@ -168,6 +168,11 @@ pub fn index(ifname: &str) -> io::Result<u32> {
     link::by_name(ifname).map(|link| link.index).map_err(|errno| sys::failed(ifname, errno))
 }
 
+/// Whether the host's interface can be a card; `None` of one that there is not.
+pub fn is_ethernet(ifname: &str) -> Option<bool> {
+    link::by_name(ifname).ok().map(|link| ethernet_address(&link).is_some())
+}
+
 fn ethernet_address(link: &HostLink) -> Option<[u8; 6]> {
     link.lladdr.filter(|_| link.hatype == libc::ARPHRD_ETHER)
 }

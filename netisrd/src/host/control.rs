@@ -55,11 +55,14 @@ pub struct ControlSocket {
     configuration: Shared,
     lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
-    listener: UnixListener,
+    /// `None` once it is closed.
+    listener: Option<UnixListener>,
     clients: BTreeMap<usize, Client>,
     next: usize,
     /// Clients that may have sent something.
     ready: BTreeSet<usize>,
+    /// Clients whose reload is not done yet.
+    waiting: BTreeSet<usize>,
     accept_again: bool,
     /// It could not accept, and has said so.
     troubled: bool,
@@ -128,10 +131,11 @@ impl ControlSocket {
             access,
             configuration,
             lock,
-            listener: UnixListener::from(listener),
+            listener: Some(UnixListener::from(listener)),
             clients: BTreeMap::new(),
             next: FIRST_CLIENT,
             ready: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             accept_again: false,
             troubled: false,
             serial: 0,
@@ -147,8 +151,8 @@ impl ControlSocket {
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {
-        loop {
-            match self.listener.accept() {
+        while let Some(listener) = &self.listener {
+            match listener.accept() {
                 Ok((stream, _)) => {
                     self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream) {
@@ -200,6 +204,7 @@ impl ControlSocket {
     fn turn(&mut self, t: usize, desk: &Desk<'_>, machine: &Runtime) -> Turn {
         match self.clients.get_mut(&t) {
             None => Turn::Drained,
+            Some(_) if self.waiting.contains(&t) => Turn::Drained,
             Some(Client { fd, route: Some(route), .. }) => {
                 // It asks no more. What it sends, and its end, end it.
                 match recv(fd.as_raw_fd(), &mut self.packet, MsgFlags::empty()) {
@@ -250,21 +255,54 @@ impl ControlSocket {
             }
             Ok(Request { op: Op::Takeover, .. }) => Reply::error(Errno::EPERM),
             Ok(Request { op: Op::Route, .. }) => self.listen(t, desk, machine),
-            Ok(Request { op: Op::Reload, .. }) if cred.privileged => {
-                self.configuration.borrow_mut().reload(machine).to_reply()
-            }
+            Ok(Request { op: Op::Reload, .. }) if cred.privileged => match self.would_reload(t, desk) {
+                None => return Turn::Drained,
+                Some(refusal) => refusal,
+            },
             Ok(Request { op: Op::Reload, .. }) => Reply::error(Errno::EPERM),
             Ok(req) => machine.syscall(cred, req),
             Err(e) => Reply::error(e),
         };
+        // A key may have been in it, or be in the answer.
+        self.packet[..n].zeroize();
+        let told = self.tell(t, &reply);
+        reply.data.zeroize();
+        told
+    }
+
+    /// Sends an answer.
+    fn tell(&mut self, t: usize, reply: &Reply) -> Turn {
         let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
         let mut bytes = reply.to_bytes();
         let sent = send(client.fd.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
-        // A key may have been in any of them.
-        self.packet[..n].zeroize();
-        reply.data.zeroize();
         bytes.zeroize();
         if sent.is_ok() { Turn::More } else { Turn::Gone }
+    }
+
+    /// The client waits from now on, unless it is refused.
+    fn would_reload(&mut self, t: usize, desk: &Desk<'_>) -> Option<Reply> {
+        if let Err(refusal) = self.configuration.borrow_mut().ask(Some(t)) {
+            return Some(refusal.to_reply());
+        }
+        self.waiting.insert(t);
+        // Who begins it had its turn before this one.
+        match desk.waker().wake() {
+            Ok(()) => None,
+            Err(_) => Some(Reply::error(Errno::ENXIO)),
+        }
+    }
+
+    /// Answers those who have waited, and then what else they ask.
+    fn tell_reloads(&mut self) {
+        let answers = self.configuration.borrow_mut().answers();
+        for (t, report) in answers {
+            if self.waiting.remove(&t) {
+                match self.tell(t, &report.to_reply()) {
+                    Turn::Gone => self.drop_client(t),
+                    _ => drop(self.ready.insert(t)),
+                }
+            }
+        }
     }
 
     /// One at a time. Who has asked for the last step asks nothing more here.
@@ -290,13 +328,14 @@ impl ControlSocket {
     fn drop_client(&mut self, t: usize) {
         self.clients.remove(&t);
         self.ready.remove(&t);
+        self.waiting.remove(&t);
     }
 }
 
 impl Part for ControlSocket {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
         self.waker = Some(desk.waker());
-        desk.watch(&self.listener, LISTENER, Interest::READABLE)
+        self.listener.as_ref().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
     }
 
     /// Not at all while somebody is still to be answered, a moment when the
@@ -323,6 +362,7 @@ impl Part for ControlSocket {
         if accept {
             self.accept(&turn.desk);
         }
+        self.tell_reloads();
         for t in core::mem::take(&mut self.ready) {
             match self.turn(t, &turn.desk, turn.machine) {
                 Turn::More => {
@@ -339,6 +379,11 @@ impl Part for ControlSocket {
         self.heir.take()
     }
 
+    fn close(&mut self) {
+        (self.listener, self.heir) = (None, None);
+        self.clients.clear();
+    }
+
     fn inherit(&mut self, _: &mut Estate) -> io::Result<()> {
         self.lock.own();
         Ok(())
@@ -346,7 +391,10 @@ impl Part for ControlSocket {
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         match step {
-            Step::Met(estate) => estate.lend(SUCCESSION, &[&self.listener, &self.lock]),
+            Step::Met(estate) => match &self.listener {
+                Some(listener) => estate.lend(SUCCESSION, &[listener, &self.lock]),
+                None => Ok(()),
+            },
             Step::Frozen(estate) => self.configuration.borrow().bequeath(estate),
             _ => Ok(()),
         }

@@ -41,7 +41,8 @@ const SUCCESSION: &str = "event socket";
 pub struct EventSocket {
     path: PathBuf,
     lock: Lock,
-    listener: UnixListener,
+    /// `None` once it is closed.
+    listener: Option<UnixListener>,
     clients: BTreeMap<usize, Client>,
     next: usize,
     accept_again: bool,
@@ -128,7 +129,7 @@ impl EventSocket {
         EventSocket {
             path: path.to_path_buf(),
             lock,
-            listener,
+            listener: Some(listener),
             clients: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
@@ -142,8 +143,8 @@ impl EventSocket {
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {
-        loop {
-            match self.listener.accept() {
+        while let Some(listener) = &self.listener {
+            match listener.accept() {
                 Ok((stream, _)) => {
                     self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream) {
@@ -222,7 +223,7 @@ impl Client {
 
 impl Part for EventSocket {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        desk.watch(&self.listener, LISTENER, Interest::READABLE)
+        self.listener.as_ref().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
     }
 
     fn patience(&self, _: Time) -> Option<Duration> {
@@ -256,15 +257,20 @@ impl Part for EventSocket {
         Ok(Flow::Continue)
     }
 
+    fn close(&mut self) {
+        self.listener = None;
+        self.clients.clear();
+    }
+
     fn inherit(&mut self, _: &mut Estate) -> io::Result<()> {
         self.lock.own();
         Ok(())
     }
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
-        let Step::Met(estate) = step else { return Ok(()) };
+        let (Step::Met(estate), Some(listener)) = (step, &self.listener) else { return Ok(()) };
         estate.put(SUCCESSION, &self.path)?;
-        estate.lend(SUCCESSION, &[&self.listener, &self.lock])
+        estate.lend(SUCCESSION, &[listener, &self.lock])
     }
 }
 

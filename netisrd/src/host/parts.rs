@@ -71,7 +71,7 @@ pub trait Part {
         Ok(())
     }
 
-    /// The machine goes on in another process; there are no more turns. Ends what is
+    /// The machine goes on in another process, and all parts are closed. Ends what is
     /// this process's own, and leaves all else as it is.
     fn left(&mut self, changes: &[Change], now: Time) {
         let _ = (changes, now);
@@ -80,7 +80,11 @@ pub trait Part {
     /// The daemon is about to halt; everything is still there.
     fn halting(&mut self) {}
 
-    /// The machine has taken its leave; the last turn is over. Waits for what
+    /// There are no more turns. Lets nobody in, and lets go whoever waits for an
+    /// answer: another part may wait for them.
+    fn close(&mut self) {}
+
+    /// The machine has taken its leave, and all parts are closed. Waits for what
     /// must not be left half done.
     fn end(&mut self) {}
 }
@@ -214,6 +218,7 @@ pub fn run(lookout: Lookout, parts: &mut [Box<dyn Part>], machine: &Runtime) -> 
     machine.destroy_all();
     let changes = watcher.changes(machine);
     let last = turns(parts, &Ready::default(), &changes, &watcher, machine, (&poll, &waker));
+    parts.iter_mut().for_each(|p| p.close());
     parts.iter_mut().for_each(|p| p.end());
     served.and(last).map(|_| End::Halted)
 }
@@ -238,6 +243,7 @@ fn heirs(
             }
             Outcome::Gone(told) => {
                 let changes = watcher.see(told);
+                parts.iter_mut().for_each(|p| p.close());
                 parts.iter_mut().for_each(|p| p.left(&changes, machine.now()));
                 return Ok(Some(End::Left));
             }

@@ -9,7 +9,7 @@ use crate::dev::Device;
 use crate::machine::Ctx0;
 use crate::net::if_::{self, IfEntry, Softc};
 use crate::net::ifaddr::{self, addresses_of};
-use crate::net::{if_clone, if_group};
+use crate::net::{if_clone, if_group, lent};
 use compat::net::if_::{IFG_ALL, IfName, Iff, LinkState};
 use compat::net::if_var::{Counter, IfStats, IfgGroup};
 use compat::netinet::in_::SockAddrIn;
@@ -55,6 +55,8 @@ struct FrozenIf {
     groups: Vec<String>,
     /// The oldest first, with their broadcast addresses.
     addrs: Vec<(IpNet, Ipv4Addr)>,
+    /// Those that somebody has typed where the host has some too.
+    typed: Vec<IpNet>,
     stats: Vec<u64>,
 }
 
@@ -127,8 +129,14 @@ fn freeze_if(cx: &Ctx0<'_>, entry: &IfEntry) -> FrozenIf {
         link_state: ifp.link_state() as u8,
         groups: if_group::if_getgroup(cx, ifp).iter().map(ToString::to_string).collect(),
         addrs: addrs.iter().map(|ia| (ia.net(cx.n0), ia.broad(cx.n0))).collect(),
+        typed: addrs.iter().filter_map(|ia| typed_net(cx, ia)).collect(),
         stats: counters(&ifp.stats).map(Counter::value).into(),
     }
+}
+
+/// As it was typed.
+fn typed_net(cx: &Ctx0<'_>, ia: &Ifaddr) -> Option<IpNet> {
+    IpNet::new(ia.ifa_addr, lent::typed_prefix(cx, ia)?).ok()
 }
 
 fn freeze_vhost(cx: &mut Ctx0<'_>, of: FrozenIf, sc: &Arc<CarpSoftc>) -> FrozenVhost {
@@ -232,11 +240,17 @@ fn build_card(
     entry.ifp.set_link_state(cx.n0, LinkState::from(card.link_state));
     for (net, broad) in &card.addrs {
         let of_host = lent.iter().any(|(name, has)| *name == card.name && has == net);
-        let is_there = addresses_of(cx.m, cx.n0, &entry.ifp).iter().any(|ia| ia.ifa_addr == net.addr());
-        if !of_host && !is_there {
-            add_address(cx, &entry, *net, *broad)?;
+        let there = addresses_of(cx.m, cx.n0, &entry.ifp).into_iter().find(|ia| ia.ifa_addr == net.addr());
+        match there {
+            _ if of_host => {}
+            // The host has it otherwise than it was typed.
+            Some(ia) => {
+                ifaddr::change_address(cx, &ia, Some(net.prefix_len()), Some(*broad)).map_err(failed)?;
+            }
+            None => add_address(cx, &entry, *net, *broad)?,
         }
     }
+    card.typed.iter().for_each(|net| lent::typed(cx, &entry.ifp, *net));
     join_groups(cx, &entry, card)?;
     if_::set_flags(cx, &entry, Iff::from_bits_retain(card.flags)).map_err(failed)?;
     Ok(index)

@@ -2,7 +2,7 @@
 
 use crate::dev::{Device, Offload, Transmit};
 use crate::machine::{Ctx0, Machine};
-use crate::net::{if_group, if_llatbl, ifaddr as addrs, route, rtsock};
+use crate::net::{if_group, if_llatbl, ifaddr as addrs, lent, route, rtsock};
 use crate::netinet::carp_vhid;
 use compat::net::if_::{IFG_ALL, IFT_CARP, IFT_ETHER, IfName, Iff, LinkState};
 use compat::net::if_var::{IfAttach, LlAddr};
@@ -169,6 +169,7 @@ pub fn attach_device(cx: &mut Ctx0<'_>, dev: &Device) -> Result<u16, Errno> {
     entry.ifp.set_link_state(cx.n0, LinkState::Up);
     for net in &dev.addrs {
         addrs::add_address(cx, &entry.ifp, *net, None)?;
+        lent::has(cx, &entry.ifp, *net);
     }
     Ok(entry.ifp.if_index)
 }

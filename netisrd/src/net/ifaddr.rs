@@ -3,7 +3,7 @@
 
 use crate::machine::{Ctx, Ctx0, Machine};
 use crate::net::if_::{self, IfEntry, Softc};
-use crate::net::{if_llatbl, route, rtsock};
+use crate::net::{if_llatbl, lent, route, rtsock};
 use crate::netinet::if_ether;
 use crate::netinet6::in6;
 use compat::net::if_::Iff;
@@ -135,6 +135,7 @@ pub fn announce(cx: Ctx<'_>, ifp: &Arc<Ifnet>, addr: IpAddr) {
 fn forget(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
     if_::delmulti(cx.m, cx.n0, &ia.ifa_ifp, group_of(ia.ifa_addr));
     cx.m.own(cx.n0).ifaddrs.borrow_mut().retain(|i| !Arc::ptr_eq(i, ia));
+    lent::forget(cx, ia);
     in6::review_allnodes(cx, &ia.ifa_ifp);
     route::in_scrubprefix(cx.m, cx.cpu, cx.n0, ia);
     publish(cx);
@@ -199,27 +200,6 @@ pub fn delete_address(cx: &mut Ctx0<'_>, ia: &Arc<Ifaddr>) {
     // Whoever inherits its route may back a MASTER.
     cx.carp(|cx| vhaddr::claim_routes(cx));
     rtsock::rt_newaddrmsg(cx.m, cx.n0, ia, RTM_DELADDR);
-}
-
-/// The host has that address on an interface that it shares, or has it no more.
-/// One that the machine has been given there by a command is its own.
-pub fn lend(cx: &mut Ctx0<'_>, index: u16, net: IpNet, there: bool) {
-    let Some(entry) = cx.m.ifentry(cx.n0, index).filter(|e| e.ifp.shared_with_host).cloned() else { return };
-    let ifp = &entry.ifp;
-    let known = addresses_of(cx.m, cx.n0, ifp).into_iter().find(|ia| ia.ifa_addr == net.addr());
-    let done = match (there, known) {
-        (true, None) => add_address(cx, ifp, net, None),
-        (true, Some(ia)) => change_address(cx, &ia, Some(net.prefix_len()), None),
-        (false, Some(ia)) if ia.net(cx.n0) == net => {
-            delete_address(cx, &ia);
-            Ok(())
-        }
-        (false, _) => Ok(()),
-    };
-    match done {
-        Ok(()) => tracing::info!("{}: the host {} {net}", ifp.if_xname, if there { "has" } else { "lost" }),
-        Err(e) => tracing::warn!("{}: the host's {net}: {e}", ifp.if_xname),
-    }
 }
 
 /// Deletes all addresses of `ifp`: it leaves.

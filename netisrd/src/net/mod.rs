@@ -8,6 +8,7 @@ pub mod if_group;
 pub mod if_llatbl;
 pub mod if_tap;
 pub mod ifaddr;
+pub mod lent;
 pub mod netisr;
 pub mod route;
 pub mod rt_sysctl;

@@ -15,7 +15,7 @@ use crate::net::if_ethersubr::{self, Isr};
 use crate::net::if_llatbl::{self, LlUpdate};
 use crate::net::route::{self, RouteTable};
 use crate::net::rtsock::Wake;
-use crate::net::{if_, if_clone, if_tap, ifaddr};
+use crate::net::{if_, if_clone, if_tap, lent};
 use crate::netinet::{if_ether, ip_input};
 use crate::netinet6::{ip6_input, mld6, nd6};
 use compat::net::if_::LinkState;
@@ -225,7 +225,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         }
         Netmsg0::Hardware(index, what) => if_::set_hardware(&mut cx, index, what),
         Netmsg0::Lend(index, net, there) => {
-            ifaddr::lend(&mut cx, index, net, there);
+            lent::lend(&mut cx, index, net, there);
             devctl::configured(cx.m, cx.n0);
         }
         Netmsg0::Served(index, is) => lease::served(&mut cx, index, is),

@@ -3,6 +3,7 @@
 use crate::machine::Ctx0;
 use crate::net::if_::IfEntry;
 use crate::net::ifaddr::{self, addresses_of};
+use crate::net::lent;
 use crate::netinet::carp_vhid;
 use compat::net::if_::{IfAliasReq, IfAliasReqVhid, IfReq};
 use compat::netinet::in_::{class_mask, len_of_mask};
@@ -45,14 +46,19 @@ pub fn aifaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &IfAliasReq) -> Result<(
     }
     let broad = (req.ifra_broadaddr.sin_family == AF_INET).then(|| req.ifra_broadaddr.addr());
     let known = inet_of(cx, entry).into_iter().find(|(a, _)| *a == addr);
-    match known {
+    let net = match known {
         None => {
             let len = len.or_else(|| len_of_mask(class_mask(addr))).ok_or(Errno::EINVAL)?;
-            let net = Ipv4Net::new(addr, len).map_err(|_| Errno::EINVAL)?;
-            ifaddr::add_address(cx, &entry.ifp, IpNet::V4(net), broad)?;
+            let net = IpNet::V4(Ipv4Net::new(addr, len).map_err(|_| Errno::EINVAL)?);
+            ifaddr::add_address(cx, &entry.ifp, net, broad)?;
+            net
         }
-        Some((_, ia)) => ifaddr::change_address(cx, &ia, len, broad)?,
-    }
+        Some((_, ia)) => {
+            ifaddr::change_address(cx, &ia, len, broad)?;
+            ia.net(cx.n0)
+        }
+    };
+    lent::typed(cx, &entry.ifp, net);
     ifaddr::bring_up(cx, entry);
     Ok(())
 }
@@ -82,7 +88,7 @@ fn is_host_address(a: Ipv4Addr) -> bool {
 }
 
 /// `SIOCDIFADDR`: deletes the address, the first one if none is named.
-/// `EADDRNOTAVAIL` if the interface does not have it.
+/// `EADDRNOTAVAIL` if the interface does not have it, or only because the host has.
 pub fn difaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &IfReq) -> Result<(), Errno> {
     let sin = req.sin();
     let mut mine = inet_of(cx, entry).into_iter();
@@ -91,12 +97,10 @@ pub fn difaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &IfReq) -> Result<(), Er
         return Ok(());
     }
     let ia = match sin.sin_family {
-        AF_UNSPEC => mine.next(),
-        AF_INET if sin.addr().is_unspecified() => mine.next(),
-        AF_INET => mine.find(|(a, _)| *a == sin.addr()),
+        AF_INET if named => mine.find(|(a, _)| *a == sin.addr()),
+        AF_UNSPEC | AF_INET => mine.find(|(_, ia)| !lent::is_hosts_alone(cx, ia)),
         _ => return Err(Errno::EAFNOSUPPORT),
     };
     let (_, ia) = ia.ok_or(Errno::EADDRNOTAVAIL)?;
-    ifaddr::delete_address(cx, &ia);
-    Ok(())
+    lent::delete_typed(cx, &ia)
 }

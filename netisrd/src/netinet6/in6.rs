@@ -3,6 +3,7 @@
 use crate::machine::Ctx0;
 use crate::net::if_::{self, IfEntry};
 use crate::net::ifaddr::{self, addresses_of};
+use crate::net::lent;
 use crate::netinet::carp_vhid;
 use compat::net::if_::IFT_ETHER;
 use compat::netinet6::in6::{IN6ADDR_LINKLOCAL_ALLNODES, len_of_mask6, linklocal_of};
@@ -46,6 +47,7 @@ pub fn aifaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &In6AliasReq) -> Result<
         None => ifaddr::add_address(cx, &entry.ifp, IpNet::V6(net), None)?,
         Some(ia) => ifaddr::change_address(cx, &ia, Some(net.prefix_len()), None)?,
     }
+    lent::typed(cx, &entry.ifp, IpNet::V6(net));
     ifaddr::bring_up(cx, entry);
     Ok(())
 }
@@ -62,7 +64,8 @@ pub fn aifaddr_vhid(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &In6AliasReqVhid) -
     }
 }
 
-/// `SIOCDIFADDR_IN6`: `EADDRNOTAVAIL` if the interface does not have it.
+/// `SIOCDIFADDR_IN6`: `EADDRNOTAVAIL` if the interface does not have it, or only
+/// because the host has.
 pub fn difaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &In6IfReq) -> Result<(), Errno> {
     if req.ifr_addr.sin6_family != AF_INET6 {
         return Err(Errno::EAFNOSUPPORT);
@@ -72,8 +75,7 @@ pub fn difaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &In6IfReq) -> Result<(),
         return Ok(());
     }
     let ia = addresses_of(cx.m, cx.n0, &entry.ifp).into_iter().find(|ia| ia.ifa_addr == addr);
-    ifaddr::delete_address(cx, &ia.ok_or(Errno::EADDRNOTAVAIL)?);
-    Ok(())
+    lent::delete_typed(cx, &ia.ok_or(Errno::EADDRNOTAVAIL)?)
 }
 
 /// `in6_ifattach`: before its first IPv6 address a real interface of our own

@@ -34,6 +34,11 @@ impl Control {
         p
     }
 
+    /// Whether there is something to read, or the connection was closed.
+    pub fn is_readable(&self) -> bool {
+        wait_readable(self.0.as_fd(), std::time::Duration::ZERO)
+    }
+
     /// A request to read a sysctl.
     pub fn sysctl(name: &str) -> Vec<u8> {
         Control::request(1, 2, 0, name.as_bytes(), b"")

@@ -23,6 +23,7 @@ pub struct Setup<'a> {
     taps: Vec<String>,
     envs: Vec<(String, String)>,
     shell: Option<String>,
+    default_hooks: bool,
 }
 
 impl<'a> Setup<'a> {
@@ -37,6 +38,7 @@ impl<'a> Setup<'a> {
             taps: Vec::new(),
             envs: Vec::new(),
             shell: None,
+            default_hooks: false,
         }
     }
 
@@ -85,6 +87,12 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// With the programs of the folder where they are unless told otherwise.
+    pub fn default_hooks(mut self) -> Setup<'a> {
+        self.default_hooks = true;
+        self
+    }
+
     /// By a script of sh, which has the command line as `"$@"`: with other limits, or
     /// another standard error.
     pub fn by(mut self, script: &str) -> Setup<'a> {
@@ -103,7 +111,7 @@ impl<'a> Setup<'a> {
             None => Command::new(binary("netisrd")),
         };
         command.arg("-S").arg(&self.sock).args(&self.args);
-        if !self.args.iter().any(|a| a == "--hooks") {
+        if !self.default_hooks && !self.args.iter().any(|a| a == "--hooks") {
             // Not what the host does on a takeover.
             command.args(["--hooks", ""]);
         }

@@ -79,8 +79,12 @@ fn what_is_wrong_with_a_key_is_told_with_its_place() {
         ("cloned_interfaces=\"carp0 vlan0\"", format!("1:26: {clone}")),
         ("cloned_interfaces=\"carp\"", format!("1:20: {clone}")),
         ("cloned_interfaces=\"carp01\"", format!("1:20: {clone}")),
-        ("cloned_interfaces=\"carp0 carp0\"", "1:26: expected carp0 once".into()),
-        ("netisrd_taps=\"em0@br0 em0\"", "1:23: expected em0 once".into()),
+        ("cloned_interfaces=\"carp0 carp0\"", "1:26: expected carp0 once: it is in line 1 too".into()),
+        ("netisrd_taps=\"em0@br0 em0\"", "1:23: expected em0 once: it is in line 1 too".into()),
+        (
+            "netisrd_taps=em0\nnetisrd_interfaces=em0:tap",
+            "2:20: expected em0 once: it is in line 1 too".into(),
+        ),
         (
             "netisrd_interfaces=\"a-name-too-long-for-it\"",
             "1:21: expected the name of an interface, of at most 15 characters".into(),
@@ -97,6 +101,8 @@ fn what_is_wrong_with_a_key_is_told_with_its_place() {
     ] {
         assert_eq!(wrong(text), [expected], "{text:?}");
     }
+    let clash = wrong("netisrd_taps=carp0\ncloned_interfaces=carp0");
+    assert_eq!(clash[0], "1:14: expected carp0 once: it is in line 2 too");
 }
 
 #[test]
@@ -153,6 +159,53 @@ fn two_lines_that_do_not_go_together_are_found_without_the_machine() {
 fn an_interface_has_an_address_once() {
     let text = "ifconfig_em0='10.0.0.9/24'\nifconfig_em0_alias0='vhid 3 10.0.0.9/32'\n";
     assert_eq!(wrong(text), ["2:22: expected another address: line 1 gives it 10.0.0.9"]);
+}
+
+#[test]
+fn lines_of_an_interface_do_not_contradict_each_other() {
+    let carp0 = |first: &str, second: &str| {
+        let text = format!("ifconfig_carp0='{first}'\nifconfig_carp0_alias0='10.0.0.9/24 {second}'\n");
+        wrong(&format!("netisrd_taps=em0 cloned_interfaces=carp0\n{text}"))
+    };
+    for (first, second, word) in [
+        ("vhid 1", "vhid 2", "vhid"),
+        ("vhid 1 advbase 1", "advbase 2", "advbase"),
+        ("vhid 1 advskew 0", "advskew 7", "advskew"),
+        ("vhid 1 pass secret", "pass other", "password"),
+        ("vhid 1 state master", "state backup", "state"),
+        ("vhid 1 peer 10.0.0.3", "mcast", "peer"),
+        ("vhid 1 mcast6", "peer6 fe80::3", "peer6"),
+        ("vhid 1 carpdev em0", "-carpdev", "carpdev"),
+        ("vhid 1 -arp", "arp", "-arp"),
+        ("vhid 1 10.0.0.8/24 down", "up", "down"),
+        ("vhid 1 group dmz", "-group dmz", "group"),
+    ] {
+        let expected = format!("3:36: expected no other {word}: it is in line 2 too");
+        assert_eq!(carp0(first, second), [expected], "{first}; {second}");
+    }
+    // What is said twice is said.
+    assert_eq!(
+        carp0("vhid 1 pass x advskew 3 group dmz -arp", "vhid 1 pass x advskew 3 group dmz -arp"),
+        [""; 0]
+    );
+    // Virtual hosts of a card are several.
+    let card = "ifconfig_em0='vhid 1 pass x 10.0.0.1/32'\nifconfig_em0_alias0='vhid 2 pass y 10.0.0.2/32'\n";
+    assert_eq!(wrong(card), [""; 0]);
+    let again = format!("{card}ifconfig_em0_alias1='vhid 2 pass z 10.0.0.3/32'\n");
+    assert_eq!(wrong(&again), ["3:29: expected no other password: it is in line 2 too"]);
+    assert_eq!(wrong("ifconfig_em0='vhid 1 vhid 2 10.0.0.1/32'"), ["1:22: expected vhid once in a line"]);
+}
+
+#[test]
+fn an_address_is_one_that_a_host_can_have() {
+    let said = |address: &str| wrong(&format!("ifconfig_em0='vhid 1 {address}'"));
+    let expected =
+        |net: &str, is: &str| [format!("1:15: expected an address that a host can have: {net} is {is}")];
+    assert_eq!(said("192.168.1.0/24"), expected("192.168.1.0/24", "the network's own"));
+    assert_eq!(said("10.3.255.255/14"), expected("10.3.255.255/14", "the broadcast address of its network"));
+    for good in ["192.168.1.0/23", "192.168.0.255/23", "192.168.1.0/31", "192.168.1.1/31", "10.0.0.0/32"] {
+        assert_eq!(said(good), [""; 0], "{good}");
+    }
 }
 
 #[test]

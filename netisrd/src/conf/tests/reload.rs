@@ -236,3 +236,18 @@ fn a_password_file_is_read_again() {
     let (report, changes) = rig.reload(&text);
     assert!(!report.ok && changes == 0, "{report:?}");
 }
+
+#[test]
+fn a_file_that_says_what_it_said_is_tried_only_if_there_is_something_to_do_for_it() {
+    let mut rig = Rig::start("untried", START);
+    // A trial would fail.
+    let no_card = || Err("no cards".to_owned());
+    rig.file.write(START);
+    let rehearsed = rig.rehearse(no_card());
+    assert!(rehearsed.is_ok());
+    rig.file.write(&START.replace("vhid 1 pass", "vhid 1  pass"));
+    assert_eq!(rig.rehearse(no_card()).map(drop).unwrap_err().lines().count(), 1);
+    rig.file.write(START);
+    rig.command("ifconfig carp0 destroy");
+    assert_eq!(rig.rehearse(no_card()).map(drop).unwrap_err().lines().count(), 1);
+}

@@ -1,6 +1,6 @@
 //! Two machines on a LAN, the first of which has a configuration in a file.
 
-use super::super::{Cards, Conf, Report, Service};
+use super::super::{Cards, Conf, Errors, OfCards, Report, Service};
 use crate::dev::lan::Lan;
 use crate::lab::model::Advert;
 use crate::sim::{MachineId, World};
@@ -157,15 +157,25 @@ impl Rig {
     /// Of the file as it is.
     pub(super) fn reload_as_it_is(&mut self) -> Report {
         let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse: None };
-        let report = self.service.reload(&mut calls);
+        let rehearsed = self.service.rehearsal(&mut calls, &OfCards::new()).run();
+        let report = self.service.reload(rehearsed, &mut calls);
         assert!(report.ok || calls.changes == 0, "{report:?}");
         report
+    }
+
+    /// The file as it is, on cards that have these addresses without it.
+    pub(super) fn rehearse(&mut self, lent: Result<OfCards, String>) -> Result<Conf, Errors> {
+        let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse: None };
+        let mut rehearsal = self.service.rehearsal(&mut calls, &OfCards::new());
+        rehearsal.lent = lent;
+        rehearsal.run()
     }
 
     pub(super) fn reload_refusing(&mut self, text: &str, refuse: Option<usize>) -> (Report, usize) {
         self.file.write(text);
         let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse };
-        let report = self.service.reload(&mut calls);
+        let rehearsed = self.service.rehearsal(&mut calls, &OfCards::new()).run();
+        let report = self.service.reload(rehearsed, &mut calls);
         (report, calls.changes)
     }
 

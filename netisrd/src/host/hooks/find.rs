@@ -60,9 +60,8 @@ fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn judge(path: &Path) -> Result<(), String> {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    if !matches!(name, [a, b, b'-', _, ..] if a.is_ascii_digit() && b.is_ascii_digit()) {
-        return Err("not called NN-NAME".into());
+    if !is_name(path.file_name().unwrap_or_default().as_encoded_bytes()) {
+        return Err("not called NN-NAME, of letters, digits, _ and -".into());
     }
     // Of what a link leads to.
     let meta = fs::metadata(path).map_err(|e| e.to_string())?;
@@ -73,6 +72,14 @@ fn judge(path: &Path) -> Result<(), String> {
         return Err("not executable".into());
     }
     changeable(&meta).map_or(Ok(()), |why| Err(why.into()))
+}
+
+/// Two digits and a name, in the alphabet of `run-parts`: what editors and package
+/// managers leave beside a file is no program.
+fn is_name(name: &[u8]) -> bool {
+    let letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    matches!(name, [a, b, b'-', rest @ ..] if a.is_ascii_digit() && b.is_ascii_digit()
+        && !rest.is_empty() && rest.iter().all(letter))
 }
 
 /// Why somebody else could change it.
@@ -109,24 +116,34 @@ mod tests {
         put("README", 0o755);
         put("1-x", 0o755);
         put("11-", 0o755);
+        for left in ["10-z~", "10-z.dpkg-old", "10-z.bak", "#10-z#", "10-\u{e4}"] {
+            put(left, 0o755);
+        }
+        put("60-A_b-3", 0o755);
         fs::create_dir(dir.join("40-folder")).unwrap();
         symlink("20-b", dir.join("50-link")).unwrap();
         symlink("30-group", dir.join("51-link")).unwrap();
         symlink("nothing", dir.join("52-link")).unwrap();
         let (found, wrong) = look(&dir);
         let names: Vec<_> = found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["10-z", "20-b", "50-link"]);
+        assert_eq!(names, ["10-z", "20-b", "50-link", "60-A_b-3"]);
         let said: Vec<&str> = wrong.iter().map(|w| w.rsplit_once('/').unwrap().1).collect();
+        let unnamed = |name: &str| format!("{name}: not called NN-NAME, of letters, digits, _ and -");
         let expected = [
-            "1-x: not called NN-NAME",
-            "11-: not called NN-NAME",
+            &*unnamed("#10-z#"),
+            &*unnamed("1-x"),
+            &*unnamed("10-z.bak"),
+            &*unnamed("10-z.dpkg-old"),
+            &*unnamed("10-z~"),
+            &*unnamed("10-\u{e4}"),
+            &*unnamed("11-"),
             "30-group: writable by its group or by all",
             "31-all: writable by its group or by all",
             "32-text: not executable",
             "40-folder: not a file",
             "51-link: writable by its group or by all",
             "52-link: No such file or directory (os error 2)",
-            "README: not called NN-NAME",
+            &*unnamed("README"),
         ];
         assert_eq!(said, expected);
 

@@ -358,8 +358,8 @@ fn environment(n: &Notice, time: String, missed: u64) -> Vec<(String, String)> {
 }
 
 /// The folder of programs: the one that was asked for, which must be there, or
-/// the default. `None` if that is not there, or an empty name was asked for:
-/// nothing will be run, now or later.
+/// the default, which may come later. `None` if an empty name was asked for: nothing
+/// will be run.
 pub fn dir(option: Option<&OsStr>) -> io::Result<Option<PathBuf>> {
     let dir = PathBuf::from(option.unwrap_or(OsStr::new(DEFAULT_DIR)));
     if dir.as_os_str().is_empty() {
@@ -367,7 +367,7 @@ pub fn dir(option: Option<&OsStr>) -> io::Result<Option<PathBuf>> {
     }
     match std::fs::read_dir(&dir) {
         Ok(_) => Ok(Some(dir)),
-        Err(e) if option.is_none() && e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if option.is_none() && e.kind() == io::ErrorKind::NotFound => Ok(Some(dir)),
         Err(e) => Err(io::Error::new(e.kind(), format!("hooks {}: {e}", dir.display()))),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// For a request to come.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// For an answer to be taken.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// For the client to hang up, so that it reads all before it hears of the end.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// What a stream says when nothing happens, so that a dead client is found.
@@ -63,9 +63,15 @@ impl Conn {
         self.until
     }
 
-    /// Whether it has not said what it wants.
-    pub(super) fn is_reading(&self) -> bool {
-        matches!(self.step, Step::Read(_))
+    /// Whether it waits for its client, who may be in no hurry: the lower, the less
+    /// there is to lose.
+    pub(super) fn idleness(&self) -> Option<u8> {
+        match self.step {
+            Step::Linger(_) => Some(0),
+            Step::Read(_) => Some(1),
+            Step::Write => Some(2),
+            Step::Asked(_) | Step::Stream => None,
+        }
     }
 
     pub(super) fn is_stream(&self) -> bool {
@@ -227,9 +233,9 @@ mod tests {
     #[test]
     fn each_step_has_its_time() {
         let (mut conn, mut client) = pair();
-        assert!(conn.turn(Time(0)) == Is::Open && conn.is_reading());
+        assert!(conn.turn(Time(0)) == Is::Open && conn.idleness() == Some(1));
         let late = Time(0) + REQUEST_TIME;
-        assert!(conn.turn(late) == Is::Open && !conn.is_reading());
+        assert!(conn.turn(late) == Is::Open && conn.idleness() == Some(0));
         let mut answer = [0; 12];
         client.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"HTTP/1.1 408");

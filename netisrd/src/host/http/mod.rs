@@ -19,9 +19,9 @@ use compat::sys::time::Time;
 use conn::{Conn, Is};
 use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
-use request::{NOT_FOUND, Request, UNAVAILABLE};
+use request::{MISDIRECTED, NOT_FOUND, Request, UNAVAILABLE};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,8 @@ const SUCCESSION: &str = "http";
 
 /// Serves a status page and metrics.
 pub struct Http {
-    listener: TcpListener,
+    /// `None` once it is closed.
+    listener: Option<TcpListener>,
     conns: BTreeMap<usize, Conn>,
     next: usize,
     accept_again: bool,
@@ -49,6 +50,8 @@ pub struct Http {
     timeline: Timeline,
     /// Of the page: whose it is.
     title: String,
+    /// What clients may call this server, beside addresses.
+    names: Vec<String>,
 }
 
 /// `ADDR:PORT`, or a port of the loopback interface.
@@ -90,26 +93,35 @@ impl Http {
     fn on(listener: TcpListener) -> Http {
         let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
         Http {
-            listener,
+            listener: Some(listener),
             conns: BTreeMap::new(),
             next: LISTENER + 1,
             accept_again: false,
             troubled: false,
             hooks: Arc::default(),
             timeline: Timeline::default(),
-            title: host.map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
+            title: host.as_ref().map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
+            names: host.into_iter().collect(),
         }
     }
 
-    /// What the programs of the administrator have done is told too.
-    pub fn telling(self, hooks: Arc<HookCounts>) -> Http {
-        Http { hooks, ..self }
+    /// What the programs of the administrator have done is told too, and clients may
+    /// use these names beside the host's own.
+    pub fn telling(self, hooks: Arc<HookCounts>, names: &[String]) -> Http {
+        let names = [&self.names[..], names].concat();
+        Http { hooks, names, ..self }
     }
 
     fn accept(&mut self, desk: &Desk<'_>, now: Time) {
         // Others have a turn too, however many there are.
         for _ in 0..MAX_CONNS {
-            match self.listener.accept() {
+            // While all have asked they are answered next.
+            let full = self.conns.len() >= MAX_CONNS;
+            if full && self.idlest().is_none() {
+                break;
+            }
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
                 Ok((stream, _)) => {
                     self.troubled = false;
                     if let Err(e) = self.welcome(desk, stream, now) {
@@ -130,33 +142,41 @@ impl Http {
         self.accept_again = true;
     }
 
-    /// Where all places are taken, whoever has waited longest with its request
-    /// makes room.
+    /// The oldest of those who have heard all, else of those who have asked nothing, else
+    /// of those who do not read.
+    fn idlest(&self) -> Option<usize> {
+        let idle = self.conns.iter().filter_map(|(t, c)| Some((c.idleness()?, *t)));
+        idle.min().map(|(_, t)| t)
+    }
+
+    /// Where all places are taken, the idlest makes room. What has come with it is read
+    /// at once, so that it is not idle itself.
     fn welcome(&mut self, desk: &Desk<'_>, mut stream: TcpStream, now: Time) -> io::Result<()> {
         if self.conns.len() >= MAX_CONNS {
-            let Some(t) = self.conns.iter().find(|(_, c)| c.is_reading()).map(|(t, _)| *t) else {
-                // It is told if it can be told at once.
-                let _ = stream.write(&response::status(UNAVAILABLE, false));
-                return Ok(());
-            };
-            self.conns.remove(&t);
+            self.idlest().into_iter().for_each(|t| drop(self.conns.remove(&t)));
         }
         let t = self.next;
         self.next += 1;
         desk.watch_source(&mut stream, t, Interest::READABLE | Interest::WRITABLE)?;
         self.conns.insert(t, Conn::new(stream, now));
-        Ok(())
+        self.turn(t, desk, now)
     }
 
     /// What was asked for is answered with how things are: somebody has looked.
     fn answer(&mut self, t: usize, turn: &Turn<'_>, wall: &Wall) -> io::Result<()> {
         let streams = self.conns.values().filter(|c| c.is_stream()).count();
         let Some(conn) = self.conns.get_mut(&t) else { return Ok(()) };
-        let Some(Request { head, path }) = conn.asks().cloned() else { return Ok(()) };
+        let Some(request) = conn.asks().cloned() else { return Ok(()) };
+        if !request.is_for(&self.names) {
+            conn.answer(response::status(MISDIRECTED, request.head), turn.now);
+            return Ok(());
+        }
+        let Request { head, path, .. } = request;
         let Some(report) = turn.watcher.report() else { return Ok(()) };
         let bytes = match path.as_str() {
             "/" => {
-                let page = page::html(&self.title, report, &self.timeline, &self.hooks, wall).into_string();
+                let page =
+                    page::html(&self.title, report, &mut self.timeline, &self.hooks, wall).into_string();
                 response::ok("text/html; charset=utf-8", &page, head)
             }
             "/metrics" => {
@@ -177,6 +197,17 @@ impl Http {
         conn.answer(bytes, turn.now);
         Ok(())
     }
+
+    /// Does what one connection can do now.
+    fn turn(&mut self, t: usize, desk: &Desk<'_>, now: Time) -> io::Result<()> {
+        let Some(conn) = self.conns.get_mut(&t) else { return Ok(()) };
+        match conn.turn(now) {
+            Is::Open => {}
+            Is::Asking => desk.waker().wake()?,
+            Is::Gone => drop(self.conns.remove(&t)),
+        }
+        Ok(())
+    }
 }
 
 /// A line as a server-sent event.
@@ -186,7 +217,7 @@ fn data(line: &[u8]) -> Vec<u8> {
 
 impl Part for Http {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        desk.watch_source(&mut self.listener, LISTENER, Interest::READABLE)
+        self.listener.as_mut().map_or(Ok(()), |l| desk.watch_source(l, LISTENER, Interest::READABLE))
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {
@@ -196,10 +227,18 @@ impl Part for Http {
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         match step {
-            Step::Met(estate) => estate.lend(SUCCESSION, &[&self.listener]),
+            Step::Met(estate) => match &self.listener {
+                Some(listener) => estate.lend(SUCCESSION, &[listener]),
+                None => Ok(()),
+            },
             Step::Frozen(estate) => estate.put(SUCCESSION, &self.timeline.memory()),
             _ => Ok(()),
         }
+    }
+
+    fn close(&mut self) {
+        self.listener = None;
+        self.conns.clear();
     }
 
     fn inherit(&mut self, estate: &mut Estate) -> io::Result<()> {
@@ -213,11 +252,7 @@ impl Part for Http {
         let wall = Wall::at(turn.now);
         self.timeline.see(turn);
         let mut due: BTreeSet<usize> = turn.ready.iter().copied().collect();
-        if core::mem::take(&mut self.accept_again) || due.contains(&LISTENER) {
-            let first = self.next;
-            self.accept(&turn.desk, turn.now);
-            due.extend(self.conns.range(first..).map(|(t, _)| *t));
-        }
+        let accept = core::mem::take(&mut self.accept_again) || due.remove(&LISTENER);
         due.extend(self.conns.iter().filter(|(_, c)| c.until() <= turn.now).map(|(t, _)| *t));
         if !turn.changes.is_empty() && self.conns.values().any(Conn::is_stream) {
             let lines = json::changes(turn, &wall)?;
@@ -235,13 +270,10 @@ impl Part for Http {
                 due.insert(t);
             }
         }
-        for t in due {
-            let Some(conn) = self.conns.get_mut(&t) else { continue };
-            match conn.turn(turn.now) {
-                Is::Open => {}
-                Is::Asking => turn.desk.waker().wake()?,
-                Is::Gone => drop(self.conns.remove(&t)),
-            }
+        due.into_iter().try_for_each(|t| self.turn(t, &turn.desk, turn.now))?;
+        // Last: whoever is answered now may make room.
+        if accept {
+            self.accept(&turn.desk, turn.now);
         }
         Ok(Flow::Continue)
     }

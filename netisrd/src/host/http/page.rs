@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) fn html(
     title: &str,
     report: &Report,
-    timeline: &Timeline,
+    timeline: &mut Timeline,
     hooks: &HookCounts,
     wall: &Wall,
 ) -> Markup {

@@ -1,5 +1,6 @@
 //! What a client asks for, and nothing that it could mean otherwise.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
 /// Bytes of a request.
@@ -13,6 +14,31 @@ pub(super) struct Request {
     pub(super) head: bool,
     /// Without a query.
     pub(super) path: String,
+    /// What it takes this server for; only HTTP/1.0 may leave that out.
+    pub(super) host: Option<String>,
+}
+
+impl Request {
+    /// Whether it can be meant for a server of these names: a name of somebody else's
+    /// that leads here makes a browser show this page to his.
+    pub(super) fn is_for(&self, names: &[String]) -> bool {
+        self.host.as_deref().is_none_or(|host| {
+            let name = without_port(host);
+            let literal = match name.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+                Some(inner) => inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok()),
+                None => name.parse::<Ipv4Addr>().is_ok(),
+            };
+            let is = |own: &str| own.eq_ignore_ascii_case(name.strip_suffix('.').unwrap_or(name));
+            literal || is("localhost") || names.iter().any(|own| is(own))
+        })
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
 }
 
 /// What the bytes are that have come.
@@ -34,6 +60,7 @@ pub(super) const BAD_REQUEST: Status = Status(400, "Bad Request");
 pub(super) const NOT_FOUND: Status = Status(404, "Not Found");
 pub(super) const NOT_ALLOWED: Status = Status(405, "Method Not Allowed");
 pub(super) const TIMEOUT: Status = Status(408, "Request Timeout");
+pub(super) const MISDIRECTED: Status = Status(421, "Misdirected Request");
 pub(super) const TOO_LONG: Status = Status(431, "Request Header Fields Too Large");
 pub(super) const UNAVAILABLE: Status = Status(503, "Service Unavailable");
 pub(super) const VERSION: Status = Status(505, "HTTP Version Not Supported");
@@ -55,8 +82,10 @@ fn judge(r: &httparse::Request<'_, '_>) -> Result<Request, Status> {
     let all = |name: &'static str| r.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name));
     let has_body = all("transfer-encoding").next().is_some()
         || all("content-length").any(|h| str::from_utf8(h.value).map(str::trim) != Ok("0"));
-    let hosts = all("host").count();
-    if has_body || hosts > 1 || (hosts == 0 && r.version == Some(1)) {
+    let mut hosts = all("host");
+    let host = hosts.next().map(|h| str::from_utf8(h.value).map(str::trim).map_err(|_| BAD_REQUEST));
+    let host = host.transpose()?.map(str::to_owned);
+    if has_body || hosts.next().is_some() || (host.is_none() && r.version == Some(1)) {
         return Err(BAD_REQUEST);
     }
     let head = match r.method {
@@ -66,7 +95,7 @@ fn judge(r: &httparse::Request<'_, '_>) -> Result<Request, Status> {
     };
     let target = r.path.filter(|p| p.starts_with('/')).ok_or(BAD_REQUEST)?;
     let path = target.split('?').next().unwrap_or(target).to_owned();
-    Ok(Request { head, path })
+    Ok(Request { head, path, host })
 }
 
 #[cfg(test)]
@@ -79,10 +108,13 @@ mod tests {
 
     #[test]
     fn get_and_head_are_understood_and_nothing_else() {
-        let wanted = |head, path: &str| Parsed::Request(Request { head, path: path.into() });
-        assert_eq!(of("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), wanted(false, "/"));
-        assert_eq!(of("HEAD /metrics?x=/y HTTP/1.0\r\n\r\n"), wanted(true, "/metrics"));
-        assert_eq!(of("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), wanted(false, "/"));
+        let wanted = |head, path: &str, host: Option<&str>| {
+            Parsed::Request(Request { head, path: path.into(), host: host.map(str::to_owned) })
+        };
+        let root = || wanted(false, "/", Some("a"));
+        assert_eq!(of("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), root());
+        assert_eq!(of("HEAD /metrics?x=/y HTTP/1.0\r\n\r\n"), wanted(true, "/metrics", None));
+        assert_eq!(of("GET / HTTP/1.1\r\nhost:a \r\nContent-Length: 0\r\n\r\n"), root());
         assert_eq!(of("POST / HTTP/1.1\r\nHost: a\r\n\r\n"), Parsed::Bad(NOT_ALLOWED));
         assert_eq!(of("get / HTTP/1.1\r\nHost: a\r\n\r\n"), Parsed::Bad(NOT_ALLOWED));
         for bad in [
@@ -100,6 +132,45 @@ mod tests {
             assert_eq!(of(bad), Parsed::Bad(BAD_REQUEST), "{bad:?}");
         }
         assert_eq!(of("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), Parsed::Bad(VERSION));
+    }
+
+    #[test]
+    fn a_request_is_for_an_address_or_a_name_that_is_ours() {
+        let names = ["fw1".to_owned(), "Status.Example.org".to_owned()];
+        let is_for = |host: Option<&str>| {
+            Request { head: false, path: "/".into(), host: host.map(str::to_owned) }.is_for(&names)
+        };
+        for ours in [
+            "127.0.0.1",
+            "127.0.0.1:9112",
+            "[::1]",
+            "[2001:db8::1]:80",
+            "localhost",
+            "LOCALHOST.:9112",
+            "fw1:1",
+            "status.example.org",
+        ] {
+            assert!(is_for(Some(ours)), "{ours}");
+        }
+        for other in [
+            "",
+            ":80",
+            "evil.example",
+            "evil.example:9112",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "xfw1",
+            "fw1.evil.example",
+            "[::1].evil.example",
+            "[evil]",
+            "[::1",
+            "::1",
+            "fw1:x",
+            "1.2.3",
+        ] {
+            assert!(!is_for(Some(other)), "{other}");
+        }
+        assert!(is_for(None));
     }
 
     #[test]

@@ -119,9 +119,11 @@ impl Timeline {
         });
     }
 
-    /// The picture.
-    pub(super) fn svg(&self, wall: &Wall, now: Time) -> Markup {
-        let lanes = &self.0[..self.0.len().min(LANES_MAX)];
+    /// The picture, of what is a day old by then: a state may have lasted for many.
+    pub(super) fn svg(&mut self, wall: &Wall, now: Time) -> Markup {
+        self.forget(now);
+        let (gone, living): (Vec<&Lane>, Vec<&Lane>) = self.0.iter().partition(|lane| lane.gone.is_some());
+        let lanes: Vec<&Lane> = living.into_iter().chain(gone).take(LANES_MAX).collect();
         let height = LANE * lanes.len() as f64 + 24.0;
         html! {
             svg role="img" viewBox=(format!("0 0 {WIDTH} {height}")) width="100%" {
@@ -177,7 +179,7 @@ fn px(x: f64) -> String {
 }
 
 fn short(wall: &Wall, t: Time) -> String {
-    wall.when(t).format("%H:%M:%S").to_string()
+    wall.when(t).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn place(t: Time, now: Time) -> f64 {
@@ -264,6 +266,43 @@ mod tests {
         assert_eq!((t.0.len(), t.0[0].gone), (2, Some(late)));
         t.note(&[Change::Demoted(1)], &[again], Time(51 * HOUR));
         assert_eq!((t.0.len(), t.0[0].gone), (1, None));
+    }
+
+    /// How often it is in the picture.
+    fn count(t: &mut Timeline, now: Time, what: &str) -> usize {
+        t.svg(&Wall::at(now), now).into_string().matches(what).count()
+    }
+
+    #[test]
+    fn what_is_over_for_a_day_is_in_no_picture_though_nothing_has_happened_since() {
+        let mut t = Timeline::default();
+        let (up, late) = (vhosted(1, State::Master, Time(2 * HOUR)), Time(20 * HOUR));
+        t.note(&[to(1, State::Backup, Time(HOUR))], &[up.clone(), vhosted(2, State::Init, Time(HOUR))], late);
+        t.note(&[Change::Destroyed(vhosted(2, State::Init, late))], &[up], late);
+        let bars = |t: &mut Timeline, now| {
+            ["class=\"BACKUP\"", "class=\"MASTER\"", "class=\"INIT\""].map(|c| count(t, now, c))
+        };
+        assert_eq!(bars(&mut t, late), [1, 1, 1]);
+        assert_eq!(bars(&mut t, Time(27 * HOUR)), [0, 1, 1]);
+        assert_eq!(bars(&mut t, Time(200 * HOUR)), [0, 1, 0]);
+        // The day on which it began is told.
+        let began = Wall::at(Time(200 * HOUR)).when(Time(2 * HOUR)).format("%Y-%m-%d %H:").to_string();
+        assert_eq!(count(&mut t, Time(200 * HOUR), &format!("MASTER, {began}")), 1);
+    }
+
+    #[test]
+    fn what_is_gone_takes_no_place_in_the_picture_from_what_is_there() {
+        let (mut t, now) = (Timeline::default(), Time(HOUR));
+        for n in 1..=20 {
+            let v = vhosted(n, State::Init, now);
+            t.note(&[Change::Created(v.clone())], std::slice::from_ref(&v), now);
+            t.note(&[Change::Destroyed(v)], &[], now);
+        }
+        let living: Vec<Vhosted> = (21..=147).map(|n| vhosted(n, State::Backup, now)).collect();
+        t.note(&[], &living, now);
+        let (backups, inits) = ("class=\"BACKUP\"", "class=\"INIT\"");
+        assert_eq!((count(&mut t, now, backups), count(&mut t, now, inits)), (127, 1));
+        assert!(t.svg(&Wall::at(now), now).into_string().contains("19 more are not shown."));
     }
 
     #[test]

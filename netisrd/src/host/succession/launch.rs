@@ -1,8 +1,16 @@
 //! A successor in the background, for whoever only types a command: it is started,
 //! and the command ends once it goes on.
+//!
+//! ```text
+//!   netisrd upgrade --- netisrd start-successor --- netisrd --takeover
+//!                       ends at once                begins then, a child of init
+//! ```
+//! systemd would stop a service whose main process is not its own child without
+//! letting it bow out: it kills what it cannot wait for.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write, stdout};
+use std::io::{self, BufRead, BufReader, Read, Write, stdin, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,6 +18,8 @@ use std::process::{Command, Stdio};
 
 /// The option of one that says so.
 pub const TELLS: &str = "tell-ready";
+/// The command of the process between.
+pub const START: &str = "start-successor";
 /// How it does.
 const READY: &str = "ready\n";
 
@@ -22,12 +32,37 @@ pub struct Upgrade {
 
     /// Options of netisrd that it is to have
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    options: Vec<std::ffi::OsString>,
+    options: Vec<OsString>,
+}
+
+/// Start it, and leave it to init.
+#[derive(clap::Args)]
+pub struct Start {
+    /// Options of netisrd that it is to have
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<OsString>,
+}
+
+/// This program.
+fn netisrd() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("netisrd");
+    command
+}
+
+impl Start {
+    /// It has this process's standard files.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(&self) -> io::Result<()> {
+        netisrd().arg("--takeover").arg(format!("--{TELLS}")).args(&self.options).spawn().map(drop)
+    }
 }
 
 impl Upgrade {
     /// The options that this program is to have.
-    pub fn options(&self) -> &[std::ffi::OsString] {
+    pub fn options(&self) -> &[OsString] {
         &self.options
     }
 
@@ -50,17 +85,32 @@ impl Upgrade {
     /// # Errors
     /// It does not start; or it has ended, and said why.
     pub fn launch(&self) -> io::Result<()> {
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("netisrd").arg("--takeover").arg(format!("--{TELLS}")).args(&self.options);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).current_dir("/");
-        let mut child = command.spawn()?;
+        let mut command = netisrd();
+        // Nothing of them is this one's own.
+        command.arg(START).arg("--").args(&self.options);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).current_dir("/");
+        let mut between = command.spawn()?;
+        let begins = between.stdin.take();
+        let ended = between.wait()?;
+        if !ended.success() {
+            return Err(io::Error::other(format!("the new one was not started: {ended}")));
+        }
+        drop(begins);
         let mut said = String::new();
-        child.stdout.take().map_or(Ok(0), |out| BufReader::new(out).read_line(&mut said))?;
+        between.stdout.take().map_or(Ok(0), |out| BufReader::new(out).read_line(&mut said))?;
         match said.as_str() {
             READY => Ok(()),
-            _ => Err(io::Error::other(format!("the new one has ended: {}", child.wait()?))),
+            _ => Err(io::Error::other("the new one has ended")),
         }
     }
+}
+
+/// Waits until whoever has started it is gone: its standard input ends.
+///
+/// # Errors
+/// It cannot be read.
+pub fn orphaned() -> io::Result<()> {
+    stdin().read_to_end(&mut Vec::new()).map(drop)
 }
 
 /// It goes on, and says so to whoever has started it.
