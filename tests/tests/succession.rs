@@ -390,6 +390,8 @@ fn the_file_as_it_was_applied_goes_along_and_what_has_changed_in_it_is_done() {
         let new = lab.netisrd("new").args(&file).takeover(&old).spawn();
         new.wait_ready();
         wait_ended(&old);
+        // It is tried beside, and then done.
+        new.proc.log.wait_line(0, "advskew 7", PATIENCE, |l| l.ends_with("ifconfig carp0 advskew 7"));
         let shown = new.ifconfig("carp0").ok();
         assert!(shown.contains("MASTER vhid 1 advbase 1 advskew 7") && shown.contains("fd00::1"), "{shown}");
         assert_eq!(new.sysctl("-n net.inet.carp.preempt").trim(), "0");

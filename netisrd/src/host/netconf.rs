@@ -130,8 +130,12 @@ impl NetConf {
     /// It cannot be set, or not be saved.
     pub fn hold(&mut self, index: u32, name: &str, leaf: &str, any_of: &[i32]) -> io::Result<()> {
         let path = at(leaf, name);
-        let before = get(&path)?;
         let leaf = (index, leaf.to_owned());
+        let before = match read(&path) {
+            // Without descriptors nobody can look: what was held counts as held.
+            Err(e) if is_short(&e) && self.held.contains_key(&leaf) => return Ok(()),
+            read => read.map_err(|e| named(&Path::new(ROOT).join(&path), &e))?,
+        };
         if let Some(ours) = any_of.first().filter(|_| !any_of.contains(&before)) {
             let is = Saved { before, ours: *ours };
             if self.saved()?.get(&leaf) != Some(&is) {
@@ -326,9 +330,17 @@ fn set(leaf: &str, value: i32) -> io::Result<()> {
 /// # Errors
 /// The kernel's.
 pub(super) fn get(leaf: &str) -> io::Result<i32> {
-    let path = Path::new(ROOT).join(leaf);
-    let text = fs::read_to_string(&path).map_err(|e| named(&path, &e))?;
-    text.trim().parse().map_err(|_| io::Error::other(format!("{}: not a number", path.display())))
+    read(leaf).map_err(|e| named(&Path::new(ROOT).join(leaf), &e))
+}
+
+fn read(leaf: &str) -> io::Result<i32> {
+    let text = fs::read_to_string(Path::new(ROOT).join(leaf))?;
+    text.trim().parse().map_err(|_| io::Error::other("not a number"))
+}
+
+/// Of descriptors, here or everywhere.
+fn is_short(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// The error, of the same kind, with the file's name.

@@ -116,7 +116,7 @@ fn give_up(cx: &mut Ctx0<'_>) {
     let served = outside.iter().filter(|sc| !sc.own(cx.n0).unserved.get());
     let left: BTreeSet<u16> = served.map(|sc| sc.sc_if.if_index).collect();
     left.iter().for_each(|if_index| serve(cx, *if_index, false));
-    cx.m.own(cx.n0).lease.left.replace(left);
+    cx.m.own(cx.n0).lease.left.borrow_mut().extend(left);
 }
 
 /// Whether the virtual addresses of a carp interface can be served there.

@@ -16,6 +16,16 @@ use netlink_packet_route::route::{
 use nix::errno::Errno as Linux;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Who makes the routes that are followed. The kernel is asked for each alone, so that
+/// nothing of a routing daemon's leaves it.
+const FOLLOWED: [RouteProtocol; 5] = [
+    RouteProtocol::Kernel,
+    RouteProtocol::Boot,
+    RouteProtocol::Static,
+    RouteProtocol::Ra,
+    RouteProtocol::Dhcp,
+];
+
 /// A way that packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Way {
@@ -31,9 +41,11 @@ impl RtNetlink {
     /// DHCP and routers' advertisements. Of a route by several links, nothing.
     pub(crate) fn ways_by(&mut self, link: u32) -> nix::Result<Vec<Way>> {
         let mut ways = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let families = [AddressFamily::Inet, AddressFamily::Inet6];
+        for (family, by) in families.into_iter().flat_map(|family| FOLLOWED.map(|by| (family, by))) {
             let mut m = RouteMessage::default();
             (m.header.address_family, m.header.table) = (family, RouteHeader::RT_TABLE_MAIN);
+            m.header.protocol = by;
             m.attributes = vec![RouteAttribute::Oif(link)];
             match self.dump(&Route::GetRoute(m)) {
                 // No route was ever made there, or the link is gone.
@@ -93,15 +105,7 @@ fn message(link: u32, len: u8, way: Way) -> RouteMessage {
 /// Of the main table, and one that is followed.
 fn followed(answer: Route, family: AddressFamily, link: u32) -> Option<Way> {
     let Route::NewRoute(m) = answer else { return None };
-    let by = matches!(
-        m.header.protocol,
-        RouteProtocol::Unspec
-            | RouteProtocol::Kernel
-            | RouteProtocol::Boot
-            | RouteProtocol::Static
-            | RouteProtocol::Ra
-            | RouteProtocol::Dhcp
-    );
+    let by = FOLLOWED.contains(&m.header.protocol);
     let lives = !m.header.flags.intersects(RouteFlags::Dead | RouteFlags::Cloned);
     let is_main = m.header.table == RouteHeader::RT_TABLE_MAIN;
     let (of, way) = way(&m, family)?;

@@ -124,6 +124,8 @@ impl Part for Mirrors {
         let mut mirror = lock(&self.mirror);
         if touched {
             mirror.stale |= self.watch.heard()?;
+        }
+        if touched || mirror.stale {
             match mirror.look() {
                 // It goes on changing, and that will be told.
                 Ok(()) | Err(Linux::EBUSY) => {}

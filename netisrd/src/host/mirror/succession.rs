@@ -1,10 +1,10 @@
 //! The interfaces of the host when another process goes on with the machine: they
 //! stay where they are.
 
+use super::Mirror;
 use super::link::Link;
 use super::shown::Shown;
 use super::ways::Ways;
-use super::{Mirror, failed};
 use crate::host::succession::Estate;
 use compat::net::if_var::LlAddr;
 use ipnet::IpNet;
@@ -75,7 +75,11 @@ impl Mirror {
             };
             self.shown.insert(name, is);
         }
-        self.look_ways().map_err(|e| failed("rtnetlink", e))?;
+        // The other one is gone: what fails now is tried again.
+        if let Err(e) = self.look_ways() {
+            tracing::warn!("rtnetlink: {}", e.desc());
+            self.stale = true;
+        }
         self.conf.follow();
         self.adopted = true;
         self.live_on()?;

@@ -13,7 +13,7 @@ use super::shown::{Shown, ok_if};
 use crate::dev::rtnetlink::{By, RtNetlink, Rule, Way};
 use ipnet::IpNet;
 use nix::errno::Errno as Linux;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Of what no table of the host's has given one.
@@ -102,11 +102,13 @@ impl Shown {
 impl Mirror {
     /// What there is of rules and routes.
     pub(super) fn look_ways(&mut self) -> nix::Result<()> {
-        self.parents.clear();
+        // All of it, or nothing: what was known stays until then.
+        let mut parents = BTreeMap::new();
         for index in self.lowers.iter().filter_map(|lower| lower.index) {
-            self.parents.insert(index, self.rt.ways_by(index)?);
+            parents.insert(index, self.rt.ways_by(index)?);
         }
         let (rules, routes) = (self.rt.rules()?, self.rt.own_ways()?);
+        self.parents = parents;
         for is in self.shown.values_mut() {
             let has = |from: IpAddr| is.addrs.iter().any(|net| net.addr() == from);
             let is_its = |rule: &&Rule| rule.link().map_or_else(|| has(rule.from), |link| link == is.index);

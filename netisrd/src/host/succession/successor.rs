@@ -139,8 +139,8 @@ impl Predecessor {
         let missing = || io::Error::other("takeover: the running netisrd says nothing of its machine");
         let frozen: FrozenMachine = estate.take(MACHINE)?.ok_or_else(missing)?;
         for dev in devices.iter_mut().filter(|dev| dev.shared_with_host) {
-            // What has come by now the other one has heard; what waits in its sockets it
-            // has not.
+            // What has come by now the other one has heard, but for what came since it
+            // stands still; what waits in its sockets it has not.
             let own = dev.rx.iter_mut().filter(|rx| !rx.is_offloaded());
             { own }.try_for_each(|rx| rx.receive(HEARD_MAX, &mut |_| ()).map(drop))?;
         }
