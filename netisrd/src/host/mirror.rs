@@ -295,22 +295,7 @@ impl Mirror {
             self.rt.delete_link(index).map_err(failed)?;
             return Err(e);
         }
-        let (lladdr, addrs, lost, ways) = (None, BTreeSet::new(), BTreeSet::new(), Ways::default());
-        let (master, lifetime, inet6, refused) = (false, 0, false, BTreeSet::new());
-        Ok(Shown {
-            if_index,
-            index,
-            link,
-            lower,
-            lladdr,
-            master,
-            addrs,
-            lost,
-            ways,
-            refused,
-            lifetime,
-            inet6,
-        })
+        Ok(Shown::new((if_index, index, lower), link))
     }
 
     /// Only virtual addresses are answered for there, whoever asks, and all of

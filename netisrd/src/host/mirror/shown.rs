@@ -58,6 +58,25 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// Just made, and down. By index: of the carp interface in the machine, of the link
+    /// in the host, and of the link below.
+    pub(super) fn new((if_index, index, lower): (u16, u32, u32), link: Link) -> Shown {
+        Shown {
+            if_index,
+            index,
+            link,
+            lower,
+            lladdr: None,
+            master: false,
+            addrs: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            ways: Ways::default(),
+            refused: BTreeSet::new(),
+            lifetime: 0,
+            inet6: false,
+        }
+    }
+
     /// Whether it can become that: it is of the same carp interface, on the same one.
     pub(super) fn is_for(&self, w: &Wanted) -> bool {
         (self.if_index, self.lower) == (w.if_index, w.lower)

@@ -4,7 +4,6 @@
 use super::Mirror;
 use super::link::Link;
 use super::shown::Shown;
-use super::ways::Ways;
 use crate::host::succession::Estate;
 use compat::net::if_var::LlAddr;
 use ipnet::IpNet;
@@ -58,21 +57,8 @@ impl Mirror {
         for (name, (if_index, index, lower, lladdr, master, lifetime), addrs) in all {
             let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
             let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
-            let (lost, ways, refused, inet6) = (BTreeSet::new(), Ways::default(), BTreeSet::new(), true);
-            let is = Shown {
-                if_index,
-                index,
-                link,
-                lower,
-                lladdr,
-                master,
-                addrs,
-                lost,
-                ways,
-                refused,
-                lifetime,
-                inet6,
-            };
+            let new = Shown::new((if_index, index, lower), link);
+            let is = Shown { lladdr, master, addrs, lifetime, inet6: true, ..new };
             self.shown.insert(name, is);
         }
         // The other one is gone: what fails now is tried again.
