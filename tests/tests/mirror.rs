@@ -104,8 +104,25 @@ fn a_master_is_an_interface_with_the_address_and_anybody_else_one_without_a_carr
         assert_eq!((s.client.neighbour(VIP), s.who_answered(&wire, 0)), (Some(VIRTUAL), vec![VIRTUAL]));
 
         b.ifconfig("carp0 destroy").ok();
-        s.wait_serves(0, true);
         assert!(!s.hosts[1].run("ip link show dev carp0").status.success());
+        s.wait_serves(0, true);
+    });
+}
+
+#[test]
+fn what_a_command_does_is_done_in_the_host_when_it_returns() {
+    stage(|s| {
+        let a = s.start(0, 0);
+        let link = || s.hosts[0].run("ip -o link show dev carp1");
+        for vhid in 1..=20 {
+            a.ifconfig("carp1 create").ok();
+            assert!(link().ok().contains("carp1"));
+            a.ifconfig(&format!("carp1 vhid {vhid} pass x 10.0.0.77/24")).ok();
+            let mac = format!("00:00:5e:00:01:{vhid:02x}");
+            assert!(link().ok().contains(&mac), "{mac}: {}", link().ok());
+            a.ifconfig("carp1 destroy").ok();
+            assert!(!link().status.success());
+        }
     });
 }
 

@@ -61,8 +61,12 @@ pub struct ControlSocket {
     next: usize,
     /// Clients that may have sent something.
     ready: BTreeSet<usize>,
-    /// Clients whose reload is not done yet.
+    /// Clients that wait for their answer, and ask nothing more till then.
     waiting: BTreeSet<usize>,
+    /// Answers of this turn: what they have changed no other part knows yet.
+    answers: Vec<(usize, Reply)>,
+    /// And those that the others know of.
+    due: Vec<(usize, Reply)>,
     accept_again: bool,
     /// It could not accept, and has said so.
     troubled: bool,
@@ -136,6 +140,8 @@ impl ControlSocket {
             next: FIRST_CLIENT,
             ready: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            answers: Vec::new(),
+            due: Vec::new(),
             accept_again: false,
             troubled: false,
             serial: 0,
@@ -245,7 +251,7 @@ impl ControlSocket {
         self.serial += 1;
         client.served = self.serial;
         let cred = client.cred;
-        let mut reply = match Request::from_bytes(&self.packet[..n]) {
+        let reply = match Request::from_bytes(&self.packet[..n]) {
             Ok(Request { op: Op::Takeover, cmd, arg, .. }) if cred.privileged => {
                 match self.would_take_over(t, cmd, &arg) {
                     // Others have a say in it.
@@ -265,18 +271,24 @@ impl ControlSocket {
         };
         // A key may have been in it, or be in the answer.
         self.packet[..n].zeroize();
-        let told = self.tell(t, &reply);
-        reply.data.zeroize();
-        told
+        self.waiting.insert(t);
+        self.answers.push((t, reply));
+        Turn::Drained
     }
 
-    /// Sends an answer.
-    fn tell(&mut self, t: usize, reply: &Reply) -> Turn {
-        let Some(client) = self.clients.get_mut(&t) else { return Turn::Drained };
+    /// Sends an answer, and then there may be another question. Who has left meanwhile
+    /// gets none.
+    fn tell(&mut self, t: usize, mut reply: Reply) {
+        self.waiting.remove(&t);
+        let Some(client) = self.clients.get(&t) else { return };
         let mut bytes = reply.to_bytes();
         let sent = send(client.fd.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
         bytes.zeroize();
-        if sent.is_ok() { Turn::More } else { Turn::Gone }
+        reply.data.zeroize();
+        match sent {
+            Ok(_) => drop(self.ready.insert(t)),
+            Err(_) => self.drop_client(t),
+        }
     }
 
     /// The client waits from now on, unless it is refused.
@@ -292,17 +304,10 @@ impl ControlSocket {
         }
     }
 
-    /// Answers those who have waited, and then what else they ask.
-    fn tell_reloads(&mut self) {
+    /// Tells what has come of it.
+    fn answer_reloads(&mut self) {
         let answers = self.configuration.borrow_mut().answers();
-        for (t, report) in answers {
-            if self.waiting.remove(&t) {
-                match self.tell(t, &report.to_reply()) {
-                    Turn::Gone => self.drop_client(t),
-                    _ => drop(self.ready.insert(t)),
-                }
-            }
-        }
+        self.answers.extend(answers.into_iter().map(|(t, report)| (t, report.to_reply())));
     }
 
     /// One at a time. Who has asked for the last step asks nothing more here.
@@ -341,7 +346,7 @@ impl Part for ControlSocket {
     /// Not at all while somebody is still to be answered, a moment when the
     /// listener had trouble.
     fn patience(&self, _: Time) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.answers.is_empty() {
             Some(Duration::ZERO)
         } else if self.accept_again {
             Some(ACCEPT_AGAIN)
@@ -353,6 +358,7 @@ impl Part for ControlSocket {
     /// Accepts whoever has come, and answers one request of everybody that
     /// has one.
     fn serve(&mut self, turn: &PartTurn<'_>) -> io::Result<Flow> {
+        self.due.append(&mut self.answers);
         let accept = core::mem::take(&mut self.accept_again) || turn.ready.contains(&LISTENER);
         self.ready.extend(turn.ready.iter().filter(|t| **t != LISTENER));
         if turn.woken {
@@ -362,7 +368,7 @@ impl Part for ControlSocket {
         if accept {
             self.accept(&turn.desk);
         }
-        self.tell_reloads();
+        self.answer_reloads();
         for t in core::mem::take(&mut self.ready) {
             match self.turn(t, &turn.desk, turn.machine) {
                 Turn::More => {
@@ -375,11 +381,19 @@ impl Part for ControlSocket {
         Ok(Flow::Continue)
     }
 
+    fn settled(&mut self) {
+        for (t, reply) in core::mem::take(&mut self.due) {
+            self.tell(t, reply);
+        }
+    }
+
     fn heir(&mut self) -> Option<Heir> {
         self.heir.take()
     }
 
     fn close(&mut self) {
+        self.due.append(&mut self.answers);
+        self.settled();
         (self.listener, self.heir) = (None, None);
         self.clients.clear();
     }

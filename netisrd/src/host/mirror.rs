@@ -81,6 +81,8 @@ struct Mirror {
     near: (Vec<HostLink>, Vec<HostAddr>),
     /// The transitions that are in it.
     transitions: u64,
+    /// All of them were not, when it was last looked at.
+    behind: bool,
     /// Whose mirror it is. The machine itself calls it.
     machine: Weak<Machine>,
     /// What is shown is another process's until the first turn.
@@ -120,7 +122,7 @@ impl Mirror {
         let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
         let (shown, troubles, machine) = (BTreeMap::new(), Troubles::default(), Weak::new());
         let (near, parents, stale) = ((Vec::new(), Vec::new()), BTreeMap::new(), false);
-        let (renew, transitions, adopted, ended) = (None, 0, false, false);
+        let (renew, transitions, behind, adopted, ended) = (None, 0, false, false, false);
         let mut mirror = Mirror {
             rt,
             owner,
@@ -134,6 +136,7 @@ impl Mirror {
             troubles,
             near,
             transitions,
+            behind,
             machine,
             adopted,
             ended,
@@ -164,7 +167,8 @@ impl Mirror {
     /// And of all, as they were after so many transitions. It is woken once more if
     /// there have been others since.
     fn sync(&mut self, vhosts: &[Vhosted], transitions: u64, now: Time) {
-        if transitions < self.transitions {
+        self.behind = transitions < self.transitions;
+        if self.behind {
             return;
         }
         self.own_up();

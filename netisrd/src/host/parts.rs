@@ -47,6 +47,15 @@ pub trait Part {
     /// Does what has become due.
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow>;
 
+    /// Whether it has still to do what the carp interfaces had done by its last turn. The
+    /// waker is called then.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// All parts have had their turn, and none is behind.
+    fn settled(&mut self) {}
+
     /// A successor that has asked for something: told once.
     fn heir(&mut self) -> Option<Heir> {
         None
@@ -199,6 +208,9 @@ pub fn run(lookout: Lookout, parts: &mut [Box<dyn Part>], machine: &Runtime) -> 
             Ok(Flow::Continue) => {}
             ended => break ended,
         }
+        if !parts.iter().any(|p| p.is_behind()) {
+            parts.iter_mut().for_each(|p| p.settled());
+        }
         match heirs(parts, &mut watcher, machine, (&poll, &waker)) {
             Ok(None) => {}
             Ok(Some(End::Left)) => return Ok(End::Left),
@@ -213,6 +225,8 @@ pub fn run(lookout: Lookout, parts: &mut [Box<dyn Part>], machine: &Runtime) -> 
             Ok(()) => {}
         }
         ready = Ready::of(&events);
+        // Not all events may have come of one poll.
+        ready.woken |= watcher.is_touched();
     };
     parts.iter_mut().for_each(|p| p.halting());
     machine.destroy_all();

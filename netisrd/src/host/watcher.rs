@@ -6,6 +6,7 @@ use super::runtime::Runtime;
 use crate::kern::devctl::{Notice, Report, Vhosted};
 use mio::Waker;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Something that has happened, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +29,27 @@ pub enum Change {
 #[derive(Default)]
 pub struct Watcher {
     last: Option<Report>,
+    /// The waker was called since.
+    touched: Arc<AtomicBool>,
 }
 
 impl Watcher {
     /// Looks for the first time at [`changes`](Watcher::changes); from then on
     /// `waker` is called when it is time to look again.
     pub(super) fn open(machine: &Runtime, waker: &Arc<Waker>) -> Watcher {
-        let waker = waker.clone();
-        // A poll that cannot be woken has ended, and with it the machine.
-        machine.devctl_listen(Box::new(move || drop(waker.wake())));
-        Watcher::default()
+        let (waker, watcher) = (waker.clone(), Watcher::default());
+        let touched = watcher.touched.clone();
+        machine.devctl_listen(Box::new(move || {
+            touched.store(true, Ordering::Release);
+            // A poll that cannot be woken has ended, and with it the machine.
+            drop(waker.wake());
+        }));
+        watcher
+    }
+
+    /// Whether it is time to look again.
+    pub(super) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Acquire)
     }
 
     /// The carp interfaces, by index.
@@ -63,6 +75,8 @@ impl Watcher {
 
     /// What has happened since the last look.
     pub(super) fn changes(&mut self, machine: &Runtime) -> Vec<Change> {
+        // Before the answer, after which it may be called again.
+        self.touched.store(false, Ordering::Relaxed);
         machine.devctl().map(|report| self.see(report)).unwrap_or_default()
     }
 

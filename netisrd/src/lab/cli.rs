@@ -190,8 +190,11 @@ fn run_real(args: &Run, file: &Path) -> Result<u8, Box<dyn Error>> {
         writeln!(out, "{}: {} on real devices", file.display(), scenario.time)?;
         out.flush()
     };
-    let outcome = real::run(&scenario, options, begun)?;
+    let (outcome, late) = real::run(&scenario, options, begun)?;
     verdict(out, file, &outcome)?;
+    if late > real::compare::CLOSE {
+        writeln!(out, "  the kernel was up to {} ms late, and so may be all else", late.as_millis())?;
+    }
     let mut passed = outcome.passed;
     if args.real.compare {
         let options = Options { seed: None, netisrs: args.netisrs.into(), keep: Keep::Events, judged: false };

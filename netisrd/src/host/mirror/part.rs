@@ -104,6 +104,10 @@ impl Part for Mirrors {
         renew.into_iter().chain(retry).min()
     }
 
+    fn is_behind(&self) -> bool {
+        lock(&self.mirror).behind
+    }
+
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         let mut mirror = lock(&self.mirror);
         match step {

@@ -44,11 +44,11 @@ pub(super) struct RunClock {
 }
 
 impl RunClock {
-    fn new() -> RunClock {
+    pub(super) fn new() -> RunClock {
         RunClock { clock: MonotonicClock::start(), began: AtomicU64::new(u64::MAX) }
     }
 
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.began.store(self.clock.now().0, Ordering::SeqCst);
     }
 }
@@ -62,7 +62,8 @@ impl Clock for RunClock {
 
 /// Runs it to its end; the whole process is to be in namespaces of its own,
 /// which end with it. `begun` is called when everything is there and the
-/// run's time begins.
+/// run's time begins. What comes back beside is by how much the kernel was late with
+/// what a scenario does to cables and rules: nothing is expected to be sooner.
 ///
 /// # Errors
 /// What cannot be made, or ends before the run does.
@@ -70,7 +71,7 @@ pub fn run(
     scenario: &Scenario,
     options: Options,
     begun: impl FnOnce() -> io::Result<()>,
-) -> Result<Outcome, String> {
+) -> Result<(Outcome, Duration), String> {
     let clock = Arc::new(RunClock::new());
     let journal = Journal::new(clock.clone(), options.keep);
     let (end, source) = (Time::default() + scenario.time.0, scenario.source.clone());
@@ -108,15 +109,17 @@ pub fn run(
         return Err(format!("{dropped} frames were not recorded: this machine is too busy"));
     }
     // Whatever they say while they go is not of the run.
-    let outcome = finish(scenario, options, &ports, &shared, &answers);
+    let late = play.hands.late();
+    let slack = options.slack + late;
+    let outcome = finish(scenario, slack, &ports, &shared, &answers);
     drop(play);
-    Ok(outcome)
+    Ok((outcome, late))
 }
 
 /// What was seen, and whether it is what was expected.
 fn finish(
     scenario: &Scenario,
-    options: Options,
+    slack: Duration,
     ports: &[Port],
     shared: &Shared,
     answers: &[Answer],
@@ -135,7 +138,7 @@ fn finish(
             *machine = who_answered(scenario, ports, answers, client, Time(*at));
         }
     }
-    let passed = expect::judge_with(scenario, &mut events, shared.end, options.slack);
+    let passed = expect::judge_with(scenario, &mut events, shared.end, slack);
     Outcome { events, frames, lans: scenario.lan.keys().cloned().collect(), passed }
 }
 
@@ -180,7 +183,14 @@ impl<'s> Play<'s> {
         let mut agenda = agenda::of(scenario);
         agenda.sort_by_key(|(when, _)| *when);
         agenda.reverse();
-        Ok(Play { scenario, shared: shared.clone(), faults, hands: Hands::new()?, machines, agenda })
+        Ok(Play {
+            scenario,
+            shared: shared.clone(),
+            faults,
+            hands: Hands::new(shared.clock.clone())?,
+            machines,
+            agenda,
+        })
     }
 
     /// Until the end.
