@@ -46,13 +46,14 @@ pub(crate) struct HostAddr {
 pub(crate) struct RtNetlink {
     fd: OwnedFd,
     seq: u32,
+    changes: u64,
 }
 
 impl RtNetlink {
     pub(crate) fn new() -> nix::Result<RtNetlink> {
         let fd = route_socket(SockFlag::empty())?;
         sys::strict_requests(fd.as_fd())?;
-        Ok(RtNetlink { fd, seq: 0 })
+        Ok(RtNetlink { fd, seq: 0, changes: 0 })
     }
 
     /// All addresses, of links of any kind.
@@ -95,9 +96,21 @@ impl RtNetlink {
         Err(Linux::EBUSY)
     }
 
+    /// How often it has changed links, rules or routes.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// What the kernel answers before its acknowledgement, or the error in it.
     fn ask(&mut self, payload: Route, flags: u16) -> nix::Result<Vec<Route>> {
-        self.exchange(payload, flags).map(|(answers, _)| answers)
+        let changes = match payload {
+            Route::NewLink(_) | Route::SetLink(_) | Route::DelLink(_) => true,
+            Route::NewRule(_) | Route::DelRule(_) | Route::NewRoute(_) | Route::DelRoute(_) => true,
+            _ => false,
+        };
+        let (answers, _) = self.exchange(payload, flags)?;
+        self.changes += u64::from(changes);
+        Ok(answers)
     }
 
     /// The answers, and whether something has changed between them.

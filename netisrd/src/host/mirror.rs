@@ -18,6 +18,7 @@
 
 mod held;
 mod link;
+mod looker;
 mod owner;
 mod part;
 mod pulse;
@@ -30,6 +31,7 @@ pub use self::part::Mirrors;
 
 use self::held::Lower;
 use self::link::Link;
+use self::looker::Found;
 use self::owner::Owner;
 use self::shown::{Shown, Wanted, ok_if};
 use self::trouble::Troubles;
@@ -141,7 +143,8 @@ impl Mirror {
             adopted,
             ended,
         };
-        mirror.look_ways().map_err(|e| failed("rtnetlink", e))?;
+        let found = Found::look(&mut mirror.rt).map_err(|e| failed("rtnetlink", e))?;
+        mirror.know(found);
         Ok(mirror)
     }
 
@@ -248,6 +251,9 @@ impl Mirror {
         if is.master && !w.master {
             is.link.set_carrier(rt, index, false).map_err(failed("carrier"))?;
             is.master = false;
+            if is.link.loses_routes() {
+                is.ways.routes.clear();
+            }
         }
         let stays = |net: &&IpNet| w.addrs.contains_key(net) && !is.lost.contains(net);
         let gone: Vec<IpNet> = is.addrs.iter().filter(|net| !stays(net)).copied().collect();
@@ -427,10 +433,6 @@ impl Mirror {
                     tracing::warn!("{name}: mtu {}: {}", lower.mtu, e.desc());
                 }
             }
-        }
-        if self.stale {
-            self.look_ways()?;
-            self.stale = false;
         }
         Ok(())
     }

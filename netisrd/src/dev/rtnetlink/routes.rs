@@ -37,20 +37,19 @@ pub(crate) struct Way {
 }
 
 impl RtNetlink {
-    /// What the main table says of one link: what the kernel has made, an administrator,
+    /// What the main table says of links: what the kernel has made, an administrator,
     /// DHCP and routers' advertisements. Of a route by several links, nothing.
-    pub(crate) fn ways_by(&mut self, link: u32) -> nix::Result<Vec<Way>> {
+    pub(crate) fn ways(&mut self) -> nix::Result<Vec<(u32, Way)>> {
         let mut ways = Vec::new();
         let families = [AddressFamily::Inet, AddressFamily::Inet6];
         for (family, by) in families.into_iter().flat_map(|family| FOLLOWED.map(|by| (family, by))) {
             let mut m = RouteMessage::default();
             (m.header.address_family, m.header.table) = (family, RouteHeader::RT_TABLE_MAIN);
             m.header.protocol = by;
-            m.attributes = vec![RouteAttribute::Oif(link)];
             match self.dump(&Route::GetRoute(m)) {
-                // No route was ever made there, or the link is gone.
-                Err(Linux::ENOENT | Linux::ENODEV) => {}
-                answers => ways.extend(answers?.into_iter().filter_map(|m| followed(m, family, link))),
+                // No route was ever made there.
+                Err(Linux::ENOENT) => {}
+                answers => ways.extend(answers?.into_iter().filter_map(|m| followed(m, family))),
             }
         }
         Ok(ways)
@@ -103,14 +102,14 @@ fn message(link: u32, len: u8, way: Way) -> RouteMessage {
 }
 
 /// Of the main table, and one that is followed.
-fn followed(answer: Route, family: AddressFamily, link: u32) -> Option<Way> {
+fn followed(answer: Route, family: AddressFamily) -> Option<(u32, Way)> {
     let Route::NewRoute(m) = answer else { return None };
     let by = FOLLOWED.contains(&m.header.protocol);
     let lives = !m.header.flags.intersects(RouteFlags::Dead | RouteFlags::Cloned);
     let is_main = m.header.table == RouteHeader::RT_TABLE_MAIN;
-    let (of, way) = way(&m, family)?;
+    let (link, way) = way(&m, family)?;
     let is_local = matches!(way.to.addr(), IpAddr::V6(a) if a.is_unicast_link_local());
-    (by && lives && is_main && of == link && !is_local).then_some(way)
+    (by && lives && is_main && !is_local).then_some((link, way))
 }
 
 fn own(answer: Route, family: AddressFamily) -> Option<(u32, u8, Way)> {
@@ -165,7 +164,7 @@ const PROTOCOL: u32 = 21;
 const RTPROT_RA: u32 = 9;
 const RTPROT_DHCP: u32 = 16;
 
-/// What [`ways_by`](RtNetlink::ways_by) may tell, and what is CARP's own; all that is
+/// What [`ways`](RtNetlink::ways) may tell, and what is CARP's own; all that is
 /// told of other things than routes.
 const TOLD: [libc::sock_filter; 17] = [
     op(LD_H, KIND),
@@ -244,12 +243,12 @@ mod tests {
                 assert_eq!(is_told(), told, "{words}");
             }
             let via = |via: &str| Some(via.parse().unwrap());
-            let mut ways = rt.ways_by(link).unwrap();
-            ways.retain(|way| way.to.addr().is_ipv4());
+            let mut ways = rt.ways().unwrap();
+            ways.retain(|(by, way)| *by == link && way.to.addr().is_ipv4());
             ways.sort();
             let own = Way { via: None, to: "10.0.0.0/24".parse().unwrap(), metric: 0 };
             let ra = Way { via: via("10.0.0.2"), to: "10.6.0.0/16".parse().unwrap(), metric: 9 };
-            assert_eq!(ways, [own, ra]);
+            assert_eq!(ways, [(link, own), (link, ra)]);
             rt.add_way(link, 16, ra).unwrap();
             rt.add_way(link, 24, own).unwrap();
             assert_eq!(rt.own_ways().unwrap(), [(link, 24, own), (link, 16, ra)]);

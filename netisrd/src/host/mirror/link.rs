@@ -100,6 +100,11 @@ impl Link {
         }
     }
 
+    /// Whether the kernel takes its routes when it has none any more.
+    pub(super) fn loses_routes(&self) -> bool {
+        matches!(self, Link::Macvlan)
+    }
+
     /// Whether it has one.
     pub(super) fn has_carrier(&self, link: &HostLink) -> bool {
         match self {

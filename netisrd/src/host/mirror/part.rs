@@ -1,6 +1,7 @@
 //! The mirror's turns on the main thread, and what netisr0 calls.
 
 use super::held::Lower;
+use super::looker::Looker;
 use super::pulse::Pulse;
 use super::{Mirror, failed};
 use crate::dev::rtnetlink::RtWatch;
@@ -32,6 +33,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Mirrors {
     mirror: Arc<Mutex<Mirror>>,
     watch: RtWatch,
+    /// From the first turn on.
+    looker: Option<Looker>,
     pulse: Pulse,
     /// The machine has been told that these carp interfaces are not served.
     unserved: BTreeSet<u16>,
@@ -64,6 +67,7 @@ impl Mirrors {
         Ok(Some(Mirrors {
             mirror,
             watch,
+            looker: None,
             pulse: Pulse::default(),
             unserved: BTreeSet::new(),
             forwarding: None,
@@ -94,6 +98,7 @@ fn lock(mirror: &Mutex<Mirror>) -> MutexGuard<'_, Mirror> {
 
 impl Part for Mirrors {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
+        self.looker = Some(Looker::start(desk.waker())?);
         desk.watch(self.watch.fd(), HOST, Interest::READABLE)
     }
 
@@ -129,7 +134,8 @@ impl Part for Mirrors {
         if touched {
             mirror.stale |= self.watch.heard()?;
         }
-        if touched || mirror.stale {
+        let looked = self.looker.as_mut().map_or(Ok(false), |looker| looker.take(&mut mirror))?;
+        if touched {
             match mirror.look() {
                 // It goes on changing, and that will be told.
                 Ok(()) | Err(Linux::EBUSY) => {}
@@ -145,10 +151,11 @@ impl Part for Mirrors {
         }
         // What a netisr0 that hangs said last is no reason to give an address back that
         // the kernel has taken.
-        let news = due || touched || turn.woken || mirror.troubles.has_any();
+        let news = due || touched || looked || turn.woken || mirror.troubles.has_any();
         if news && !self.pulse.is_missed() {
             mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
         }
+        self.looker.as_mut().map_or(Ok(()), |looker| looker.ask(&mut mirror))?;
         if renews || turn.woken {
             turn.machine.lease(mirror.gone_by(turn.now));
         }

@@ -3,6 +3,7 @@
 
 use super::Mirror;
 use super::link::Link;
+use super::looker::Found;
 use super::shown::Shown;
 use crate::host::succession::Estate;
 use compat::net::if_var::LlAddr;
@@ -62,9 +63,12 @@ impl Mirror {
             self.shown.insert(name, is);
         }
         // The other one is gone: what fails now is tried again.
-        if let Err(e) = self.look_ways() {
-            tracing::warn!("rtnetlink: {}", e.desc());
-            self.stale = true;
+        match Found::look(&mut self.rt) {
+            Ok(found) => self.know(found),
+            Err(e) => {
+                tracing::warn!("rtnetlink: {}", e.desc());
+                self.stale = true;
+            }
         }
         self.conf.follow();
         self.adopted = true;

@@ -9,11 +9,12 @@
 //! ```
 
 use super::Mirror;
+use super::looker::Found;
 use super::shown::{Shown, ok_if};
 use crate::dev::rtnetlink::{By, RtNetlink, Rule, Way};
 use ipnet::IpNet;
 use nix::errno::Errno as Linux;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Of what no table of the host's has given one.
@@ -24,7 +25,7 @@ const METRIC: u32 = 1;
 pub(super) struct Ways {
     pub(super) rules: BTreeSet<Rule>,
     /// Each with the length of its table.
-    routes: BTreeSet<(Way, u8)>,
+    pub(super) routes: BTreeSet<(Way, u8)>,
 }
 
 impl Ways {
@@ -100,14 +101,9 @@ impl Shown {
 }
 
 impl Mirror {
-    /// What there is of rules and routes.
-    pub(super) fn look_ways(&mut self) -> nix::Result<()> {
-        // All of it, or nothing: what was known stays until then.
-        let mut parents = BTreeMap::new();
-        for index in self.lowers.iter().filter_map(|lower| lower.index) {
-            parents.insert(index, self.rt.ways_by(index)?);
-        }
-        let (rules, routes) = (self.rt.rules()?, self.rt.own_ways()?);
+    /// What was found is what there is.
+    pub(super) fn know(&mut self, found: Found) {
+        let Found { parents, rules, routes } = found;
         self.parents = parents;
         for is in self.shown.values_mut() {
             let has = |from: IpAddr| is.addrs.iter().any(|net| net.addr() == from);
@@ -116,7 +112,6 @@ impl Mirror {
             let its = routes.iter().filter(|(link, ..)| *link == is.index);
             is.ways.routes = its.map(|(_, len, way)| (*way, *len)).collect();
         }
-        Ok(())
     }
 
     /// Takes away the rules of links that are no more.
