@@ -286,4 +286,32 @@ mod tests {
         }
         assert_eq!(host.next_deadline(), Some(Time(4_781_250_000)));
     }
+
+    #[test]
+    fn who_advertises_all_the_time_is_no_better_than_who_does_so_too() {
+        let (vip, from) = ("10.0.0.1", |n: u8| IpAddr::from([10, 0, 0, n]));
+        for (peer, state) in [(1, State::Backup), (3, State::Master)] {
+            let mut host = Host::new(1);
+            host.host_input(Time(0), HostInput::ParentAddr(0, "10.0.0.2/24".parse().unwrap()));
+            host.input(Time(0), 0, Input::Create);
+            let config = Config { vhid: 1, advbase: 0, advskew: 0, key: [0; 20] };
+            host.input(Time(0), 0, Input::Setvh(config.clone(), None));
+            host.input(Time(0), 0, Input::Addr(format!("{vip}/24").parse().unwrap()));
+            let ad = |n, counter| Advert {
+                family: Family::Ip,
+                from: from(n),
+                vhid: 1,
+                advbase: 0,
+                advskew: 0,
+                counter,
+                digest: advert::digest(&config, &[vip.parse().unwrap()], counter),
+            };
+            let silent = host.next_deadline().unwrap();
+            host.tick(silent);
+            host.input(silent, 0, Input::Sent(0, ad(2, 7), true));
+            assert_eq!(host.vhost(0).unwrap().state(), State::Master);
+            host.input(silent, 0, Input::Heard(ad(peer, 8)));
+            assert_eq!(host.vhost(0).unwrap().state(), state, "{peer}");
+        }
+    }
 }

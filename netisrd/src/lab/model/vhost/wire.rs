@@ -15,8 +15,9 @@ impl Vhost {
         if ad.vhid != self.config.vhid || !self.is_genuine(ad) || self.sent.iter().any(echo) {
             return;
         }
+        // As advertised, which may be less than anybody waits.
         let theirs = seconds(ad.advbase.into()) + skewed(ad.advskew);
-        let mine = self.interval(self.skew(s));
+        let mine = seconds(self.config.advbase.into()) + skewed(self.skew(s));
         match self.state {
             State::Master => {
                 let before4 = self.heard4;
