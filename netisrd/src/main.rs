@@ -241,7 +241,10 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(reloads.map(|r| Box::new(r) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
-    mirror.iter().for_each(|m| machine.devctl_serve(m.serve(machine.machine())));
+    if let Some(m) = &mirror {
+        machine.devctl_serve(m.serve(machine.machine()));
+        machine.keep_up(m.upkeep());
+    }
     // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::lab::{self, Control, Lab, N1, Needs, Netisrd, PATIENCE, Said, VIP, binary};
+use tests::lab::{self, Control, Lab, N1, Needs, Netisrd, PATIENCE, Proc, Said, VIP, binary};
 
 fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
@@ -100,5 +100,40 @@ fn while_a_file_is_tried_the_main_thread_serves_everybody_else() {
         assert!(served > 3, "{served}");
         assert_eq!(asks.reply(), Some(0));
         assert!(us.ifconfig("em0").ok().contains("vhid 7 advbase 1 advskew 3"));
+    });
+}
+
+#[test]
+fn while_hundreds_come_and_go_those_that_are_there_are_served() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        lab.host("a", "br0", "10.77.0.1/16");
+        let text = |many: u8| {
+            let mut text =
+                String::from("net.inet.carp.log=2\nnet.inet.carp.preempt=1\nnetisrd_interfaces=v0\n");
+            let names: Vec<_> = (1..=many).map(|n| format!("carp{n}")).collect();
+            text += &format!("cloned_interfaces='{}'\n", names.join(" "));
+            for n in 1..=many {
+                text += &format!("ifconfig_carp{n}='vhid {n} pass secret 10.77.1.{n}/16'\n");
+            }
+            text
+        };
+        let path = file(lab, &text(MANY));
+        let mut command = Command::new("ip");
+        command.args(["-o", "monitor", "address"]);
+        let addresses = Proc::spawn("addresses", Some("a"), command);
+        let machine = lab.netisrd("on-a").netns("a").args(&["-f", path.to_str().unwrap()]).spawn();
+        machine.wait_ready();
+        addresses.log.wait_line(0, "the last one", PATIENCE, |l| l.contains(&format!(" 10.77.1.{MANY}/")));
+        let others = |l: &String| l.contains("MASTER -> ") || l.contains("no virtual address is served");
+        let log = machine.proc.log.lines();
+        assert!(!log.iter().any(others), "{log:#?}");
+        write(&path, &text(3));
+        reload(&machine);
+        assert_eq!((1..=3).map(|n| machine.state(&format!("carp{n}"))).collect::<Vec<_>>(), ["MASTER"; 3]);
+        let is_one = |l: &str| (1..=3).any(|n| l.contains(&format!(" 10.77.1.{n}/")));
+        let gone = |l: &String| l.starts_with("Deleted") && is_one(l);
+        let log = addresses.log.lines();
+        assert!(!log.iter().any(gone), "{:?}", log.iter().filter(|l| is_one(l)).collect::<Vec<_>>());
     });
 }

@@ -102,12 +102,14 @@ impl Mirror {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
         let uses: Vec<u32> = lowers.iter().filter_map(|lower| lower.index).collect();
         if follows {
-            return Mirror::with(rt, lowers, NetConf::waiting(folder, &uses)?);
+            return Mirror::with((rt, Owner::new()?), lowers, NetConf::waiting(folder, &uses)?);
         }
         let links = rt.links().map_err(|e| failed("rtnetlink", e))?;
         let (left, links): (Vec<_>, Vec<_>) = links.into_iter().partition(owner::is_left);
+        let owner = Owner::new()?;
+        let indexes: Vec<u32> = left.iter().map(|left| left.index).collect();
+        rt.delete_links(&indexes, owner.going()).map_err(|e| failed("what a dead netisrd has left", e))?;
         for left in left {
-            rt.delete_link(left.index).map_err(|e| failed(&left.name, e))?;
             tracing::info!("{}: removed, a netisrd that is no more has left it", left.name);
         }
         let is_there = |link| links.iter().any(|l| l.index == link);
@@ -116,11 +118,10 @@ impl Mirror {
         for lower in &lowers {
             lower.hold(&mut conf)?;
         }
-        Mirror::with(rt, lowers, conf)
+        Mirror::with((rt, owner), lowers, conf)
     }
 
-    fn with(mut rt: RtNetlink, lowers: Vec<Lower>, conf: NetConf) -> io::Result<Mirror> {
-        let owner = Owner::new()?;
+    fn with((mut rt, owner): (RtNetlink, Owner), lowers: Vec<Lower>, conf: NetConf) -> io::Result<Mirror> {
         let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
         let (shown, troubles, machine) = (BTreeMap::new(), Troubles::default(), Weak::new());
         let (near, parents, stale) = ((Vec::new(), Vec::new()), BTreeMap::new(), false);
@@ -159,9 +160,9 @@ impl Mirror {
         }
         self.hold();
         // On another interface it would go anyway; here it has no frame till then.
-        let Some(w) = self.wanted(v).filter(|_| !self.ended) else { return self.remove(&name) };
+        let Some(w) = self.wanted(v).filter(|_| !self.ended) else { return self.remove(&[name]) };
         if self.shown.get(&name).is_some_and(|is| !is.is_for(&w)) {
-            self.remove(&name);
+            self.remove(core::slice::from_ref(&name));
         }
         let done = self.apply(&name, &w);
         self.complain(&name, &w, done);
@@ -185,9 +186,7 @@ impl Mirror {
             .filter(|(name, is)| wanted.get(*name).is_none_or(|w| !is.is_for(w)))
             .map(|(name, _)| name.clone())
             .collect();
-        for name in gone {
-            self.remove(&name);
-        }
+        self.remove(&gone);
         for (name, w) in &wanted {
             let done = self.apply(name, w);
             self.complain(name, w, done);
@@ -323,17 +322,21 @@ impl Mirror {
         Ok(())
     }
 
-    fn remove(&mut self, name: &str) {
-        if let Some(mut is) = self.shown.remove(name) {
+    fn remove(&mut self, names: &[String]) {
+        let mut gone = Vec::new();
+        for name in names {
+            let Some(mut is) = self.shown.remove(name) else { continue };
             let nets: Vec<IpNet> = is.addrs.iter().copied().collect();
-            let mut done = Ok(());
             for net in nets {
-                done = done.and(is.withdraw(&mut self.rt, net));
+                if let Err(e) = is.withdraw(&mut self.rt, net) {
+                    tracing::warn!("{name}: {net}: stays: {}", e.desc());
+                }
             }
-            done = done.and(ok_if(self.rt.delete_link(is.index), Linux::ENODEV));
-            if let Err(e) = done {
-                tracing::warn!("{name}: stays: {}", e.desc());
-            }
+            gone.push(is);
+        }
+        let indexes: Vec<u32> = gone.iter().map(|is| is.index).collect();
+        if let Err(e) = self.rt.delete_links(&indexes, self.owner.going()) {
+            tracing::warn!("{}: not removed: {}", names.join(" "), e.desc());
         }
     }
 
@@ -346,9 +349,7 @@ impl Mirror {
 
     /// Removes all, and puts back what was set.
     fn end(&mut self) {
-        for name in self.shown.keys().cloned().collect::<Vec<_>>() {
-            self.remove(&name);
-        }
+        self.remove(&self.shown.keys().cloned().collect::<Vec<_>>());
         match self.rt.links() {
             Ok(links) => self.conf.restore(name_in(&links)),
             Err(e) => tracing::warn!("settings of interfaces are not put back: {}", e.desc()),

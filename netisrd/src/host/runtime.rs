@@ -31,7 +31,11 @@ pub struct Runtime {
     machine: Arc<Machine>,
     proc_: Proc,
     threads: RefCell<Vec<JoinHandle<()>>>,
+    upkeep: RefCell<Option<Upkeep>>,
 }
+
+/// What the main thread must not put off for long.
+pub type Upkeep = Box<dyn FnMut(&Runtime)>;
 
 /// A machine that stands still.
 pub struct Standing {
@@ -62,7 +66,8 @@ impl Runtime {
     pub fn start_polling(config: Config, busy_poll: Option<Duration>) -> io::Result<Runtime> {
         let Booted { machine, seeds, proc_ } = Machine::boot(config);
         let threads = seeds.into_iter().map(|seed| NetisrThread::spawn(machine.clone(), seed, busy_poll));
-        Ok(Runtime { threads: RefCell::new(threads.collect::<io::Result<_>>()?), machine, proc_ })
+        let threads = RefCell::new(threads.collect::<io::Result<_>>()?);
+        Ok(Runtime { threads, machine, proc_, upkeep: RefCell::default() })
     }
 
     /// The device becomes an interface; its index. `EEXIST` if there is one of
@@ -138,6 +143,12 @@ impl Runtime {
     pub fn syscall(&self, cred: Cred, req: Request) -> Reply {
         domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Syscall(cred, req, reply))
             .unwrap_or_else(|| Reply::error(Errno::ENXIO))
+    }
+
+    /// Has `upkeep` called after each of the process's own system calls: hundreds of
+    /// them take seconds.
+    pub fn keep_up(&self, upkeep: Upkeep) {
+        *self.upkeep.borrow_mut() = Some(upkeep);
     }
 
     /// System calls of the process itself, which is as good as root.
@@ -230,6 +241,10 @@ struct Calls<'r>(&'r Runtime);
 
 impl Syscalls for Calls<'_> {
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
-        Ok(self.0.syscall(Cred { privileged: true }, request.clone()))
+        let reply = self.0.syscall(Cred { privileged: true }, request.clone());
+        if let Some(upkeep) = &mut *self.0.upkeep.borrow_mut() {
+            upkeep(self.0);
+        }
+        Ok(reply)
     }
 }

@@ -45,6 +45,12 @@ impl Owner {
         name(self.id)
     }
 
+    /// The group of what is being removed: of this process alone, and none that people
+    /// number.
+    pub(super) fn going(&self) -> u32 {
+        self.id | 1 << 31
+    }
+
     /// Of what is being made.
     pub(super) fn making(&self) -> Making {
         let [a, b, c, d] = self.id.to_be_bytes();

@@ -8,7 +8,7 @@ use crate::dev::rtnetlink::RtWatch;
 use crate::dev::{DataPath, Device, host};
 use crate::host::netconf;
 use crate::host::parts::{Desk, Flow, Part, Turn};
-use crate::host::runtime::Runtime;
+use crate::host::runtime::{Runtime, Upkeep};
 use crate::host::succession::{Estate, Step};
 use crate::kern::devctl::{Serve, Vhosted};
 use crate::machine::Machine;
@@ -170,6 +170,21 @@ impl Part for Mirrors {
 }
 
 impl Mirrors {
+    /// Renews what is due in the middle of a turn. netisr0 is alive: it has just answered.
+    pub fn upkeep(&self) -> Upkeep {
+        let mirror = self.mirror.clone();
+        Box::new(move |machine| {
+            let (mut mirror, now) = (lock(&mirror), machine.now());
+            // Before the first turn nobody else says when.
+            let next = mirror.renew.or_else(|| mirror.next_renewal(now));
+            mirror.renew = next;
+            if next.is_some_and(|at| at <= now) {
+                mirror.renew(now);
+                machine.lease(mirror.gone_by(now));
+            }
+        })
+    }
+
     /// The machine says of itself what the host is.
     fn follow_forwarding(&mut self, machine: &Runtime) {
         let Ok(now) = netconf::get(FORWARDING).map(|v| v > 0) else { return };
