@@ -123,6 +123,15 @@ fn programs_hear_of_the_transitions_that_a_configuration_makes_at_the_start() {
 }
 
 #[test]
+fn what_is_no_program_is_told_before_the_first_transition() {
+    stage(|lab, hooks| {
+        hooks.put("10-notify.sh", "echo never");
+        let m1 = hooks.machine(lab, &[]);
+        wait(&m1, 0, "10-notify.sh: not called NN-NAME, of letters, digits, _ and -: skipped");
+    });
+}
+
+#[test]
 fn a_folder_that_was_asked_for_must_be_there() {
     stage(|lab, hooks| {
         let missing = hooks.0.join("missing");

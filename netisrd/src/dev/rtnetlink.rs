@@ -103,13 +103,11 @@ impl RtNetlink {
 
     /// What the kernel answers before its acknowledgement, or the error in it.
     fn ask(&mut self, payload: Route, flags: u16) -> nix::Result<Vec<Route>> {
-        let changes = match payload {
-            Route::NewLink(_) | Route::SetLink(_) | Route::DelLink(_) => true,
-            Route::NewRule(_) | Route::DelRule(_) | Route::NewRoute(_) | Route::DelRoute(_) => true,
-            _ => false,
-        };
+        let of_links = matches!(payload, Route::NewLink(_) | Route::SetLink(_) | Route::DelLink(_));
+        let of_rules = matches!(payload, Route::NewRule(_) | Route::DelRule(_));
+        let of_routes = matches!(payload, Route::NewRoute(_) | Route::DelRoute(_));
         let (answers, _) = self.exchange(payload, flags)?;
-        self.changes += u64::from(changes);
+        self.changes += u64::from(of_links || of_rules || of_routes);
         Ok(answers)
     }
 

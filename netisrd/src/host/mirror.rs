@@ -61,6 +61,9 @@ pub fn settings() -> Vec<PathBuf> {
 /// Longer than anybody waits for.
 const HOUR_MS: i32 = 3_600_000;
 
+/// How often a host that changes all the time is looked at, at the end.
+const LAST_LOOKS: usize = 16;
+
 /// All of them.
 struct Mirror {
     rt: RtNetlink,
@@ -350,7 +353,9 @@ impl Mirror {
     /// Removes all, and puts back what was set.
     fn end(&mut self) {
         self.remove(&self.shown.keys().cloned().collect::<Vec<_>>());
-        match self.rt.links() {
+        // There is no next time to look again.
+        let links = (0..LAST_LOOKS).map(|_| self.rt.links()).find(|links| *links != Err(Linux::EBUSY));
+        match links.unwrap_or(Err(Linux::EBUSY)) {
             Ok(links) => self.conf.restore(name_in(&links)),
             Err(e) => tracing::warn!("settings of interfaces are not put back: {}", e.desc()),
         }

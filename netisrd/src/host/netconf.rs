@@ -86,6 +86,15 @@ impl NetConf {
         self.own = true;
     }
 
+    /// Another process has gone on in this one's place, which uses nothing any more.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn leave(&mut self) -> io::Result<()> {
+        self.own = false;
+        core::mem::take(&mut self.used).into_iter().try_for_each(|index| self.lock(libc::F_UNLCK, index, 1))
+    }
+
     /// The file, with nobody else at its door.
     fn enter(folder: &Path) -> io::Result<NetConf> {
         let path = folder.join(format!("netisrd-{}.saved", fs::metadata("/proc/self/ns/net")?.ino()));
@@ -390,6 +399,21 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "");
         conf.restore(gone);
         assert!(!file.exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn who_goes_on_is_the_last_though_the_one_before_still_runs() {
+        let dir = std::env::temp_dir().join(format!("netconf-left-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut old = NetConf::open(&dir, &[2], |_| None).unwrap();
+        let mut new = NetConf::waiting(&dir, &[2]).unwrap();
+        new.follow();
+        assert!(!new.try_lock(libc::F_WRLCK, 2, 1).unwrap());
+        old.leave().unwrap();
+        new.restore(|_| None);
+        assert!(!new.path.exists());
+        old.restore(|_| None);
         fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -7,6 +7,7 @@
 //! not learn of a transition afterwards: netisr0 calls it in the middle of one,
 //! before anybody hears of it on the wire.
 
+use crate::kern::lease;
 use crate::machine::{Ctx0, Machine};
 use crate::net::fate::Fate;
 use crate::net::if_::{self, IfEntry, Softc};
@@ -21,6 +22,7 @@ use libcarp::carpreq::CarpStats;
 use libcarp::peers::Peer;
 use libcarp::softc::State;
 use libcarp::{CarpSoftc, Reason, Transition, demote};
+use triomphe::Arc;
 
 /// Transitions that wait to be asked for. Whoever is slower loses some, and is
 /// told how many.
@@ -199,8 +201,11 @@ pub fn notify(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, t: Transition) {
     devctl.transitions.set(devctl.transitions.get() + 1);
     if let Some(serve) = &*devctl.serve.borrow() {
         serve(&served(m, n0, sc), devctl.transitions.get());
-        if t.new == State::Master && sc.carpdev(n0).is_some_and(|p| p.served_by_host) {
-            m.own(n0).lease.begin(m.clock().now(), sc.own(n0).advbase.get());
+        if t.new == State::Master && lease::is_outside(n0, sc) {
+            let softcs = m.carp.own(n0).carpif_list.borrow();
+            let is_master = |o: &&Arc<CarpSoftc>| o.state() == State::Master && lease::is_outside(n0, o);
+            let masters = softcs.iter().filter(is_master).count();
+            m.own(n0).lease.begin(m.clock().now(), sc.own(n0).advbase.get(), masters == 1);
         }
     }
     devctl.push(|| Notice {
@@ -315,7 +320,6 @@ fn vhosted(m: &Machine, n0: &Netisr0, sc: &CarpSoftc, demoted_advskew: u8) -> Vh
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn notice(n: u64) -> Notice {
@@ -329,7 +333,7 @@ mod tests {
         let devctl = Devctl::default();
         devctl.push(|| notice(0));
         assert!(devctl.queue.borrow().is_empty(), "nobody listens");
-        let woken = Arc::new(AtomicU32::new(0));
+        let woken = std::sync::Arc::new(AtomicU32::new(0));
         let w = woken.clone();
         devctl.listen(Box::new(move || {
             w.fetch_add(1, Ordering::Relaxed);

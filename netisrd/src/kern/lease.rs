@@ -16,7 +16,6 @@ use libcarp::CarpSoftc;
 use libcarp::softc::State;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use triomphe::Arc;
 
 /// Who looks at the time so much later than it wanted to has not run.
 const LATE: Duration = Duration::from_millis(50);
@@ -58,9 +57,10 @@ impl Lease {
         self.until.get().filter(|_| !self.ends.get())
     }
 
-    /// A MASTER is there, of which the other side may not know yet.
-    pub fn begin(&self, now: Time, advbase: u8) {
-        if self.until.get().is_none() {
+    /// A MASTER is there, of which the other side may not know yet. If it is the first
+    /// one, what was said of those before it is nothing to it.
+    pub fn begin(&self, now: Time, advbase: u8, is_first: bool) {
+        if is_first || self.until.get().is_none() {
             self.until.set(Some(now + gone_after(lifetime(advbase))));
         }
     }
@@ -104,11 +104,15 @@ pub fn word(cx: &mut Ctx0<'_>, word: Word) {
     }
 }
 
+/// Whether its addresses are served outside of the machine.
+pub fn is_outside(n0: &Netisr0, sc: &CarpSoftc) -> bool {
+    sc.carpdev(n0).is_some_and(|p| p.served_by_host)
+}
+
 /// Of all that would be MASTER there, if one is.
 fn give_up(cx: &mut Ctx0<'_>) {
     let all = cx.carp(|cx| cx.carp.softcs(cx.n0));
-    let is_outside = |sc: &&Arc<CarpSoftc>| sc.carpdev(cx.n0).is_some_and(|p| p.served_by_host);
-    let outside: Vec<_> = all.iter().filter(is_outside).collect();
+    let outside: Vec<_> = all.iter().filter(|sc| is_outside(cx.n0, sc)).collect();
     if !outside.iter().any(|sc| sc.state() == State::Master) {
         return;
     }
@@ -132,4 +136,21 @@ fn serve(cx: &mut Ctx0<'_>, if_index: u16, is: bool) {
         }
     });
     devctl::configured(cx.m, cx.n0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mastership_begins_anew_and_one_among_others_changes_nothing() {
+        let (lease, at) = (Lease::default(), |s: u64| Time(s * 1_000_000_000));
+        lease.begin(at(10), 1, true);
+        assert_eq!(lease.next(), Some(at(12)));
+        lease.begin(at(11), 1, false);
+        assert_eq!(lease.next(), Some(at(12)));
+        // It has yielded meanwhile.
+        lease.begin(at(11), 1, true);
+        assert_eq!(lease.next(), Some(at(13)));
+    }
 }

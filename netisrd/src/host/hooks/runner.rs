@@ -137,6 +137,8 @@ struct Worker {
 
 impl Worker {
     fn work(mut self, jobs: &Receiver<Job>) -> io::Result<()> {
+        // What is wrong there is said before the first transition.
+        self.finder.find();
         self.say(Answer::Ready)?;
         while let Ok(job) = jobs.recv() {
             if self.time_left().is_zero() {

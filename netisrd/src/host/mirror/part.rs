@@ -10,6 +10,7 @@ use crate::host::netconf;
 use crate::host::parts::{Desk, Flow, Part, Turn};
 use crate::host::runtime::{Runtime, Upkeep};
 use crate::host::succession::{Estate, Step};
+use crate::host::watcher::Change;
 use crate::kern::devctl::{Serve, Vhosted};
 use crate::machine::Machine;
 use compat::sys::time::Time;
@@ -119,6 +120,15 @@ impl Part for Mirrors {
             Step::Frozen(estate) => mirror.bequeath(&self.unserved, estate),
             Step::Waits => mirror.live_on(),
             Step::Met(_) | Step::Ready(_) | Step::Stays => Ok(()),
+        }
+    }
+
+    /// Its programs may go on for a while, with all that is open.
+    fn left(&mut self, _: &[Change], _: Time) {
+        let mut mirror = lock(&self.mirror);
+        mirror.ended = true;
+        if let Err(e) = mirror.conf.leave() {
+            tracing::warn!("settings of interfaces: {e}");
         }
     }
 
