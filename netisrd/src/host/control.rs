@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::configuration::Shared;
+use super::door::Door;
 use super::lock::{Lock, folder_of, in_use, remove_stale};
 use super::parts::{Desk, Flow, Part, Turn as PartTurn};
 use super::runtime::Runtime;
@@ -33,8 +34,6 @@ use zeroize::Zeroize;
 const MAX_CLIENTS: usize = 256;
 /// Clients of one user who is not privileged.
 const MAX_PER_USER: usize = 32;
-/// When to accept again after a failure.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: usize = 0;
 const FIRST_CLIENT: usize = 1;
 /// What a successor finds its descriptors by.
@@ -55,8 +54,7 @@ pub struct ControlSocket {
     configuration: Shared,
     lock: Lock,
     /// Of `SOCK_SEQPACKET`; the standard library does not mind.
-    /// `None` once it is closed.
-    listener: Option<UnixListener>,
+    door: Door<UnixListener>,
     clients: BTreeMap<usize, Client>,
     next: usize,
     /// Clients that may have sent something.
@@ -67,9 +65,6 @@ pub struct ControlSocket {
     answers: Vec<(usize, Reply)>,
     /// And those that the others know of.
     due: Vec<(usize, Reply)>,
-    accept_again: bool,
-    /// It could not accept, and has said so.
-    troubled: bool,
     /// Requests so far, to tell who is idle.
     serial: u64,
     packet: Vec<u8>,
@@ -135,15 +130,13 @@ impl ControlSocket {
             access,
             configuration,
             lock,
-            listener: Some(UnixListener::from(listener)),
+            door: Door::new("control socket", UnixListener::from(listener)),
             clients: BTreeMap::new(),
             next: FIRST_CLIENT,
             ready: BTreeSet::new(),
             waiting: BTreeSet::new(),
             answers: Vec::new(),
             due: Vec::new(),
-            accept_again: false,
-            troubled: false,
             serial: 0,
             packet: vec![0; ctlsock::MAX_PACKET + 1],
             waker: None,
@@ -157,24 +150,9 @@ impl ControlSocket {
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {
-        while let Some(listener) = &self.listener {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    self.troubled = false;
-                    if let Err(e) = self.welcome(desk, stream) {
-                        tracing::debug!("control socket: {e}");
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    // Out of descriptors or memory. What waits makes no event.
-                    if !core::mem::replace(&mut self.troubled, true) {
-                        tracing::warn!("control socket: {e}");
-                    }
-                    self.accept_again = true;
-                    return;
-                }
+        while let Some((stream, _)) = self.door.next(UnixListener::accept) {
+            if let Err(e) = self.welcome(desk, stream) {
+                tracing::debug!("control socket: {e}");
             }
         }
     }
@@ -340,7 +318,7 @@ impl ControlSocket {
 impl Part for ControlSocket {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
         self.waker = Some(desk.waker());
-        self.listener.as_ref().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
+        self.door.listener().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
     }
 
     /// Not at all while somebody is still to be answered, a moment when the
@@ -348,10 +326,8 @@ impl Part for ControlSocket {
     fn patience(&self, _: Time) -> Option<Duration> {
         if !self.ready.is_empty() || !self.answers.is_empty() {
             Some(Duration::ZERO)
-        } else if self.accept_again {
-            Some(ACCEPT_AGAIN)
         } else {
-            None
+            self.door.patience()
         }
     }
 
@@ -359,7 +335,7 @@ impl Part for ControlSocket {
     /// has one.
     fn serve(&mut self, turn: &PartTurn<'_>) -> io::Result<Flow> {
         self.due.append(&mut self.answers);
-        let accept = core::mem::take(&mut self.accept_again) || turn.ready.contains(&LISTENER);
+        let accept = self.door.take_again() || turn.ready.contains(&LISTENER);
         self.ready.extend(turn.ready.iter().filter(|t| **t != LISTENER));
         if turn.woken {
             let told = self.clients.iter().filter(|(_, c)| c.route.is_some());
@@ -394,7 +370,8 @@ impl Part for ControlSocket {
     fn close(&mut self) {
         self.due.append(&mut self.answers);
         self.settled();
-        (self.listener, self.heir) = (None, None);
+        self.door.close();
+        self.heir = None;
         self.clients.clear();
     }
 
@@ -405,7 +382,7 @@ impl Part for ControlSocket {
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         match step {
-            Step::Met(estate) => match &self.listener {
+            Step::Met(estate) => match self.door.listener() {
                 Some(listener) => estate.lend(SUCCESSION, &[listener, &self.lock]),
                 None => Ok(()),
             },

@@ -5,6 +5,7 @@
 //! told as soon as the rest is read, with how things are by then.
 
 use super::access::Access;
+use super::door::Door;
 use super::json::{self, Wall};
 use super::lock::{Lock, folder_of, remove_stale};
 use super::parts::{Desk, Flow, Part, Turn};
@@ -31,8 +32,6 @@ const MAX_CLIENTS: usize = 128;
 const MAX_PER_USER: usize = 16;
 /// Bytes that wait for one reader, beside what the kernel keeps for it.
 const MAX_WAITING: usize = 256 * 1024;
-/// When to accept again after a failure.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: usize = 0;
 /// What a successor finds its descriptors by.
 const SUCCESSION: &str = "event socket";
@@ -41,13 +40,9 @@ const SUCCESSION: &str = "event socket";
 pub struct EventSocket {
     path: PathBuf,
     lock: Lock,
-    /// `None` once it is closed.
-    listener: Option<UnixListener>,
+    door: Door<UnixListener>,
     clients: BTreeMap<usize, Client>,
     next: usize,
-    accept_again: bool,
-    /// It could not accept, and has said so.
-    troubled: bool,
 }
 
 struct Client {
@@ -129,11 +124,9 @@ impl EventSocket {
         EventSocket {
             path: path.to_path_buf(),
             lock,
-            listener: Some(listener),
+            door: Door::new("event socket", listener),
             clients: BTreeMap::new(),
             next: LISTENER + 1,
-            accept_again: false,
-            troubled: false,
         }
     }
 
@@ -143,24 +136,9 @@ impl EventSocket {
     }
 
     fn accept(&mut self, desk: &Desk<'_>) {
-        while let Some(listener) = &self.listener {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    self.troubled = false;
-                    if let Err(e) = self.welcome(desk, stream) {
-                        tracing::debug!("event socket: {e}");
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    // Out of descriptors or memory. What waits makes no event.
-                    if !core::mem::replace(&mut self.troubled, true) {
-                        tracing::warn!("event socket: {e}");
-                    }
-                    self.accept_again = true;
-                    return;
-                }
+        while let Some((stream, _)) = self.door.next(UnixListener::accept) {
+            if let Err(e) = self.welcome(desk, stream) {
+                tracing::debug!("event socket: {e}");
             }
         }
     }
@@ -223,11 +201,11 @@ impl Client {
 
 impl Part for EventSocket {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        self.listener.as_ref().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
+        self.door.listener().map_or(Ok(()), |l| desk.watch(l, LISTENER, Interest::READABLE))
     }
 
     fn patience(&self, _: Time) -> Option<Duration> {
-        self.accept_again.then_some(ACCEPT_AGAIN)
+        self.door.patience()
     }
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
@@ -243,7 +221,7 @@ impl Part for EventSocket {
                 due.insert(*t);
             }
         }
-        if core::mem::take(&mut self.accept_again) || due.contains(&LISTENER) {
+        if self.door.take_again() || due.contains(&LISTENER) {
             let first = self.next;
             self.accept(&turn.desk);
             due.extend(self.clients.range(first..).map(|(t, _)| *t));
@@ -258,7 +236,7 @@ impl Part for EventSocket {
     }
 
     fn close(&mut self) {
-        self.listener = None;
+        self.door.close();
         self.clients.clear();
     }
 
@@ -268,7 +246,7 @@ impl Part for EventSocket {
     }
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
-        let (Step::Met(estate), Some(listener)) = (step, &self.listener) else { return Ok(()) };
+        let (Step::Met(estate), Some(listener)) = (step, self.door.listener()) else { return Ok(()) };
         estate.put(SUCCESSION, &self.path)?;
         estate.lend(SUCCESSION, &[listener, &self.lock])
     }

@@ -6,6 +6,7 @@ pub mod cards;
 pub mod clock;
 pub mod configuration;
 pub mod control;
+mod door;
 pub mod events;
 pub mod hooks;
 pub mod http;

@@ -35,7 +35,7 @@ pub struct Runtime {
 }
 
 /// What the main thread must not put off for long.
-pub type Upkeep = Box<dyn FnMut(&Runtime)>;
+pub type Upkeep = Box<dyn FnMut(&Runtime) + Send>;
 
 /// A machine that stands still.
 pub struct Standing {

@@ -11,6 +11,7 @@ mod request;
 mod response;
 mod timeline;
 
+use super::door::Door;
 use super::hooks::HookCounts;
 use super::json::{self, Wall};
 use super::parts::{Desk, Flow, Part, Turn};
@@ -31,21 +32,15 @@ use timeline::Timeline;
 const MAX_CONNS: usize = 64;
 /// Of these, streams of events.
 const MAX_STREAMS: usize = 32;
-/// When to accept again after a failure.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const LISTENER: usize = 0;
 /// What a successor finds its socket by, and its memory.
 const SUCCESSION: &str = "http";
 
 /// Serves a status page and metrics.
 pub struct Http {
-    /// `None` once it is closed.
-    listener: Option<TcpListener>,
+    door: Door<TcpListener>,
     conns: BTreeMap<usize, Conn>,
     next: usize,
-    accept_again: bool,
-    /// It could not accept, and has said so.
-    troubled: bool,
     hooks: Arc<HookCounts>,
     timeline: Timeline,
     /// Of the page: whose it is.
@@ -93,11 +88,9 @@ impl Http {
     fn on(listener: TcpListener) -> Http {
         let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok());
         Http {
-            listener: Some(listener),
+            door: Door::new("http", listener),
             conns: BTreeMap::new(),
             next: LISTENER + 1,
-            accept_again: false,
-            troubled: false,
             hooks: Arc::default(),
             timeline: Timeline::default(),
             title: host.as_ref().map_or_else(|| "netisrd".to_owned(), |host| format!("netisrd on {host}")),
@@ -120,26 +113,12 @@ impl Http {
             if full && self.idlest().is_none() {
                 break;
             }
-            let Some(listener) = &self.listener else { return };
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    self.troubled = false;
-                    if let Err(e) = self.welcome(desk, stream, now) {
-                        tracing::debug!("http: {e}");
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    // Out of descriptors or memory. What waits makes no event.
-                    if !core::mem::replace(&mut self.troubled, true) {
-                        tracing::warn!("http: {e}");
-                    }
-                    break;
-                }
+            let Some((stream, _)) = self.door.next(TcpListener::accept) else { return };
+            if let Err(e) = self.welcome(desk, stream, now) {
+                tracing::debug!("http: {e}");
             }
         }
-        self.accept_again = true;
+        self.door.leave_ajar();
     }
 
     /// The oldest of those who have heard all, else of those who have asked nothing, else
@@ -217,17 +196,17 @@ fn data(line: &[u8]) -> Vec<u8> {
 
 impl Part for Http {
     fn register(&mut self, desk: &Desk<'_>) -> io::Result<()> {
-        self.listener.as_mut().map_or(Ok(()), |l| desk.watch_source(l, LISTENER, Interest::READABLE))
+        self.door.listener_mut().map_or(Ok(()), |l| desk.watch_source(l, LISTENER, Interest::READABLE))
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {
         let due = self.conns.values().map(|c| c.until() - now);
-        due.chain(self.accept_again.then_some(ACCEPT_AGAIN)).min()
+        due.chain(self.door.patience()).min()
     }
 
     fn succession(&mut self, step: Step<'_>) -> io::Result<()> {
         match step {
-            Step::Met(estate) => match &self.listener {
+            Step::Met(estate) => match self.door.listener() {
                 Some(listener) => estate.lend(SUCCESSION, &[listener]),
                 None => Ok(()),
             },
@@ -237,7 +216,7 @@ impl Part for Http {
     }
 
     fn close(&mut self) {
-        self.listener = None;
+        self.door.close();
         self.conns.clear();
     }
 
@@ -252,7 +231,7 @@ impl Part for Http {
         let wall = Wall::at(turn.now);
         self.timeline.see(turn);
         let mut due: BTreeSet<usize> = turn.ready.iter().copied().collect();
-        let accept = core::mem::take(&mut self.accept_again) || due.remove(&LISTENER);
+        let accept = self.door.take_again() || due.remove(&LISTENER);
         due.extend(self.conns.iter().filter(|(_, c)| c.until() <= turn.now).map(|(t, _)| *t));
         if !turn.changes.is_empty() && self.conns.values().any(Conn::is_stream) {
             let lines = json::changes(turn, &wall)?;
