@@ -29,14 +29,14 @@ mod ways;
 
 pub use self::part::Mirrors;
 
-use self::held::Lower;
+use self::held::{All, Lower, settle6};
 use self::link::Link;
 use self::looker::Found;
 use self::owner::Owner;
 use self::shown::{Shown, Wanted, ok_if};
 use self::trouble::Troubles;
 use self::ways::Ways;
-use super::netconf::{NetConf, at};
+use super::netconf::NetConf;
 use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Way};
 use crate::kern::devctl::{Served, Vhosted};
 use crate::kern::lease;
@@ -78,6 +78,10 @@ struct Mirror {
     stale: bool,
     shown: BTreeMap<String, Shown>,
     conf: NetConf,
+    /// What is set for all interfaces of the host.
+    all: All,
+    /// Whether the host was a router when that was looked at last.
+    forwarding: Option<bool>,
     /// When the addresses are to be renewed.
     renew: Option<Time>,
     /// What went wrong with which.
@@ -101,7 +105,7 @@ fn failed(what: &str, e: Linux) -> io::Error {
 }
 
 impl Mirror {
-    fn new(lowers: Vec<Lower>, folder: &Path, follows: bool) -> io::Result<Mirror> {
+    fn new(mut lowers: Vec<Lower>, folder: &Path, follows: bool) -> io::Result<Mirror> {
         let mut rt = RtNetlink::new().map_err(|e| failed("rtnetlink", e))?;
         let uses: Vec<u32> = lowers.iter().filter_map(|lower| lower.index).collect();
         if follows {
@@ -118,7 +122,7 @@ impl Mirror {
         let is_there = |link| links.iter().any(|l| l.index == link);
         Mirror::forget_rules(&mut rt, is_there).map_err(|e| failed("rule", e))?;
         let mut conf = NetConf::open(folder, &uses, name_in(&links))?;
-        for lower in &lowers {
+        for lower in &mut lowers {
             lower.hold(&mut conf)?;
         }
         Mirror::with((rt, owner), lowers, conf)
@@ -128,6 +132,7 @@ impl Mirror {
         let own = own_addresses(&rt.addresses().map_err(|e| failed("rtnetlink", e))?);
         let (shown, troubles, machine) = (BTreeMap::new(), Troubles::default(), Weak::new());
         let (near, parents, stale) = ((Vec::new(), Vec::new()), BTreeMap::new(), false);
+        let (all, forwarding) = (All::default(), None);
         let (renew, transitions, behind, adopted, ended) = (None, 0, false, false, false);
         let mut mirror = Mirror {
             rt,
@@ -138,6 +143,8 @@ impl Mirror {
             stale,
             shown,
             conf,
+            all,
+            forwarding,
             renew,
             troubles,
             near,
@@ -229,6 +236,7 @@ impl Mirror {
         let own = v.living.iter().find(|(net, _)| self.own.contains(&(index, net.addr())));
         let refused = own.map(|(net, _)| format!("{} is {}'s own address", net.addr(), lower.name));
         let refused = refused.or_else(|| lower.trouble.clone());
+        let refused = refused.or_else(|| self.all.refuses(&v.living, ways::of_link(&self.parents, index)));
         let master = v.state == State::Master && refused.is_none();
         let living = v.living.iter().filter(|_| master);
         let addrs = living.map(|(net, route)| (*net, *route)).collect();
@@ -244,6 +252,7 @@ impl Mirror {
             let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
+        let lower = self.lowers.iter().find(|lower| lower.index == Some(w.lower));
         let (rt, conf, Some(is)) = (&mut self.rt, &self.conf, self.shown.get_mut(name)) else {
             return Ok(());
         };
@@ -263,6 +272,7 @@ impl Mirror {
             is.withdraw(rt, net).map_err(failed("address"))?;
         }
         is.inet6 = is.inet6 || settle6(conf, name)?;
+        is.keep(conf, name, lower)?;
         if is.lladdr != w.lladdr {
             if let Some(lladdr) = w.lladdr {
                 rt.set_lladdr(index, lladdr).map_err(failed("address"))?;
@@ -292,8 +302,8 @@ impl Mirror {
         }
         let routed: Vec<IpNet> =
             w.addrs.iter().filter(|(net, routed)| **routed && can(net)).map(|(net, _)| *net).collect();
-        let parents = self.parents.get(&w.lower).map(Vec::as_slice).unwrap_or_default();
-        done.and(is.lead(rt, name, &Ways::of(index, &routed, parents)).map_err(failed("route")))
+        let ways = Ways::of(index, &routed, ways::of_link(&self.parents, w.lower));
+        done.and(is.lead(rt, name, &ways).map_err(failed("route")))
     }
 
     fn create(&mut self, name: &str, w: &Wanted) -> Result<Shown, String> {
@@ -302,27 +312,12 @@ impl Mirror {
         let (if_index, lower) = (w.if_index, w.lower);
         let making = (lower, w.path, self.owner.making());
         let (index, link) = Link::make(&mut self.rt, name, making, (&machine, if_index))?;
-        if let Err(e) = self.settle(name, index) {
+        if let Err(e) = self.rt.finish(index, &self.owner.alias()) {
             // Or the next try would find its name taken.
             self.rt.delete_link(index).map_err(failed)?;
-            return Err(e);
+            return Err(format!("alias: {}", e.desc()));
         }
         Ok(Shown::new((if_index, index, lower), link))
-    }
-
-    /// Only virtual addresses are answered for there, whoever asks, and all of
-    /// them stay when one goes.
-    fn settle(&mut self, name: &str, index: u32) -> Result<(), String> {
-        self.rt.finish(index, &self.owner.alias()).map_err(|e| format!("alias: {}", e.desc()))?;
-        for (leaf, value) in [
-            ("ipv4/conf/{}/arp_ignore", 1),
-            ("ipv4/conf/{}/arp_announce", 2),
-            ("ipv4/conf/{}/rp_filter", 2),
-            ("ipv4/conf/{}/promote_secondaries", 1),
-        ] {
-            set(&self.conf, name, leaf, value)?;
-        }
-        Ok(())
     }
 
     fn remove(&mut self, names: &[String]) {
@@ -442,37 +437,6 @@ impl Mirror {
         }
         Ok(())
     }
-}
-
-fn set(conf: &NetConf, name: &str, leaf: &str, value: i32) -> Result<(), String> {
-    let leaf = at(leaf, name);
-    conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))
-}
-
-/// The same of IPv6; whether it has that. The kernel takes it from an interface whose
-/// frames are shorter than 1280 bytes.
-fn settle6(conf: &NetConf, name: &str) -> Result<bool, String> {
-    if !conf.has(&at("ipv6/conf/{}", name)) {
-        return Ok(false);
-    }
-    for (leaf, value) in [
-        ("ipv6/conf/{}/addr_gen_mode", 1),
-        ("ipv6/conf/{}/accept_dad", 0),
-        ("ipv6/conf/{}/accept_ra", 0),
-        ("ipv6/conf/{}/router_solicitations", 0),
-        // A membership is reported at once and when asked. What is said once more
-        // soon after, from the virtual MAC, could draw the frames back from a peer
-        // that has taken over meanwhile.
-        ("ipv6/conf/{}/mldv2_unsolicited_report_interval", HOUR_MS),
-        // What it has made of itself before that goes.
-        ("ipv6/conf/{}/disable_ipv6", 1),
-        ("ipv6/conf/{}/disable_ipv6", 0),
-        // By which an interface with these settings is known.
-        ("ipv6/conf/{}/mldv1_unsolicited_report_interval", HOUR_MS),
-    ] {
-        set(conf, name, leaf, value)?;
-    }
-    Ok(true)
 }
 
 /// Of which link each is.

@@ -169,6 +169,19 @@ impl NetConf {
         set(leaf, value)
     }
 
+    /// What it is set to; none where there is no such setting. Without descriptors
+    /// nobody can look, and what is known stays.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn look(&self, leaf: &str, known: Option<i32>) -> io::Result<Option<i32>> {
+        match read(leaf) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if is_short(&e) && known.is_some() => Ok(known),
+            read => read.map(Some).map_err(|e| named(&Path::new(ROOT).join(leaf), &e)),
+        }
+    }
+
     /// Whether there is such a setting, or a folder of them.
     pub fn has(&self, leaf: &str) -> bool {
         Path::new(ROOT).join(leaf).exists()
@@ -334,11 +347,7 @@ fn set(leaf: &str, value: i32) -> io::Result<()> {
     fs::write(&path, value.to_string()).map_err(|e| named(&path, &e))
 }
 
-/// What it is set to.
-///
-/// # Errors
-/// The kernel's.
-pub(super) fn get(leaf: &str) -> io::Result<i32> {
+fn get(leaf: &str) -> io::Result<i32> {
     read(leaf).map_err(|e| named(&Path::new(ROOT).join(leaf), &e))
 }
 

@@ -6,9 +6,8 @@ use super::pulse::Pulse;
 use super::{Mirror, failed};
 use crate::dev::rtnetlink::RtWatch;
 use crate::dev::{DataPath, Device, host};
-use crate::host::netconf;
 use crate::host::parts::{Desk, Flow, Part, Turn};
-use crate::host::runtime::{Runtime, Upkeep};
+use crate::host::runtime::Upkeep;
 use crate::host::succession::{Estate, Step};
 use crate::host::watcher::Change;
 use crate::kern::devctl::{Serve, Vhosted};
@@ -19,12 +18,9 @@ use nix::errno::Errno as Linux;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Whether the host forwards IPv6; not there without IPv6.
-const FORWARDING: &str = "ipv6/conf/all/forwarding";
 /// Something has changed in the host.
 const HOST: usize = 0;
 /// What could not be done is tried again after so long.
@@ -39,8 +35,6 @@ pub struct Mirrors {
     pulse: Pulse,
     /// The machine has been told that these carp interfaces are not served.
     unserved: BTreeSet<u16>,
-    /// Whether the host was a router when that was looked at last.
-    forwarding: Option<bool>,
 }
 
 impl Mirrors {
@@ -58,21 +52,14 @@ impl Mirrors {
         for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
             let index = Some(host::index(dev.name.as_str())?);
             let (name, called) = (dev.name, dev.name.to_string());
-            lowers.push(Lower { name, called, index, path: dev.path, trouble: None });
+            lowers.push(Lower { name, called, index, path: dev.path, trouble: None, forwarding: [None; 3] });
         }
         if lowers.is_empty() {
             return Ok(None);
         }
         let watch = RtWatch::of_all().map_err(|e| failed("rtnetlink", e))?;
         let mirror = Arc::new(Mutex::new(Mirror::new(lowers, folder, follows)?));
-        Ok(Some(Mirrors {
-            mirror,
-            watch,
-            looker: None,
-            pulse: Pulse::default(),
-            unserved: BTreeSet::new(),
-            forwarding: None,
-        }))
+        Ok(Some(Mirrors { mirror, watch, looker: None, pulse: Pulse::default(), unserved: BTreeSet::new() }))
     }
 
     /// Whether there are taps among them, which are opened as they are needed.
@@ -139,7 +126,6 @@ impl Part for Mirrors {
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
         let touched = turn.ready.contains(&HOST);
-        self.follow_forwarding(turn.machine);
         let mut mirror = lock(&self.mirror);
         if touched {
             mirror.stale |= self.watch.heard()?;
@@ -193,14 +179,6 @@ impl Mirrors {
                 machine.lease(mirror.gone_by(now));
             }
         })
-    }
-
-    /// The machine says of itself what the host is.
-    fn follow_forwarding(&mut self, machine: &Runtime) {
-        let Ok(now) = netconf::get(FORWARDING).map(|v| v > 0) else { return };
-        if self.forwarding.replace(now) != Some(now) {
-            machine.machine().ip6_forwarding.store(now, Ordering::Relaxed);
-        }
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Shown {
     pub(super) lifetime: u32,
     /// It has IPv6, with its settings.
     pub(super) inet6: bool,
+    /// Its other settings have been what they should be.
+    pub(super) kept: bool,
 }
 
 impl Shown {
@@ -74,6 +76,7 @@ impl Shown {
             refused: BTreeSet::new(),
             lifetime: 0,
             inet6: false,
+            kept: false,
         }
     }
 

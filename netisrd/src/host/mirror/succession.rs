@@ -59,7 +59,7 @@ impl Mirror {
             let queues = estate.all_descriptors(&format!("{SUCCESSION}: {name}"));
             let link = Link::adopt(&name, queues, master, (&machine, if_index))?;
             let new = Shown::new((if_index, index, lower), link);
-            let is = Shown { lladdr, master, addrs, lifetime, inet6: true, ..new };
+            let is = Shown { lladdr, master, addrs, lifetime, inet6: true, kept: true, ..new };
             self.shown.insert(name, is);
         }
         // The other one is gone: what fails now is tried again.

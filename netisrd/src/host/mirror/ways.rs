@@ -14,7 +14,7 @@ use super::shown::{Shown, ok_if};
 use crate::dev::rtnetlink::{By, RtNetlink, Rule, Way};
 use ipnet::IpNet;
 use nix::errno::Errno as Linux;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Of what no table of the host's has given one.
@@ -47,6 +47,11 @@ impl Ways {
         }
         ways
     }
+}
+
+/// The ways that the main table has by a link.
+pub(super) fn of_link(parents: &BTreeMap<u32, Vec<Way>>, link: u32) -> &[Way] {
+    parents.get(&link).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// IPv6 asks the table itself whether a router is on the link.
