@@ -295,8 +295,8 @@ fn hangs(thread: &str, says: [&str; 2]) {
         let log = a.proc.log.len();
         let hang = Hang::of(&a, thread);
         b.wait_master("carp0");
+        assert!(!s.serves(0), "two have the address");
         s.wait_serves(1, true);
-        s.wait_serves(0, false);
         s.wait_speaks(N2);
         assert_eq!(s.client.ping(VIP, 2), 2);
         assert_eq!(s.client.neighbour(VIP), Some(virtual_mac(1)));
