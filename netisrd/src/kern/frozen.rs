@@ -191,6 +191,10 @@ fn build(
         let card = card.ok_or_else(|| format!("{}: the machine has no such card", dev.name))?;
         indexes.push(build_card(cx, card, dev, lent)?);
     }
+    let is_there = |card: &&FrozenIf| devices.iter().any(|dev| dev.name.as_str() == card.name);
+    if let Some(card) = f.cards.iter().find(|card| !is_there(card)) {
+        return Err(format!("{}: it has only just come", card.name));
+    }
     for v in &f.vhosts {
         build_vhost(cx, v)?;
     }
