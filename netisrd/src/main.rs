@@ -242,6 +242,9 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(reloads.map(|r| Box::new(r) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
+    if let Some(upkeep) = notify.as_ref().map_or(Ok(None), Notify::upkeep)? {
+        machine.keep_up(upkeep);
+    }
     if let Some(m) = &mirror {
         machine.devctl_serve(m.serve(machine.machine()));
         machine.keep_up(m.upkeep());

@@ -4,7 +4,6 @@
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, seteuid};
 use std::os::unix::net::UnixStream;
 use tests::lab::{self, Control, N1, Needs, Netisrd, PATIENCE, on_tap, virtual_host};
 
@@ -176,18 +175,6 @@ fn idle_and_half_open_connections_are_no_obstacle() {
     });
 }
 
-/// As another user, whom only a laboratory of the real root has.
-fn as_user<T>(uid: u32, f: impl FnOnce() -> T) -> Option<T> {
-    // The laboratory's process; its real and saved users stay root.
-    if let Err(e) = seteuid(Uid::from_raw(uid)) {
-        lab::skip(&format!("there is no other user here: {e}"));
-        return None;
-    }
-    let done = f();
-    seteuid(Uid::from_raw(0)).unwrap();
-    Some(done)
-}
-
 /// Whether the connection is served.
 fn is_served(control: &Control) -> bool {
     control.send(&Control::sysctl("net.inet.carp.preempt")).is_ok() && control.reply() == Some(0)
@@ -203,15 +190,15 @@ fn connections(machine: &Netisrd, n: usize) -> (Vec<Control>, usize) {
 #[test]
 fn a_user_has_32_connections_and_root_as_many_as_it_asks_for() {
     stage(|_, machine| {
-        let Some((mut held, served)) = as_user(1001, || connections(&machine, 40)) else { return };
+        let Some((mut held, served)) = lab::as_user(1001, || connections(&machine, 40)) else { return };
         assert_eq!(served, 32, "the others were closed");
-        assert_eq!(as_user(1001, || connections(&machine, 1).1), Some(0), "none more");
-        assert_eq!(as_user(1002, || connections(&machine, 40).1), Some(32), "another user has its own");
+        assert_eq!(lab::as_user(1001, || connections(&machine, 1).1), Some(0), "none more");
+        assert_eq!(lab::as_user(1002, || connections(&machine, 40).1), Some(32), "another user has its own");
         // One that goes makes room for one.
         held.truncate(32);
         held.pop();
         assert!(held.iter().all(is_served));
-        assert_eq!(as_user(1001, || connections(&machine, 2).1), Some(1));
+        assert_eq!(lab::as_user(1001, || connections(&machine, 2).1), Some(1));
         assert_eq!(connections(&machine, 100).1, 100, "root");
         assert_eq!(machine.state("carp0"), "MASTER");
     });
@@ -222,11 +209,11 @@ fn when_all_places_are_taken_root_gets_that_of_the_idlest_other() {
     stage(|_, machine| {
         let mut others = Vec::new();
         for uid in 1001..=1008 {
-            let Some((held, served)) = as_user(uid, || connections(&machine, 32)) else { return };
+            let Some((held, served)) = lab::as_user(uid, || connections(&machine, 32)) else { return };
             assert_eq!(served, 32, "{uid}");
             others.extend(held);
         }
-        assert_eq!(as_user(1009, || connections(&machine, 1).1), Some(0), "256 are all there are");
+        assert_eq!(lab::as_user(1009, || connections(&machine, 1).1), Some(0), "256 are all there are");
         // The first is the last that said something, the second listens.
         assert!(is_served(&others[0]));
         others[1].send(&Control::route()).unwrap();

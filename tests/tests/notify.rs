@@ -75,6 +75,23 @@ fn it_hears_of_reloads_however_they_end() {
 }
 
 #[test]
+fn the_watchdog_is_fed_in_the_middle_of_a_long_turn_too() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        let conf = lab.dir().join("netisrd.conf");
+        let vhid = |n: u8| format!("ifconfig_em0_alias{}='vhid {n} pass x 10.77.0.{n}/32'\n", n - 1);
+        let lines: String = (1..=250).map(vhid).collect();
+        fs::write(&conf, format!("netisrd_taps=em0\nifconfig_em0='10.77.0.254/24'\n{lines}")).unwrap();
+        fs::set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
+        let manager = Manager::new(lab, "notify");
+        let env = [("WATCHDOG_USEC", "4000")];
+        let _m1 = manager.start(lab, "m1", &env, &["-f", conf.to_str().unwrap()]);
+        // All of it is one turn: before it is ready nobody else says so.
+        assert_eq!(manager.next(), "WATCHDOG=1\n");
+        while manager.next() == "WATCHDOG=1\n" {}
+    });
+}
+
+#[test]
 fn an_abstract_name_will_do_and_one_that_nobody_has_is_an_error() {
     lab::run(Needs::namespaces(), |lab| {
         let name = SocketAddr::from_abstract_name(b"netisrd-notify").unwrap();

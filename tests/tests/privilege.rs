@@ -275,6 +275,9 @@ fn the_sockets_mode_and_group_say_who_may_look_and_who_may_change() {
         };
         let open = lab.netisrd("m1").tap("em0").args(&["--socket-group", &group]).start();
         assert_eq!(mode_of(&open), (0o666, GROUP));
+        // Who could open the lock could hold it.
+        let lock = format!("{}.lock", open.tools.sock().display());
+        assert_eq!(fs::metadata(lock).unwrap().mode() & 0o777, 0o600);
         as_user(&open, &stranger, "em0").ok();
         assert!(!as_user(&open, &stranger, "carp0 create").status.success());
         as_user(&open, &member, "carp0 create vhid 1 pass secret").ok();

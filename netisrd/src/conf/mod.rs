@@ -129,6 +129,13 @@ impl Cards {
         all.filter_map(|spec| IfName::new(spec.split_once('@').map_or(spec, |(tap, _)| tap)))
     }
 
+    /// Whether macvlans carry its virtual addresses somewhere.
+    fn has_macvlans(&self) -> bool {
+        let mut paths =
+            self.interfaces.iter().flatten().map(|spec| spec.split_once(':').map(|(_, path)| path));
+        paths.any(|path| path.is_none_or(|path| path == "macvlan"))
+    }
+
     fn interface_names(&self) -> impl Iterator<Item = IfName> + '_ {
         let all = self.interfaces.iter().flatten();
         all.filter_map(|spec| IfName::new(spec.split(':').next().unwrap_or_default()))

@@ -66,7 +66,18 @@ pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>
             complaints.push((Some(step.at), told(&step.act, &what)));
         }
     }
-    unbacked(conf, &mut trial)
+    let mut told = unbacked(conf, &mut trial);
+    told.extend(hurried(conf));
+    told
+}
+
+/// The kernel takes a dead one's addresses within two seconds, and that is more than
+/// the peers wait for.
+fn hurried(conf: &Conf) -> impl Iterator<Item = Complaint> + '_ {
+    let what = "warning: advbase 0: a host whose netisrd is killed has the address until after its peers have \
+                taken it over; on the path tap it has not";
+    let interfaces = conf.interfaces.iter().filter(|_| conf.daemon.cards.has_macvlans());
+    interfaces.flat_map(|i| i.wanted.hurries()).map(move |at| (Some(at), what.to_owned()))
 }
 
 /// Virtual addresses that have no place to live: nobody will be MASTER of them.

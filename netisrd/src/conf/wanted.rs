@@ -127,6 +127,12 @@ impl Wanted {
         Some(self.addrs.get(&addr)?.at)
     }
 
+    /// Where it asks for advertisements that follow each other faster than once a second.
+    pub(super) fn hurries(&self) -> impl Iterator<Item = Place> + '_ {
+        let hosts = self.hosts.values().filter(|host| host.advbase == Some(0));
+        hosts.map(|host| host.places.get("advbase").copied().unwrap_or(host.at))
+    }
+
     /// Whether its addresses live on those of another interface: a parent that is chosen
     /// by name is enough.
     pub(super) fn needs_backing(&self) -> bool {

@@ -32,6 +32,7 @@ pub mod sys;
 pub mod tap;
 #[cfg(test)]
 pub(crate) mod testns;
+pub(crate) mod unix_diag;
 pub mod watch;
 
 /// `ETHER_ADDR_LEN` twice and the type.

@@ -3,11 +3,14 @@
 
 use nix::errno::Errno as LinuxErrno;
 use nix::fcntl::{Flock, FlockArg};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Nobody else's.
+const MODE: u32 = 0o600;
 
 /// An exclusive lock beside the socket, so that two that start together cannot
 /// both take the socket for a dead one's.
@@ -28,7 +31,13 @@ impl Lock {
     pub(super) fn take(socket: &Path) -> io::Result<Lock> {
         let path = lock_path(socket);
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(named)?;
+        let mut how = File::options();
+        // Whoever can open it can hold it.
+        how.create(true).write(true).truncate(false).mode(MODE).custom_flags(libc::O_NOFOLLOW);
+        let file = how.open(&path).map_err(named)?;
+        if file.metadata().map_err(named)?.mode() & 0o777 != MODE {
+            file.set_permissions(Permissions::from_mode(MODE)).map_err(named)?;
+        }
         let held = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
             LinuxErrno::EAGAIN => in_use(socket),
             e => e.into(),

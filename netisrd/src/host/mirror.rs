@@ -41,7 +41,7 @@ use crate::dev::rtnetlink::{HostAddr, HostLink, RtNetlink, Way};
 use crate::kern::devctl::{Served, Vhosted};
 use crate::kern::lease;
 use crate::machine::Machine;
-use compat::sys::time::Time;
+use compat::sys::time::{Clock, Time};
 use ipnet::IpNet;
 use libcarp::softc::State;
 use nix::errno::Errno as Linux;
@@ -173,7 +173,7 @@ impl Mirror {
 
     /// And of all, as they were after so many transitions. It is woken once more if
     /// there have been others since.
-    fn sync(&mut self, vhosts: &[Vhosted], transitions: u64, now: Time) {
+    fn sync(&mut self, vhosts: &[Vhosted], transitions: u64) {
         self.behind = transitions < self.transitions;
         if self.behind {
             return;
@@ -195,24 +195,27 @@ impl Mirror {
             self.complain(name, w, done);
         }
         self.troubles.retain(|name| wanted.contains_key(name));
-        // What was just made is fresh; nothing else puts a renewal off.
-        let next = self.next_renewal(now);
-        self.renew = next.map(|next| self.renew.map_or(next, |before| before.min(next)));
+        self.renew = self.next_renewal();
     }
 
-    /// Four times in the life of the addresses that live shortest.
-    fn next_renewal(&self, now: Time) -> Option<Time> {
-        self.shortest().map(|s| now + Duration::from_secs(s.into()) / 4)
+    fn masters(&self) -> impl Iterator<Item = &Shown> {
+        self.shown.values().filter(|is| is.master)
+    }
+
+    /// When the first of the addresses are to be renewed.
+    fn next_renewal(&self) -> Option<Time> {
+        self.masters().map(Shown::next_renewal).min()
     }
 
     /// When a MASTER that is not renewed any more is surely not served.
-    fn gone_by(&self, now: Time) -> Option<Time> {
-        self.shortest().map(|s| now + lease::gone_after(s))
+    fn gone_by(&self) -> Option<Time> {
+        self.masters().map(Shown::gone_by).min()
     }
 
-    /// The shortest life of an address.
-    fn shortest(&self) -> Option<u32> {
-        self.shown.values().filter(|is| is.master).map(|is| is.lifetime).min()
+    /// The same moment later, if netisr0 answers by then.
+    fn put_off(&mut self, now: Time) {
+        let shortest = self.masters().map(|is| is.lifetime).min();
+        self.renew = shortest.map(|s| now + Duration::from_secs(s.into()) / 4);
     }
 
     /// Nothing for one whose parent is no interface that carries mirrors; one
@@ -244,6 +247,7 @@ impl Mirror {
             let shown = self.create(name, w)?;
             self.shown.insert(name.to_owned(), shown);
         }
+        let now = self.machine.upgrade().map(|m| m.clock().now()).unwrap_or_default();
         let (rt, conf, Some(is)) = (&mut self.rt, &self.conf, self.shown.get_mut(name)) else {
             return Ok(());
         };
@@ -277,6 +281,9 @@ impl Mirror {
         }
         let inet6 = is.inet6;
         let can = |net: &&IpNet| inet6 || net.addr().is_ipv4();
+        if is.lifetime != w.lifetime || is.addrs.is_empty() {
+            is.renewed = now;
+        }
         for net in w.addrs.keys().filter(can) {
             if is.lifetime != w.lifetime || !is.addrs.contains(net) {
                 let added = rt.replace_address(index, *net, w.lifetime);
@@ -362,16 +369,21 @@ impl Mirror {
         self.ended = true;
     }
 
-    /// The addresses live on.
-    fn renew(&mut self, now: Time) {
+    /// The addresses live on: those that were not renewed just now.
+    fn renew(&mut self, clock: &dyn Clock) {
         for (name, is) in &mut self.shown {
+            let now = clock.now();
+            if !is.may_renew(now) {
+                continue;
+            }
             for net in &is.addrs {
                 if let Err(e) = self.rt.replace_address(is.index, *net, is.lifetime) {
                     tracing::warn!("{name}: {net}: {}", e.desc());
                 }
             }
+            is.renewed = now;
         }
-        self.renew = self.next_renewal(now);
+        self.renew = self.next_renewal();
     }
 
     /// Whatever has changed on these interfaces may have been in somebody's way.

@@ -6,6 +6,7 @@
 use super::clock::monotonic;
 use super::json::state_name;
 use super::parts::{Desk, Flow, Part, Turn};
+use super::runtime::Upkeep;
 use super::succession::{Estate, Step};
 use crate::kern::devctl::Vhosted;
 use compat::sys::time::Time;
@@ -47,7 +48,7 @@ struct Told {
 
 impl Manager {
     fn on(socket: UnixDatagram) -> Manager {
-        Manager(Rc::new(Told { socket, failed: Cell::new(false) }))
+        Manager(Rc::new(Told::on(socket)))
     }
 
     /// The configuration is read again, or the machine handed over: no end, and
@@ -62,9 +63,19 @@ impl Manager {
     }
 
     fn say(&self, text: &str) {
-        match self.0.socket.send(text.as_bytes()) {
-            Ok(_) => self.0.failed.set(false),
-            Err(e) if !self.0.failed.replace(true) => tracing::warn!("NOTIFY_SOCKET: {e}"),
+        self.0.say(text);
+    }
+}
+
+impl Told {
+    fn on(socket: UnixDatagram) -> Told {
+        Told { socket, failed: Cell::new(false) }
+    }
+
+    fn say(&self, text: &str) {
+        match self.socket.send(text.as_bytes()) {
+            Ok(_) => self.failed.set(false),
+            Err(e) if !self.failed.replace(true) => tracing::warn!("NOTIFY_SOCKET: {e}"),
             Err(_) => {}
         }
     }
@@ -100,6 +111,23 @@ impl Notify {
         // It is watched whoever's socket it has.
         let own = own.map(|own| Notify { watchdog: own.watchdog.or(watchdog), ..own });
         Ok(own.or(theirs))
+    }
+
+    /// Says that all is well in the middle of a long turn too.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn upkeep(&self) -> io::Result<Option<Upkeep>> {
+        let Some(interval) = self.watchdog else { return Ok(None) };
+        let (manager, mut due) = (Told::on(self.manager.0.socket.try_clone()?), None);
+        Ok(Some(Box::new(move |machine| {
+            let due = due.get_or_insert_with(|| machine.now() + interval);
+            if *due <= machine.now() {
+                machine.barrier();
+                manager.say("WATCHDOG=1\n");
+                *due = machine.now() + interval;
+            }
+        })))
     }
 
     /// For others who have something to tell it.

@@ -31,7 +31,7 @@ pub struct Runtime {
     machine: Arc<Machine>,
     proc_: Proc,
     threads: RefCell<Vec<JoinHandle<()>>>,
-    upkeep: RefCell<Option<Upkeep>>,
+    upkeep: RefCell<Vec<Upkeep>>,
 }
 
 /// What the main thread must not put off for long.
@@ -145,10 +145,10 @@ impl Runtime {
             .unwrap_or_else(|| Reply::error(Errno::ENXIO))
     }
 
-    /// Has `upkeep` called after each of the process's own system calls: hundreds of
+    /// Has `upkeep` called too after each of the process's own system calls: hundreds of
     /// them take seconds.
     pub fn keep_up(&self, upkeep: Upkeep) {
-        *self.upkeep.borrow_mut() = Some(upkeep);
+        self.upkeep.borrow_mut().push(upkeep);
     }
 
     /// System calls of the process itself, which is as good as root.
@@ -242,9 +242,7 @@ struct Calls<'r>(&'r Runtime);
 impl Syscalls for Calls<'_> {
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
         let reply = self.0.syscall(Cred { privileged: true }, request.clone());
-        if let Some(upkeep) = &mut *self.0.upkeep.borrow_mut() {
-            upkeep(self.0);
-        }
+        self.0.upkeep.borrow_mut().iter_mut().for_each(|upkeep| upkeep(self.0));
         Ok(reply)
     }
 }

@@ -8,6 +8,7 @@
 
 use super::Lab;
 use netisrd::lab::real::enter::{BASE, USER, with_sbin};
+use nix::unistd::{Uid, seteuid};
 use std::env;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -118,6 +119,21 @@ pub fn run<F: FnOnce(&Lab)>(needs: Needs, body: F) {
 pub fn skip(reason: &str) {
     assert!(!in_ci(), "CI must not skip, but {reason}");
     say(&format!("{SKIPPED}{reason}"));
+}
+
+/// As another user, whom only a laboratory of the real root has; `None` without one.
+///
+/// # Panics
+/// Under CI, which must not skip.
+pub fn as_user<T>(uid: u32, f: impl FnOnce() -> T) -> Option<T> {
+    // The laboratory's process; its real and saved users stay root.
+    if let Err(e) = seteuid(Uid::from_raw(uid)) {
+        skip(&format!("there is no other user here: {e}"));
+        return None;
+    }
+    let done = f();
+    seteuid(Uid::from_raw(0)).expect("root may be root again");
+    Some(done)
 }
 
 /// Not by a macro of printing: libtest would keep it to itself.

@@ -200,6 +200,27 @@ fn lines_of_an_interface_do_not_contradict_each_other() {
 }
 
 #[test]
+fn whose_addresses_a_killed_ones_host_would_keep_too_long_is_told() {
+    let warned = |path: &str, advbase: u8| {
+        let text = format!(
+            "netisrd_interfaces=eth0{path}\nifconfig_eth0='10.0.0.1/24'\nifconfig_eth0_alias0='vhid 1 advbase \
+             {advbase} advskew 100 10.0.0.9/24'\n"
+        );
+        conf(&text)
+            .warnings()
+            .lines()
+            .map(|l| l.starts_with("f:3:") && l.contains(": warning: advbase 0:"))
+            .collect::<Vec<_>>()
+    };
+    for path in ["", ":macvlan"] {
+        assert_eq!((warned(path, 0), warned(path, 1)), (vec![true], vec![]), "{path}");
+    }
+    for path in [":tap", ":none"] {
+        assert!(warned(path, 0).is_empty(), "{path}");
+    }
+}
+
+#[test]
 fn an_address_is_one_that_a_host_can_have() {
     let said = |address: &str| wrong(&format!("ifconfig_em0='vhid 1 {address}'"));
     let expected =

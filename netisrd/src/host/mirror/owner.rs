@@ -10,8 +10,10 @@
 //! Ethernet address, which it is made with.
 
 use crate::dev::rtnetlink::{HostLink, Making};
+use crate::dev::unix_diag;
 use nix::errno::Errno as Linux;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+use nix::unistd::geteuid;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -61,7 +63,7 @@ impl Owner {
 /// Whether a process that is no more has made it, finished or not.
 pub(super) fn is_left(link: &HostLink) -> bool {
     // Whoever cannot tell leaves it.
-    link.is_macvlan() && maker(link).is_some_and(|id| hold(id).is_ok())
+    link.is_macvlan() && maker(link).is_some_and(|id| !lives(id))
 }
 
 fn maker(link: &HostLink) -> Option<u32> {
@@ -73,6 +75,18 @@ fn maker(link: &HostLink) -> Option<u32> {
             Some(u32::from_be_bytes(id))
         }
         _ => None,
+    }
+}
+
+/// Whether somebody proves it who may: any user can take a dead one's name.
+fn lives(id: u32) -> bool {
+    match hold(id) {
+        Ok(_) => false,
+        Err(Linux::EADDRINUSE) => match unix_diag::holder(name(id).as_bytes()) {
+            Ok(Some(uid)) => uid == 0 || uid == geteuid().as_raw(),
+            Ok(None) | Err(_) => true,
+        },
+        Err(_) => true,
     }
 }
 
@@ -116,8 +130,15 @@ mod tests {
             let carp1 = rt.link_by_name("carp1").unwrap().index;
             rt.finish(carp1, &owner.alias()).unwrap();
             assert_eq!(left(&mut rt), [""; 0]);
+            let id = owner.id;
             drop(owner);
             assert_eq!(left(&mut rt), ["carp0", "carp1"]);
+            // Another one of the same user would do.
+            let held = hold(id).unwrap();
+            assert_eq!(left(&mut rt), [""; 0]);
+            let holder = |id| unix_diag::holder(super::name(id).as_bytes());
+            assert_eq!((holder(id), holder(!id)), (Ok(Some(0)), Ok(None)));
+            drop(held);
             for alias in ["netisrd's", "the netisrd 1", "netisrd lan", "netisrd 1", "netisrd +0000001"] {
                 rt.set_alias(carp1, alias).unwrap();
                 assert_eq!(left(&mut rt), ["carp0"], "{alias}");

@@ -162,19 +162,19 @@ impl Part for Mirrors {
         let due = mirror.renew.is_some_and(|at| at <= turn.now);
         let renews = due && self.pulse.beats(turn.machine);
         if renews {
-            mirror.renew(turn.now);
+            mirror.renew(turn.machine.machine().clock());
         } else if due {
-            mirror.renew = mirror.next_renewal(turn.now);
+            mirror.put_off(turn.now);
         }
         // What a netisr0 that hangs said last is no reason to give an address back that
         // the kernel has taken.
         let news = due || touched || looked || turn.woken || mirror.troubles.has_any();
         if news && !self.pulse.is_missed() {
-            mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions(), turn.now);
+            mirror.sync(turn.watcher.vhosts(), turn.watcher.transitions());
         }
         self.looker.as_mut().map_or(Ok(()), |looker| looker.ask(&mut mirror))?;
         if renews || turn.woken {
-            turn.machine.lease(mirror.gone_by(turn.now));
+            turn.machine.lease(mirror.gone_by());
         }
         let unserved = |v: &&Vhosted| mirror.troubles.has(v.name.as_str());
         let unserved = turn.watcher.vhosts().iter().filter(unserved).map(|v| v.of.if_index).collect();
@@ -191,13 +191,12 @@ impl Mirrors {
     pub fn upkeep(&self) -> Upkeep {
         let mirror = self.mirror.clone();
         Box::new(move |machine| {
-            let (mut mirror, now) = (lock(&mirror), machine.now());
+            let mut mirror = lock(&mirror);
             // Before the first turn nobody else says when.
-            let next = mirror.renew.or_else(|| mirror.next_renewal(now));
-            mirror.renew = next;
-            if next.is_some_and(|at| at <= now) {
-                mirror.renew(now);
-                machine.lease(mirror.gone_by(now));
+            mirror.renew = mirror.renew.or_else(|| mirror.next_renewal());
+            if mirror.renew.is_some_and(|at| at <= machine.now()) {
+                mirror.renew(machine.machine().clock());
+                machine.lease(mirror.gone_by());
             }
         })
     }

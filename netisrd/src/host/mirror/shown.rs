@@ -4,10 +4,13 @@ use super::link::Link;
 use super::ways::Ways;
 use crate::dev::DataPath;
 use crate::dev::rtnetlink::{RtNetlink, Rule, Way};
+use crate::kern::lease;
 use compat::net::if_var::LlAddr;
+use compat::sys::time::Time;
 use ipnet::IpNet;
 use nix::errno::Errno as Linux;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What a carp interface should be in the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub(super) struct Shown {
     /// Those that the kernel does not take, as has been said.
     pub(super) refused: BTreeSet<(Way, u8)>,
     pub(super) lifetime: u32,
+    /// When the oldest of its addresses was given, or renewed.
+    pub(super) renewed: Time,
     /// It has IPv6, with its settings.
     pub(super) inet6: bool,
 }
@@ -73,6 +78,7 @@ impl Shown {
             ways: Ways::default(),
             refused: BTreeSet::new(),
             lifetime: 0,
+            renewed: Time::default(),
             inet6: false,
         }
     }
@@ -80,6 +86,25 @@ impl Shown {
     /// Whether it can become that: it is of the same carp interface, on the same one.
     pub(super) fn is_for(&self, w: &Wanted) -> bool {
         (self.if_index, self.lower) == (w.if_index, w.lower)
+    }
+
+    /// Four times in the life of its addresses.
+    pub(super) fn next_renewal(&self) -> Time {
+        self.renewed + self.life() / 4
+    }
+
+    /// Whether it is renewed when others are: not long after that it would be alone.
+    pub(super) fn may_renew(&self, now: Time) -> bool {
+        self.renewed + self.life() / 8 <= now
+    }
+
+    /// When they are surely gone if nobody renews them.
+    pub(super) fn gone_by(&self) -> Time {
+        self.renewed + lease::gone_after(self.lifetime)
+    }
+
+    fn life(&self) -> Duration {
+        Duration::from_secs(self.lifetime.into())
     }
 
     /// Takes an address away, with its rules. Routes and addresses the kernel may have

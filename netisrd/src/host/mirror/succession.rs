@@ -32,7 +32,7 @@ impl Mirror {
     /// The addresses live on while nobody may ask whether netisr0 does: it stands still.
     pub(super) fn live_on(&mut self) -> io::Result<()> {
         let machine = self.machine.upgrade().ok_or_else(|| io::Error::other("the machine has halted"))?;
-        self.renew(machine.clock().now());
+        self.renew(machine.clock());
         Ok(())
     }
 
