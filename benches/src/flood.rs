@@ -38,6 +38,7 @@ impl Flood {
         };
         let device = Device {
             name: IfName::new("em0").expect("a name"),
+            host_index: 0,
             lladdr,
             mtu: 1500,
             rx: (0..queues).map(queue).collect(),

@@ -67,6 +67,7 @@ impl Round {
             Queue { round: round.clone(), flows: [0, 1].map(Flow::of), next: 0, settle, settled: false };
         let device = Device {
             name: IfName::new("em0").expect("a name"),
+            host_index: 0,
             lladdr,
             mtu: 1500,
             rx: vec![Box::new(queue)],

@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 use clap::{CommandFactory, Parser};
+use compat::net::if_::IfName;
 use ifconfig_carp::events_path;
 use netisrd::conf::{self, Conf};
-use netisrd::dev::{Device, host, tap};
+use netisrd::dev::{Device, host};
 use netisrd::host::access::Access;
-use netisrd::host::cards::Cards;
+use netisrd::host::cards::{Cards, Opened};
 use netisrd::host::clock::MonotonicClock;
 use netisrd::host::configuration::{Configuration, Reloads, Shared as SharedConf};
 use netisrd::host::control::{self, ControlSocket};
@@ -207,8 +208,8 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         None => Notify::from_env()?,
         Some(old) => Notify::of_successor(old.estate())?,
     };
-    let devices = open_devices(&devices_of, ncpus, old.as_mut())?;
-    let mirror = Mirrors::on(&devices, &control.folder(), old.is_some())?;
+    let opened = Opened::all(&devices_of, ncpus, old.as_mut())?;
+    let mirror = Mirrors::on(&opened, &control.folder(), old.is_some())?;
     let http = match &mut old {
         None => args.http.map(Http::bind),
         Some(old) => args.http.map(|addr| Http::inherit(addr, old.estate())),
@@ -225,7 +226,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         cleans: vec![control.folder(), events.folder()],
         reads,
         writes: mirror.iter().flat_map(|_| mirror::settings()).collect(),
-        interfaces: devices.iter().any(|dev| dev.shared_with_host),
+        interfaces: opened.are_shared(),
         child: hooks.is_some(),
         taps: mirror.as_ref().is_some_and(Mirrors::has_taps),
         ..Later::default()
@@ -253,7 +254,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
     parts.extend(http.map(|h| Box::new(h) as Box<dyn Part>));
     let ready = || if args.tell_ready { launch::tell_ready() } else { Ok(()) };
-    let served = serve((devices, old), parts, (notify, &ready), &configuration, (&machine, log));
+    let served = serve((opened, old), parts, (notify, &ready), &configuration, (&machine, log));
     tracing::info!("netisrd: halting");
     machine.halt();
     served
@@ -289,15 +290,19 @@ fn sockets(
 /// Until a signal ends it. Whatever does: a MASTER bows out. Or until another process
 /// goes on in this one's place.
 fn serve(
-    (devices, old): (Vec<Device>, Option<Predecessor>),
+    (opened, old): (Opened, Option<Predecessor>),
     mut parts: Vec<Box<dyn Part>>,
     (notify, ready): (Option<Notify>, &dyn Fn() -> io::Result<()>),
     configuration: &SharedConf,
     (machine, log): (&Runtime, &Log),
 ) -> Result<(), Box<dyn Error>> {
-    let names: Vec<_> = devices.iter().map(|dev| (dev.name, host::Existing::of(dev))).collect();
-    let lent: Vec<_> = devices.iter().map(|dev| dev.shared_with_host.then(|| dev.addrs.clone())).collect();
-    let held = Cards::of(&devices);
+    let held = Cards::of(&opened);
+    let Opened { devices, absent } = opened;
+    let of = |dev: &Device| {
+        let lent = dev.shared_with_host.then(|| dev.addrs.clone());
+        (dev.name, dev.host_index, host::Existing::of(dev), lent)
+    };
+    let facts: Vec<_> = devices.iter().map(of).collect();
     parts.push(Box::new(held.clone()));
     let (indexes, estate) = match old {
         None => (attach(devices, machine)?, None),
@@ -309,12 +314,11 @@ fn serve(
         },
     };
     let (mut cards, mut shared) = (Vec::new(), Vec::new());
-    for (((name, existing), if_index), lent) in names.into_iter().zip(indexes).zip(lent) {
-        cards.push((name, if_index, existing));
-        if let Some(addrs) = lent {
-            shared.push(Shared { name, if_index, host_index: host::index(name.as_str())?, addrs });
-        }
+    for ((name, host_index, existing, lent), if_index) in facts.into_iter().zip(indexes) {
+        cards.push((name, Some((if_index, host_index)), existing));
+        shared.extend(lent.map(|addrs| Shared { name, if_index, host_index, addrs }));
     }
+    cards.extend(absent.into_iter().filter_map(|gone| Some((IfName::new(&gone.name)?, None, Some(gone)))));
     let lending = Lending::new(shared.into());
     parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
     configuration.borrow_mut().lent(lending.clone());
@@ -365,31 +369,4 @@ impl Args {
         let any = |names: &Vec<String>| Some(names.clone()).filter(|names| !names.is_empty());
         conf::Cards { interfaces: any(&self.interfaces), taps: any(&self.taps) }
     }
-}
-
-fn open_devices(
-    cards: &conf::Cards,
-    ncpus: usize,
-    mut old: Option<&mut Predecessor>,
-) -> io::Result<Vec<Device>> {
-    let mut devices = Vec::new();
-    for spec in cards.taps.iter().flatten() {
-        let (name, bridge) = match spec.split_once('@') {
-            Some((name, bridge)) => (name, Some(bridge)),
-            None => (spec.as_str(), None),
-        };
-        devices.push(match &mut old {
-            None => tap::open(name, bridge, ncpus)?,
-            Some(old) => old.tap(name)?,
-        });
-    }
-    for spec in cards.interfaces.iter().flatten() {
-        let existing = host::Existing::parse(spec).map_err(io::Error::other)?;
-        devices.push(match &mut old {
-            None => host::open(&existing, ncpus)?,
-            Some(old) => old.interface(&existing)?,
-        });
-    }
-    old.map_or(Ok(()), |old| old.check(&devices))?;
-    Ok(devices)
 }

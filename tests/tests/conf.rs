@@ -190,6 +190,11 @@ fn what_is_no_ethernet_is_no_card() {
             failed(&said)[0].ends_with("netisrd.conf:1:28: expected an Ethernet interface: lo is none"),
             "{said:?}"
         );
+        // It may come.
+        let said = check(&file(lab, "netisrd_interfaces=\"nosuch\"\nifconfig_nosuch=\"10.0.0.1/24\"\n"));
+        let what = "netisrd.conf:1:21: warning: nosuch: this host has none of that name; \
+                    it is used once it is there and up\n";
+        assert!(said.status.success() && said.stderr.ends_with(what), "{said:?}");
     });
 }
 

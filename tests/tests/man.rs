@@ -178,7 +178,8 @@ fn pages_refer_to_pages_that_there_are() {
         for line in text.lines().filter_map(|l| l.strip_prefix(".Xr ")) {
             let mut parts = line.split_whitespace();
             let [other, section] = [parts.next().unwrap(), parts.next().unwrap()];
-            let of_the_system = ["ifconfig", "sysctl", "route", "rc.conf", "sysctl.conf"].contains(&other);
+            let of_the_system =
+                ["ifconfig", "sysctl", "route", "rc.conf", "sysctl.conf", "nft"].contains(&other);
             assert!(of_the_system || there.contains(&format!("{other}.{section}")), "{name}: {line}");
         }
     }

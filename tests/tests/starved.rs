@@ -175,7 +175,7 @@ fn without_descriptors_it_serves_takes_over_and_accepts_when_there_are_some_agai
         s.lab.ip("link set dev b master br0 up");
         s.lab.ip_in(Some("b"), &format!("addr add {N2}/24 dev v0"));
         s.lab.ip_in(Some("b"), "link set v0 up");
-        b.proc.log.wait_line(mark, "trouble", PATIENCE, |l| l.contains("not attached again"));
+        b.proc.log.wait_line(mark, "trouble", PATIENCE, |l| l.contains("not attached"));
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         limit(&b, &format!("--nofile={}:", hard.min(1024)));
         for c in &control {

@@ -21,7 +21,7 @@ use tests::lab::{
 const TAKEOVER: u16 = 5;
 const MEET: u32 = 1;
 const FREEZE: u32 = 2;
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// A hundred a second.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -313,7 +313,7 @@ fn one_that_fails_leaves_all_to_the_old_one() {
             (&["--takeover", "-i", "v0:tap"], "takeover: v0: the running netisrd uses it in another way"),
             (&["--takeover", "-i", "v0", "-i", "x0"], "takeover: x0: the running netisrd does not have it"),
             (&["--takeover", "-i", "v0", "--tap", "em0"], "takeover: the running netisrd has no tap em0"),
-            (&["--takeover", "-i", "nosuch"], "nosuch: No such device"),
+            (&["--takeover", "-i", "nosuch"], "takeover: nosuch: the running netisrd does not have it"),
         ] {
             let new = p.lab.netisrd("new").netns("a").sock(sock).args(args).spawn();
             assert_eq!(new.wait_exit().code(), Some(1));

@@ -3,7 +3,7 @@
 
 use super::act::{self, Act};
 use super::place::Complaint;
-use super::plan::{self, Applied};
+use super::plan::{self, Applied, There};
 use super::trial;
 use super::wanted::Step;
 use super::{Cards, Conf, Errors};
@@ -21,7 +21,11 @@ pub struct Service {
     path: PathBuf,
     /// Those of the command line.
     cards: Cards,
+    /// The interfaces of the host that it started with, there or not.
+    of_host: BTreeSet<IfName>,
     applied: Arc<Applied>,
+    /// Carp interfaces that wait for one of those, and have nothing of the file.
+    waiting: BTreeSet<IfName>,
 }
 
 /// The file as it is now, and what has to be known to find out whether the machine
@@ -32,8 +36,7 @@ pub struct Rehearsal {
     applied: Arc<Applied>,
     /// The addresses that the cards have without the file.
     pub(super) lent: Result<OfCards, String>,
-    /// The interfaces that there are.
-    names: Result<BTreeSet<String>, String>,
+    there: Result<There, String>,
 }
 
 /// A file as it was applied.
@@ -42,6 +45,8 @@ pub struct Was {
     text: String,
     /// What the sysctls of the file were before.
     sysctls: BTreeMap<String, String>,
+    /// Who has nothing of it.
+    waiting: BTreeSet<String>,
 }
 
 impl Drop for Was {
@@ -67,24 +72,28 @@ impl Report {
 }
 
 impl Service {
-    /// Configures a machine that has its cards and nothing else.
+    /// Configures a machine that has its cards and nothing else. Of those of the host some
+    /// may not be there yet.
     ///
     /// # Errors
     /// Which line failed. The machine, which is half configured, is to be halted.
     pub fn start(conf: Conf, cards: Cards, calls: &mut dyn Syscalls) -> Result<Service, Errors> {
-        let names = names(calls).map_err(|what| conf.errors(vec![(None, what)]))?;
-        let missing = missing(&conf, &names);
+        let of_host: BTreeSet<IfName> = conf.daemon.cards.interface_names().collect();
+        let there =
+            there(calls, &of_host, &BTreeSet::new()).map_err(|what| conf.errors(vec![(None, what)]))?;
+        let missing = missing(&conf, &there);
         if !missing.is_empty() {
             return Err(conf.errors(missing));
         }
         let mut done = Done::default();
-        for step in plan::from_nothing(&conf) {
+        for step in plan::from_nothing(&conf, &there) {
             let at = step.at;
             one(step, calls, &mut done).map_err(|what| conf.errors(vec![(Some(at), what)]))?;
         }
         let path = conf.path.clone();
+        let waiting = there.waiting(&Applied::default(), &conf);
         let applied = Arc::new(Applied::default().then(conf, done.sysctls));
-        Ok(Service { path, cards, applied })
+        Ok(Service { path, cards, of_host, applied, waiting })
     }
 
     /// A machine that another process has configured, by the file as it `was` then;
@@ -94,34 +103,40 @@ impl Service {
     /// What of it makes no sense here.
     pub fn follow(conf: Conf, cards: Cards, was: Option<Was>) -> Result<(Service, bool), Errors> {
         let (mut applied, path) = (Applied::default(), conf.path.clone());
+        let (of_host, mut waiting) = (conf.daemon.cards.interface_names().collect(), BTreeSet::new());
         let differs = was.as_ref().is_none_or(|was| was.text != *conf.text);
         if let Some(mut was) = was {
             // No machine has to take it first: one has.
             let conf = if differs { Conf::parse_untried(&path, &was.text, &cards)? } else { conf };
             applied = applied.then(conf, core::mem::take(&mut was.sysctls));
+            waiting = was.waiting.iter().filter_map(|name| IfName::new(name)).collect();
         }
-        Ok((Service { path, cards, applied: Arc::new(applied) }, differs))
+        Ok((Service { path, cards, of_host, applied: Arc::new(applied), waiting }, differs))
     }
 
     /// What another process needs for that.
     pub fn was(&self) -> Was {
-        Was { text: self.applied.conf().text.to_string(), sysctls: self.applied.sysctls().clone() }
+        let (text, sysctls) = (self.applied.conf().text.to_string(), self.applied.sysctls().clone());
+        Was { text, sysctls, waiting: self.waiting.iter().map(ToString::to_string).collect() }
     }
 
-    /// A card has come again, and has nothing of the file: its own lines are done once
+    /// A card has come, and has nothing of the file: its own lines are done, maybe once
     /// more, and carp interfaces that are to live there do. What of it failed.
-    pub fn arrived(&self, name: IfName, calls: &mut dyn Syscalls) -> Vec<String> {
+    pub fn arrived(&mut self, name: IfName, calls: &mut dyn Syscalls) -> Vec<String> {
         let conf = self.applied.conf();
         let mut done = Done::default();
-        let mut again = |step| one(step, calls, &mut done).err();
-        plan::arrival(conf, name).into_iter().filter_map(&mut again).collect()
+        let mut run = |step| one(step, calls, &mut done).err();
+        let failed = plan::arrival(conf, name, &self.waiting).into_iter().filter_map(&mut run).collect();
+        let parent = |of: &IfName| conf.interface(*of)?.wanted.parent();
+        self.waiting.retain(|of| parent(of) != Some(name));
+        failed
     }
 
     /// What a reload begins with, on cards to which the host lends these addresses.
     pub fn rehearsal(&self, calls: &mut dyn Syscalls, host: &OfCards) -> Rehearsal {
-        let (lent, names) = (self.lent(calls, host), names(calls));
+        let (lent, there) = (self.lent(calls, host), self.there(calls));
         let (path, cards, applied) = (self.path.clone(), self.cards.clone(), self.applied.clone());
-        Rehearsal { path, cards, applied, lent, names }
+        Rehearsal { path, cards, applied, lent, there }
     }
 
     /// Changes what has changed in the file, after its rehearsal. On an error nothing
@@ -131,6 +146,10 @@ impl Service {
             Ok(lines) => Report { ok: true, lines },
             Err(errors) => Report::refused(errors.lines()),
         }
+    }
+
+    fn there(&self, calls: &mut dyn Syscalls) -> Result<There, String> {
+        there(calls, &self.of_host, &self.waiting)
     }
 
     /// The file.
@@ -162,11 +181,11 @@ impl Service {
 
     fn become_as(&mut self, conf: Conf, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
         let refused = |complaints| Err(conf.errors(complaints));
-        let names = match names(calls) {
-            Ok(names) => names,
+        let there = match self.there(calls) {
+            Ok(there) => there,
             Err(what) => return refused(vec![(None, what)]),
         };
-        let done = match perform(plan::steps(&self.applied, &conf, &names), calls) {
+        let done = match perform(plan::steps(&self.applied, &conf, &there), calls) {
             Ok(done) => done,
             Err(complaints) => return refused(complaints),
         };
@@ -179,6 +198,7 @@ impl Service {
         if lines.len() == told {
             lines.push("nothing has changed".into());
         }
+        self.waiting = there.waiting(&self.applied, &conf);
         self.applied = Arc::new(self.applied.then(conf, done.sysctls));
         Ok(lines)
     }
@@ -195,17 +215,17 @@ impl Rehearsal {
     }
 
     fn judge(&self, conf: &Conf, complaints: &mut Vec<Complaint>) -> Vec<Complaint> {
-        let names = match &self.names {
-            Ok(names) => names,
+        let there = match &self.there {
+            Ok(there) => there,
             Err(what) => {
                 complaints.push((None, what.clone()));
                 return Vec::new();
             }
         };
-        complaints.extend(missing(conf, names));
+        complaints.extend(missing(conf, there));
         let was = self.applied.conf();
         let is_as_it_was = conf.text == was.text && was.warnings.is_empty();
-        if !complaints.is_empty() || (is_as_it_was && plan::steps(&self.applied, conf, names).is_empty()) {
+        if !complaints.is_empty() || (is_as_it_was && plan::steps(&self.applied, conf, there).is_empty()) {
             return Vec::new();
         }
         let lent = |name| {
@@ -229,9 +249,21 @@ pub(super) fn names(calls: &mut dyn Syscalls) -> Result<BTreeSet<String>, String
     Ok(act::interfaces(calls)?.into_iter().collect())
 }
 
-/// Cards that the file configures and the machine does not have.
-fn missing(conf: &Conf, names: &BTreeSet<String>) -> Vec<Complaint> {
-    let cards = conf.interfaces.iter().filter(|i| !i.is_clone && !names.contains(i.name.as_str()));
+/// How it is with its interfaces, if these are the host's.
+fn there(
+    calls: &mut dyn Syscalls,
+    of_host: &BTreeSet<IfName>,
+    waiting: &BTreeSet<IfName>,
+) -> Result<There, String> {
+    let names = names(calls)?;
+    let absent = of_host.iter().filter(|name| !names.contains(name.as_str())).copied().collect();
+    Ok(There { names, absent, waiting: waiting.clone() })
+}
+
+/// Cards that the file configures and the machine neither has nor waits for.
+fn missing(conf: &Conf, there: &There) -> Vec<Complaint> {
+    let is_card = |name: &IfName| there.names.contains(name.as_str()) || there.absent.contains(name);
+    let cards = conf.interfaces.iter().filter(|i| !i.is_clone && !is_card(&i.name));
     let complaint = |name| {
         format!("expected an interface of this machine: {name} is none; what it starts with makes its cards")
     };

@@ -254,19 +254,26 @@ impl Conf {
         }
     }
 
-    /// Whether this host has what the file names, as far as it has that at all: what
-    /// is no Ethernet can be no card.
+    /// Whether this host has what the file names: what is no Ethernet can be no card, and
+    /// what is not there is worth a word.
     ///
     /// # Errors
     /// What is none.
-    fn suits_host(self) -> Result<Conf, Errors> {
+    fn suits_host(mut self) -> Result<Conf, Errors> {
         let interfaces: BTreeSet<IfName> = self.daemon.cards.interface_names().collect();
-        let of_host = self.card_places.iter().filter(|(name, _)| interfaces.contains(name));
-        let wrong = of_host.filter(|(name, _)| is_ethernet(name.as_str()) == Some(false));
-        let complaint = |(name, at): &(IfName, Place)| {
-            (Some(*at), format!("expected an Ethernet interface: {name} is none"))
-        };
-        let complaints: Vec<_> = wrong.map(complaint).collect();
+        let mut complaints = Vec::new();
+        for (name, at) in self.card_places.iter().filter(|(name, _)| interfaces.contains(name)) {
+            match is_ethernet(name.as_str()) {
+                Some(true) => {}
+                Some(false) => {
+                    complaints.push((Some(*at), format!("expected an Ethernet interface: {name} is none")));
+                }
+                None => {
+                    let what = "this host has none of that name; it is used once it is there and up";
+                    self.warnings.push((Some(*at), format!("warning: {name}: {what}")));
+                }
+            }
+        }
         if complaints.is_empty() { Ok(self) } else { Err(self.errors(complaints)) }
     }
 

@@ -3,7 +3,7 @@
 
 use super::act::Act;
 use super::place::Complaint;
-use super::plan::{self, Applied};
+use super::plan::{self, Applied, There};
 use super::{Conf, Lent, apply};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
@@ -61,7 +61,7 @@ pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>
             return Vec::new();
         }
     };
-    for step in plan::from_nothing(conf) {
+    for step in plan::from_nothing(conf, &There::default()) {
         if let Err(what) = step.act.run(&mut trial) {
             complaints.push((Some(step.at), told(&step.act, &what)));
         }
@@ -102,14 +102,14 @@ pub(super) fn change(before: &Applied, conf: &Conf, lent: Lent<'_>, complaints: 
         Ok(trial) => trial,
         Err(what) => return complaints.push((None, what)),
     };
-    let all = plan::from_nothing(before.conf());
+    let all = plan::from_nothing(before.conf(), &There::default());
     // All of it was taken once.
     all.iter().for_each(|step| drop(step.act.run(&mut trial)));
     let names = match apply::names(&mut trial) {
         Ok(names) => names,
         Err(what) => return complaints.push((None, what)),
     };
-    let steps = plan::steps(before, conf, &names);
+    let steps = plan::steps(before, conf, &There { names, ..There::default() });
     let failed = steps.iter().find_map(|step| Some((step, step.act.run(&mut trial).err()?)));
     if let Some((step, what)) = failed {
         complaints.push((Some(step.at), told(&step.act, &what)));

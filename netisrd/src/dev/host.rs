@@ -99,21 +99,29 @@ impl Existing {
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
 pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
-    open_by(existing, |it| packet::open(it, queues))
+    open_by(existing, || link::by_name(&existing.name), |it| packet::open(it, queues))
 }
 
 /// The same of one that another process has open, which has given away the
-/// [`descriptors`](Transmit::descriptors) of its sending side.
+/// [`descriptors`](Transmit::descriptors) of its sending side: the one of that index,
+/// whatever the host calls it by now.
 ///
 /// # Errors
 /// The same, and none of them on the tap path.
-pub fn adopt(existing: &Existing, sockets: Vec<OwnedFd>) -> io::Result<Device> {
-    open_by(existing, |it| packet::adopt(it, sockets))
+pub fn adopt(existing: &Existing, index: u32, sockets: Vec<OwnedFd>) -> io::Result<Device> {
+    open_by(existing, || link::by_index(index), |it| packet::adopt(it, sockets))
+}
+
+/// Whether [`open`] has failed because there is no such interface, or because it is
+/// down: it may come.
+pub fn may_come(err: &io::Error) -> bool {
+    matches!(sys::linux_errno(err), Some(Linux::ENODEV | Linux::ENETDOWN))
 }
 
 /// With the tap path's queues by `packets`.
 fn open_by(
     existing: &Existing,
+    find: impl FnOnce() -> nix::Result<HostLink>,
     packets: impl FnOnce(Interface) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)>,
 ) -> io::Result<Device> {
     let (ifname, path) = (existing.name.as_str(), existing.path);
@@ -121,7 +129,7 @@ fn open_by(
     let name = IfName::new(ifname).ok_or_else(|| {
         sys::failure(Linux::EINVAL, format!("{ifname}: not a name of an interface (1 to 15 printable bytes)"))
     })?;
-    let link = link::by_name(ifname).map_err(fail)?;
+    let link = find().map_err(fail)?;
     let lladdr = ethernet_address(&link).ok_or_else(|| {
         let what = format!("{ifname}: not an Ethernet link (ARPHRD {})", link.hatype);
         sys::failure(Linux::EAFNOSUPPORT, what)
@@ -134,7 +142,7 @@ fn open_by(
         _ => fail(errno),
     })?;
     let filter = filter(lladdr, path.is_served_by_host());
-    let capture = capture(ifname, &filter, link.mtu).map_err(|e| pcap_failed(ifname, &e))?;
+    let capture = capture(&link.name, &filter, link.mtu).map_err(|e| pcap_failed(ifname, link.index, &e))?;
     // libpcap leaves it to be inherited, and a child would keep the interface promiscuous.
     nix::fcntl::fcntl(&capture, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(fail)?;
     // Where the kernel is older than 4.20, the capture's direction suffices.
@@ -150,22 +158,21 @@ fn open_by(
     rx.push(Box::new(HostRx { it, fd: heard.clone(), capture, again: false }));
     Ok(Device {
         name,
+        host_index: link.index,
         lladdr,
         mtu: link.mtu,
         rx,
         tx: Arc::new(HostTx { it, socket, heard, packets, path, capture: hears }),
         shared_with_host: true,
         path,
-        addrs: addresses(ifname).map_err(fail)?,
+        addrs: addresses(&link.name).map_err(fail)?,
     })
 }
 
-/// The host's index of an interface.
-///
-/// # Errors
-/// There is none of that name.
-pub fn index(ifname: &str) -> io::Result<u32> {
-    link::by_name(ifname).map(|link| link.index).map_err(|errno| sys::failed(ifname, errno))
+/// What the host calls the interface of that index by now; `None` of one that there is
+/// not.
+pub fn called(index: u32) -> Option<String> {
+    link::by_index(index).ok().map(|link| link.name)
 }
 
 /// Whether the host's interface can be a card; `None` of one that there is not.
@@ -204,9 +211,9 @@ fn capture(ifname: &str, filter: &str, mtu: u32) -> Result<Capture<Active>, pcap
     Ok(capture)
 }
 
-fn pcap_failed(ifname: &str, err: &pcap::Error) -> io::Error {
+fn pcap_failed(ifname: &str, index: u32, err: &pcap::Error) -> io::Error {
     // libpcap tells in words only; what the interface is now says more.
-    match link::by_name(ifname) {
+    match link::by_index(index) {
         Err(errno) => sys::failed(ifname, errno),
         Ok(link) if !link.up => sys::failed(ifname, Linux::ENETDOWN),
         Ok(_) => sys::failure(Linux::EIO, format!("{ifname}: {err}")),

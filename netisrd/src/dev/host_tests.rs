@@ -381,7 +381,7 @@ fn on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there() {
         let sent: Vec<_> = (0..20).map(|n| ipv4(VIRTUAL_MAC, PEER, 6, n)).collect();
         sent.iter().take(10).for_each(|f| peer.tx.transmit(0, f).unwrap());
         let given = us.tx.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
-        let mut heir = adopt(&Existing::of(&us).unwrap(), given).unwrap();
+        let mut heir = adopt(&Existing::of(&us).unwrap(), us.host_index, given).unwrap();
         drop(us);
         sent.iter().skip(10).for_each(|f| peer.tx.transmit(0, f).unwrap());
         let mut got = Vec::new();
@@ -390,7 +390,7 @@ fn on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there() {
         }
         got.sort();
         assert_eq!((got, heir.rx.len()), (sent, 3));
-        let err = adopt(&Existing::of(&heir).unwrap(), Vec::new()).unwrap_err();
+        let err = adopt(&Existing::of(&heir).unwrap(), heir.host_index, Vec::new()).unwrap_err();
         assert_eq!(sys::bsd_errno(&err), Errno::EINVAL);
     });
 }

@@ -127,6 +127,7 @@ impl Lan {
         });
         Device {
             name,
+            host_index: 0,
             lladdr,
             mtu: MTU,
             rx: rx.collect(),

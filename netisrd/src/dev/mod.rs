@@ -194,6 +194,8 @@ impl DataPath {
 pub struct Device {
     /// The interface's name, the host's too where the host has one.
     pub name: IfName,
+    /// The host's index of it, which stays whatever it is called; 0 of one in memory.
+    pub host_index: u32,
     /// The card's address. Nothing in the device depends on it, so a
     /// configuration may put another one here before attaching.
     pub lladdr: [u8; 6],

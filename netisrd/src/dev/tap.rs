@@ -54,32 +54,34 @@ pub fn open(name: &str, bridge: Option<&str>, queues: usize) -> io::Result<Devic
     }
     rt.set_up(tap.index, true).map_err(|e| sys::failed(&who, e))?;
     wait_forwarding(name, FORWARDING_WAIT)?;
-    Ok(device(ifname, lladdr(name, tap.lladdr), tap.mtu, fds))
+    Ok(device((ifname, tap.index), lladdr(name, tap.lladdr), tap.mtu, fds))
 }
 
-/// The tap `name` of another process, which has made it and given its queues'
-/// descriptors away. It stays as it is.
+/// The tap of another process that has made it as `name` and given its queues'
+/// descriptors away: the one of that index, whatever the host calls it by now. It
+/// stays as it is.
 ///
 /// # Errors
 /// One sentence: it is gone, or has no queue.
-pub fn adopt(name: &str, lladdr: [u8; 6], queues: Vec<OwnedFd>) -> io::Result<Device> {
+pub fn adopt(name: &str, index: u32, lladdr: [u8; 6], queues: Vec<OwnedFd>) -> io::Result<Device> {
     let who = format!("tap {name}");
-    let tap = link::by_name(name).map_err(|e| sys::failed(&who, e))?;
+    let tap = link::by_index(index).map_err(|e| sys::failed(&who, e))?;
     match IfName::new(name) {
         Some(name) if !queues.is_empty() => {
-            Ok(device(name, lladdr, tap.mtu, queues.into_iter().map(Arc::new).collect()))
+            Ok(device((name, index), lladdr, tap.mtu, queues.into_iter().map(Arc::new).collect()))
         }
         _ => Err(sys::failure(Linux::EINVAL, format!("{who}: no queues"))),
     }
 }
 
-fn device(name: IfName, lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> Device {
+fn device((name, host_index): (IfName, u32), lladdr: [u8; 6], mtu: u32, fds: Vec<Arc<OwnedFd>>) -> Device {
     let rx = fds.iter().map(|fd| -> Box<dyn RxQueue> {
         let buf = vec![0; FRAME_MAX].into_boxed_slice();
         Box::new(TapRx { name, fd: Arc::clone(fd), buf, is_offloaded: false, in_hand: Arc::default() })
     });
     Device {
         name,
+        host_index,
         lladdr,
         mtu,
         rx: rx.collect(),

@@ -147,7 +147,11 @@ fn a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way() {
         "a_tap_whose_cable_is_out_or_that_is_set_down_is_told_once_each_way",
         || {
             let taps = ["em0", "em1"].map(|name| open(name, None, 1).unwrap());
-            let mut links = LinkWatch::new([(taps[0].name, 7, None), (taps[1].name, 9, None)]).unwrap();
+            let mut links = LinkWatch::new([(7, 0), (9, 1)].map(|(if_index, n)| {
+                let tap: &Device = &taps[n];
+                (tap.name, Some((if_index, tap.host_index)), None)
+            }))
+            .unwrap();
             // How they are, whatever the machine took them for.
             let mtu = |n, mtu| Change::Hardware(n, Hardware::Mtu(mtu));
             let first = [7, 9].map(|n| [Change::Link(n, LinkState::Up), mtu(n, 1500)]);

@@ -26,12 +26,16 @@ struct Card {
     is: Is,
 }
 
+/// A card, with the machine's index of it and the host's while it is there, and what one
+/// of the host's is opened by.
+pub type Watched = (IfName, Option<(u16, u32)>, Option<Existing>);
+
 /// What a card is.
 #[derive(Clone, Copy)]
 enum Is {
     /// Beside the machine's index, the host's: it keeps it, whatever it is called.
     There { host_index: u32, if_index: u16, state: LinkState, has: Has },
-    /// Its interface is none any more.
+    /// Its interface is none any more, or has not been one yet.
     Gone,
 }
 
@@ -58,22 +62,20 @@ pub enum Change {
 }
 
 impl LinkWatch {
-    /// Of these cards, each with the machine's index of it. How they are is told by
+    /// Of these cards, each with its indexes, unless it is gone. How they are is told by
     /// the first [`changes`](LinkWatch::changes).
     ///
     /// # Errors
-    /// The kernel gives no netlink socket, or one of them is gone.
-    pub fn new(cards: impl IntoIterator<Item = (IfName, u16, Option<Existing>)>) -> io::Result<LinkWatch> {
+    /// The kernel gives no netlink socket.
+    pub fn new(cards: impl IntoIterator<Item = Watched>) -> io::Result<LinkWatch> {
         let watch = RtWatch::of_links().map_err(|e| sys::failed("netlink", e))?;
-        let mut rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
-        let card = |(name, if_index, existing): (IfName, u16, Option<Existing>)| {
-            let link = rt.link_by_name(name.as_str()).map_err(|e| sys::failed(name, e))?;
+        let rt = RtNetlink::new().map_err(|e| sys::failed("netlink", e))?;
+        let card = |(name, indexes, existing): Watched| {
             let (state, has) = (LinkState::Unknown, Has::default());
-            let is = Is::There { host_index: link.index, if_index, state, has };
-            Ok(Card { name, existing, is })
+            let there = |(if_index, host_index)| Is::There { host_index, if_index, state, has };
+            Card { name, existing, is: indexes.map_or(Is::Gone, there) }
         };
-        let cards = cards.into_iter().map(card).collect::<io::Result<_>>()?;
-        Ok(LinkWatch { watch, rt, cards })
+        Ok(LinkWatch { watch, rt, cards: cards.into_iter().map(card).collect() })
     }
 
     /// What to poll for readability.

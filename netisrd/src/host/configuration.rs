@@ -112,10 +112,10 @@ impl Configuration {
         self.service.as_ref().map_or(Ok(()), |service| estate.put(SUCCESSION, &service.was()))
     }
 
-    /// An interface of the host has come again: what the file says of it and of those
-    /// who are to live there is done again. What of it failed.
-    pub fn arrived(&self, name: IfName, machine: &Runtime) -> Vec<String> {
-        let service = self.service.iter();
+    /// An interface of the host has come: what the file says of it and of those who are
+    /// to live there is done. What of it failed.
+    pub fn arrived(&mut self, name: IfName, machine: &Runtime) -> Vec<String> {
+        let service = self.service.iter_mut();
         service.flat_map(|service| service.arrived(name, &mut machine.calls())).collect()
     }
 

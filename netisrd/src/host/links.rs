@@ -7,8 +7,7 @@ use super::lent::{Lending, Shared};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
 use crate::dev::host::{self, Existing};
-use crate::dev::watch::{Change, LinkWatch};
-use compat::net::if_::IfName;
+use crate::dev::watch::{Change, LinkWatch, Watched};
 use compat::sys::time::Time;
 use mio::Interest;
 use std::collections::BTreeMap;
@@ -21,7 +20,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells the machine when one of its cards loses its link or has it again, or has
 /// another MTU or MAC. An
-/// interface of the host that was deleted, and comes again, is opened again.
+/// interface of the host that was deleted, or was not there or down at the start, is
+/// opened once it is there and up.
 pub struct Links {
     watch: LinkWatch,
     lending: Lending,
@@ -34,33 +34,30 @@ pub struct Links {
 }
 
 impl Links {
-    /// Of these cards, with their indexes, and with what an interface of the host is
-    /// opened by. Whoever else has to do with those learns of it. How they are is told at once.
+    /// Of these cards. Whoever else has to do with the host's learns of them. How they
+    /// are is told at once; one that has come meanwhile is opened in the first turn, when
+    /// there is a configuration.
     ///
     /// # Errors
-    /// The kernel gives no netlink socket, or one of them is gone.
+    /// The kernel gives no netlink socket.
     pub fn new(
-        cards: Vec<(IfName, u16, Option<Existing>)>,
+        cards: Vec<Watched>,
         (held, lending): (Cards, Lending),
         configuration: SharedConf,
         machine: &Runtime,
     ) -> io::Result<Links> {
         let watch = LinkWatch::new(cards)?;
         let mut links = Links { watch, lending, held, configuration, said: BTreeMap::new(), again: None };
-        links.tell(machine)?;
+        for change in links.watch.changes()? {
+            links.tell(change, machine);
+        }
         Ok(links)
     }
 
-    fn tell(&mut self, machine: &Runtime) -> io::Result<()> {
+    fn look(&mut self, machine: &Runtime) -> io::Result<()> {
         self.again = None;
         for change in self.watch.changes()? {
             match change {
-                Change::Link(if_index, state) => machine.link_state(if_index, state),
-                Change::Hardware(if_index, what) => machine.hardware(if_index, what),
-                Change::Gone(if_index) => {
-                    machine.detach(if_index);
-                    self.lending.borrow_mut().retain(|card| card.if_index != if_index);
-                }
                 Change::Back(existing) => match self.open(&existing, machine) {
                     Ok(()) => drop(self.said.remove(&existing.name)),
                     Err(e) => {
@@ -68,24 +65,40 @@ impl Links {
                         self.again = Some(machine.now() + AGAIN);
                     }
                 },
+                other => self.tell(other, machine),
             }
         }
         Ok(())
     }
 
-    /// It may be gone, or down, once more before it is open, or there may be no more
+    fn tell(&mut self, change: Change, machine: &Runtime) {
+        match change {
+            Change::Link(if_index, state) => machine.link_state(if_index, state),
+            Change::Hardware(if_index, what) => machine.hardware(if_index, what),
+            Change::Gone(if_index) => {
+                machine.detach(if_index);
+                for gone in self.lending.borrow_mut().extract_if(.., |card| card.if_index == if_index) {
+                    self.held.gone(gone.name);
+                }
+            }
+            Change::Back(_) => self.again = Some(machine.now()),
+        }
+    }
+
+    /// It may be gone, or down, before it is open, or there may be no more
     /// descriptors.
     fn open(&mut self, existing: &Existing, machine: &Runtime) -> io::Result<()> {
-        let host_index = host::index(&existing.name)?;
         let dev = host::open(existing, machine.ncpus())?;
-        let (name, addrs) = (dev.name, dev.addrs.clone());
-        let failed = |e| io::Error::other(format!("{name}: {e}"));
+        let (name, host_index, addrs) = (dev.name, dev.host_index, dev.addrs.clone());
         self.held.back(&dev);
-        let if_index = machine.attach(dev).map_err(failed)?;
+        let if_index = machine.attach(dev).map_err(|e| {
+            self.held.gone(name);
+            io::Error::other(format!("{name}: {e}"))
+        })?;
         self.watch.opened(name, host_index, if_index);
         self.lending.borrow_mut().push(Shared { name, if_index, host_index, addrs });
-        tracing::info!("{name}: attached again");
-        for wrong in self.configuration.borrow().arrived(name, machine) {
+        tracing::info!("{name}: attached");
+        for wrong in self.configuration.borrow_mut().arrived(name, machine) {
             tracing::error!("netisrd: {wrong}");
         }
         Ok(())
@@ -93,7 +106,7 @@ impl Links {
 
     fn say(&mut self, name: &str, what: String) {
         if self.said.get(name) != Some(&what) {
-            tracing::warn!("not attached again: {what}");
+            tracing::warn!("not attached: {what}");
             self.said.insert(name.to_owned(), what);
         }
     }
@@ -110,7 +123,7 @@ impl Part for Links {
 
     fn serve(&mut self, turn: &Turn<'_>) -> io::Result<Flow> {
         if turn.ready.contains(&LINK) || self.again.is_some_and(|at| at <= turn.now) {
-            self.tell(turn.machine)?;
+            self.look(turn.machine)?;
         }
         Ok(Flow::Continue)
     }

@@ -191,6 +191,10 @@ fn build(
         let card = card.ok_or_else(|| format!("{}: the machine has no such card", dev.name))?;
         indexes.push(build_card(cx, card, dev, lent)?);
     }
+    let is_there = |card: &&FrozenIf| devices.iter().any(|dev| dev.name.as_str() == card.name);
+    if let Some(card) = f.cards.iter().find(|card| !is_there(card)) {
+        return Err(format!("{}: it has only just come", card.name));
+    }
     for v in &f.vhosts {
         build_vhost(cx, v)?;
     }
@@ -328,4 +332,42 @@ fn set_peers(
         return Ok(());
     }
     cx.carp(|cx| ioctl::setpeers(cx, sc, &peers))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::dev::lan::Lan;
+    use crate::machine::{Config, Machine, PerCpu};
+    use compat::sys::time::VirtualClock;
+    use std::sync::Arc as StdArc;
+
+    fn boot<T>(body: impl FnOnce(&mut Ctx0<'_>) -> T) -> T {
+        let (clock, log) = (StdArc::new(VirtualClock::default()), crate::machine::trace());
+        let mut booted = Machine::boot(Config { ncpus: 1, clock, seed: [0; 32], hz: 0, log });
+        let mut n0 = booted.seeds.remove(0).claim0(Box::new(|| {}));
+        let cpu = PerCpu::default();
+        body(&mut Ctx0 { m: &booted.machine, n0: &mut n0, cpu: &cpu })
+    }
+
+    #[test]
+    fn a_machine_is_built_with_exactly_its_cards() {
+        let card = |n: u8| Lan::new().attach(IfName::new(&format!("em{n}")).unwrap(), [2, 0, 0, 0, 0, n], 1);
+        let frozen = boot(|cx| {
+            for n in [0, 9] {
+                if_::attach_device(cx, &card(n)).unwrap();
+            }
+            freeze(cx)
+        });
+        for (cards, built) in [
+            (&[0, 9][..], Ok(2)),
+            (&[0], Err("em9: it has only just come".to_owned())),
+            (&[0, 9, 8], Err("em8: the machine has no such card".to_owned())),
+        ] {
+            let devices: Vec<Device> = cards.iter().map(|n| card(*n)).collect();
+            let thawed = boot(|cx| thaw(cx, &frozen, &devices, &[]));
+            assert_eq!(thawed.map(|indexes| indexes.len()), built);
+        }
+    }
 }

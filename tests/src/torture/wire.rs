@@ -101,6 +101,7 @@ impl Cable {
         });
         Device {
             name,
+            host_index: 0,
             lladdr: [2, 0, 0, 0, 0, n],
             mtu: 1500,
             rx: rx.collect(),

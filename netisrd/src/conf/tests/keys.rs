@@ -11,7 +11,10 @@ fn conf(text: &str) -> Conf {
 
 /// The command lines of a file, in the order in which they are run.
 fn lines(text: &str) -> Vec<String> {
-    super::super::plan::from_nothing(&conf(text)).iter().map(|step| step.act.to_string()).collect()
+    super::super::plan::from_nothing(&conf(text), &Default::default())
+        .iter()
+        .map(|step| step.act.to_string())
+        .collect()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! machines in virtual time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod absent;
 mod keys;
 mod pairs;
 mod random;

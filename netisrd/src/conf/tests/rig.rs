@@ -113,6 +113,7 @@ pub(super) struct Rig {
     pub(super) world: World,
     pub(super) us: MachineId,
     pub(super) peer: MachineId,
+    lan: Arc<Lan>,
     wire: Arc<Mutex<Vec<Vec<u8>>>>,
     pub(super) service: Service,
 }
@@ -121,6 +122,11 @@ impl Rig {
     /// `em0` of the machine with the file is 10.0.0.2, of the peer 10.0.0.3. The
     /// peer is a better BACKUP than none for vhid 1.
     pub(super) fn start(test: &str, text: &str) -> Rig {
+        Rig::start_on(test, cards(), text)
+    }
+
+    /// The same on more cards, which have not come.
+    pub(super) fn start_on(test: &str, cards: Cards, text: &str) -> Rig {
         let (lan, wire) = (Lan::new(), Arc::new(Mutex::new(Vec::new())));
         let w = wire.clone();
         lan.tap(Box::new(move |_, frame| w.lock().unwrap().push(frame.to_vec())));
@@ -137,11 +143,23 @@ impl Rig {
         command(&mut world, peer, "ifconfig carp0 vhid 1 advskew 200 pass secret 10.0.0.1/24");
         let file = File::new(test);
         file.write(text);
-        let conf = Conf::read(&file.path(), &cards(), &lent).unwrap_or_else(|e| panic!("{e}"));
+        let conf = Conf::read(&file.path(), &cards, &lent).unwrap_or_else(|e| panic!("{e}"));
         let mut calls = Calls { world: &mut world, id: us, changes: 0, refuse: None };
-        let service = Service::start(conf, cards(), &mut calls).unwrap_or_else(|e| panic!("{e}"));
+        let service = Service::start(conf, cards, &mut calls).unwrap_or_else(|e| panic!("{e}"));
         world.run_for(10 * SEC);
-        Rig { file, world, us, peer, wire, service }
+        Rig { file, world, us, peer, lan, wire, service }
+    }
+
+    /// A card that has not come comes, with an address from the host. What of the file
+    /// fails.
+    pub(super) fn comes(&mut self, name: &str, net: &str) -> Vec<String> {
+        let name = IfName::new(name).unwrap();
+        let mut card = self.lan.attach(name, [2, 0, 0, 0, 0, 9], 1);
+        card.shared_with_host = true;
+        card.addrs = vec![net.parse().unwrap()];
+        self.world.attach(self.us, card).unwrap();
+        let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse: None };
+        self.service.arrived(name, &mut calls)
     }
 
     pub(super) fn command(&mut self, line: &str) -> String {

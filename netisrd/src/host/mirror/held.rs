@@ -44,6 +44,11 @@ pub(super) struct Lower {
 }
 
 impl Lower {
+    /// With nothing known of it.
+    pub(super) fn new(name: IfName, called: String, index: Option<u32>, path: DataPath) -> Lower {
+        Lower { name, called, index, path, trouble: None, forwarding: [None; 3] }
+    }
+
     /// The host would answer for a virtual address here too, with the card's own
     /// MAC, and ask in its name.
     pub(super) fn hold(&mut self, conf: &mut NetConf) -> io::Result<()> {

@@ -5,13 +5,15 @@ use super::looker::Looker;
 use super::pulse::Pulse;
 use super::{Mirror, failed};
 use crate::dev::rtnetlink::RtWatch;
-use crate::dev::{DataPath, Device, host};
+use crate::dev::{DataPath, host};
+use crate::host::cards::Opened;
 use crate::host::parts::{Desk, Flow, Part, Turn};
 use crate::host::runtime::Upkeep;
 use crate::host::succession::{Estate, Step};
 use crate::host::watcher::Change;
 use crate::kern::devctl::{Serve, Vhosted};
 use crate::machine::Machine;
+use compat::net::if_::IfName;
 use compat::sys::time::Time;
 use mio::Interest;
 use nix::errno::Errno as Linux;
@@ -47,12 +49,17 @@ impl Mirrors {
     ///
     /// # Errors
     /// The kernel does not allow it.
-    pub fn on(devices: &[Device], folder: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
+    pub fn on(opened: &Opened, folder: &Path, follows: bool) -> io::Result<Option<Mirrors>> {
         let mut lowers = Vec::new();
-        for dev in devices.iter().filter(|dev| dev.path.is_served_by_host()) {
-            let index = Some(host::index(dev.name.as_str())?);
-            let (name, called) = (dev.name, dev.name.to_string());
-            lowers.push(Lower { name, called, index, path: dev.path, trouble: None, forwarding: [None; 3] });
+        for dev in opened.devices.iter().filter(|dev| dev.path.is_served_by_host()) {
+            let (name, index) = (dev.name, Some(dev.host_index));
+            let called = host::called(dev.host_index).unwrap_or_else(|| name.to_string());
+            lowers.push(Lower::new(name, called, index, dev.path));
+        }
+        for absent in opened.absent.iter().filter(|absent| absent.path.is_served_by_host()) {
+            let Some(name) = IfName::new(&absent.name) else { continue };
+            let called = absent.name.clone();
+            lowers.push(Lower::new(name, called, None, absent.path));
         }
         if lowers.is_empty() {
             return Ok(None);

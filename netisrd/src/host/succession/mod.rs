@@ -31,7 +31,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// What is handed over, and how: changes whenever that does. Unlike ones refuse each
 /// other.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 /// `cmd` of the first request.
 const MEET: u32 = 1;
 /// And of the second.

@@ -3,8 +3,8 @@
 use super::channel::{Channel, Word, idle};
 use super::{EPOCH, Estate, FORMAT, FREEZE, MACHINE, MEET, VERSION};
 use crate::dev::host::Existing;
-use crate::dev::{DataPath, Device, host, tap};
-use crate::host::cards::{self, Card};
+use crate::dev::{Device, host, tap};
+use crate::host::cards::{self, Card, Opened};
 use crate::host::clock::MonotonicClock;
 use crate::host::parts::Part;
 use crate::host::runtime::{Runtime, Thawing};
@@ -70,48 +70,40 @@ impl Predecessor {
     /// # Errors
     /// It has none, or it is gone.
     pub fn tap(&mut self, name: &str) -> io::Result<Device> {
-        let card = self.cards.iter().find(|card| card.name == name);
-        let card =
-            card.ok_or_else(|| io::Error::other(format!("takeover: the running netisrd has no tap {name}")))?;
-        tap::adopt(name, card.lladdr, self.estate.all_descriptors(&cards::descriptors(name)))
+        let card = self.cards.iter().find(|card| card.name == name && !card.shared_with_host);
+        let index = card.and_then(|card| Some((card.host_index?, card.lladdr)));
+        let (index, lladdr) = index
+            .ok_or_else(|| io::Error::other(format!("takeover: the running netisrd has no tap {name}")))?;
+        tap::adopt(name, index, lladdr, self.estate.all_descriptors(&cards::descriptors(name)))
     }
 
-    /// The interface of the host, with the sockets of the other one if it is on its tap
-    /// path.
+    /// The interface of the host that the other one has by that name, whatever the host
+    /// calls it by now, with the other one's sockets if it is on its tap path; nothing
+    /// of one that is gone there.
     ///
     /// # Errors
     /// It cannot be opened, or is not on that path there.
-    pub fn interface(&mut self, existing: &Existing) -> io::Result<Device> {
-        let sockets = self.estate.all_descriptors(&cards::descriptors(&existing.name));
-        if existing.path == DataPath::Tap && sockets.is_empty() {
-            let card = self.cards.iter().find(|card| card.name == existing.name);
-            return match card {
-                Some(card) if !card.is_on(existing.path) => wrong(&existing.name, USED_OTHERWISE),
-                _ => wrong(&existing.name, NOT_THERE),
-            };
+    pub fn interface(&mut self, existing: &Existing) -> io::Result<Option<Device>> {
+        let name = &existing.name;
+        let Some(card) = self.cards.iter().find(|card| card.name == *name) else {
+            return wrong(name, NOT_THERE);
+        };
+        if !card.is_on(existing.path) {
+            return wrong(name, USED_OTHERWISE);
         }
-        host::adopt(existing, sockets)
+        let sockets = self.estate.all_descriptors(&cards::descriptors(name));
+        card.host_index.map(|index| host::adopt(existing, index, sockets)).transpose()
     }
 
-    /// The cards must be the same: an interface that is missing would leave its
+    /// All of its cards must be among these: one that is missing would leave its
     /// MASTERs without a word.
     ///
     /// # Errors
-    /// Which are not.
-    pub fn check(&self, devices: &[Device]) -> io::Result<()> {
-        for card in &self.cards {
-            match devices.iter().find(|dev| dev.name.as_str() == card.name) {
-                None => {
-                    return wrong(&card.name, "the running netisrd has it, and this one was not given it");
-                }
-                Some(dev) if !card.is_like(dev) => {
-                    return wrong(&card.name, USED_OTHERWISE);
-                }
-                Some(_) => {}
-            }
-        }
-        let new = devices.iter().find(|dev| !self.cards.iter().any(|card| card.name == dev.name.as_str()));
-        new.map_or(Ok(()), |dev| wrong(dev.name.as_str(), NOT_THERE))
+    /// Which is not.
+    pub fn check(&self, opened: &Opened) -> io::Result<()> {
+        let missing = self.cards.iter().find(|card| !opened.has(&card.name));
+        let what = "the running netisrd has it, and this one was not given it";
+        missing.map_or(Ok(()), |card| wrong(&card.name, what))
     }
 
     /// Has it stand still, and builds its machine here. Once this returns it is this
