@@ -1,5 +1,6 @@
 //! A virtual address that a host serves, each in its own way.
 
+use crate::cpus;
 use crate::keepalived::{self, Keepalived};
 use crate::lab::{self, Events, Host, Lab, Netisrd};
 use netisrd::dev::host::Existing;
@@ -14,25 +15,29 @@ pub(crate) enum Way {
     Macvlan,
     /// `-i v0:tap`
     Tap,
+    /// The same, and netisrd stays on the first processor, as by `CPUAffinity=0`.
+    TapBound,
     /// keepalived's `use_vmac`.
     Keepalived,
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 4] = [Way::Plain, Way::Macvlan, Way::Tap, Way::Keepalived];
+    pub(crate) const ALL: [Way; 5] = [Way::Plain, Way::Macvlan, Way::Tap, Way::TapBound, Way::Keepalived];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Way::Plain => "plain",
             Way::Macvlan => "macvlan",
             Way::Tap => "tap",
+            Way::TapBound => "tap-bound",
             Way::Keepalived => keepalived::NAME,
         }
     }
 
     /// `-i`'s word for it.
     pub(crate) fn spec(self) -> String {
-        format!("v0:{}", self.name())
+        let path = if self == Way::TapBound { Way::Tap } else { self };
+        format!("v0:{}", path.name())
     }
 
     /// Whether there is something to measure: a path that netisrd does not have,
@@ -40,7 +45,7 @@ impl Way {
     pub(crate) fn is_there(self) -> bool {
         match self {
             Way::Plain => true,
-            Way::Macvlan | Way::Tap => Existing::parse(&self.spec()).is_ok(),
+            Way::Macvlan | Way::Tap | Way::TapBound => Existing::parse(&self.spec()).is_ok(),
             Way::Keepalived => lab::find_program(keepalived::NAME).is_some(),
         }
     }
@@ -70,10 +75,13 @@ impl Served {
         let addr = Ipv4Addr::new(10, 77, 0, 100 + n);
         let daemon = match way {
             Way::Plain => return Served { way, addr: host.ip, host, _daemon: Daemon::Nobody },
-            Way::Macvlan | Way::Tap => {
+            Way::Macvlan | Way::Tap | Way::TapBound => {
                 let it = lab.netisrd(&host.ns).netns(&host.ns).args(&["-i", &way.spec()]).start();
                 it.sysctl("net.inet.carp.preempt=1");
                 it.carp("carp0", &format!("vhid {n} pass secret {addr}/24"));
+                if way == Way::TapBound {
+                    cpus::keep_on(it.proc.pid(), 0);
+                }
                 Daemon::Netisrd { _it: it }
             }
             Way::Keepalived => {

@@ -105,7 +105,7 @@ fn who_can_say_nothing_fails_and_ends_as_anybody_else() {
     stage(|s| {
         let machine = s.start("exec \"$@\" 2>/dev/full");
         assert_eq!(s.client.ping(VIP, 1), 1);
-        let second = s.lab.netisrd("m2").netns("a").mirrored("none").by("exec \"$@\" 2>/dev/full").spawn();
+        let second = s.lab.netisrd("m2").netns("a").mirrored("lo").by("exec \"$@\" 2>/dev/full").spawn();
         assert_eq!(second.wait_exit().code(), Some(1));
         machine.signal(Signal::SIGTERM);
         assert_eq!(machine.wait_exit().code(), Some(0));
