@@ -26,8 +26,8 @@ time, and one is measured. Rounds go through all of them in turn, beginning with
 stream to the address and one from it, counted where it is received; then requests of 64 bytes, each sent when
 the one before is answered. A part of plain is the median of the parts of each round. Both ends stay on one
 processor, with the kernel's work between them, and netisrd has the other one; bound, it is kept on that of the
-ends, as by `CPUAffinity=` of its unit or `taskset`: nothing then waits for a processor to wake up. Apart, the client's end has one
-and the host's the other, as on two machines, and netisrd is where the scheduler puts it.";
+ends, as by `CPUAffinity=` of its unit or `taskset`: nothing then waits for a processor to wake up. Apart, the
+client's end has one and the host's the other, as on two machines, and netisrd is where the scheduler puts it.";
 
 const LOSS_HOW: &str = "\
 1000 datagrams a second from a client to the virtual address; two hosts write down which of them arrive. What
