@@ -9,8 +9,8 @@ running eth0
 nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 adm() { setpriv --reuid=65534 --regid=4 --clear-groups "$@"; }
 modes() { stat -c '%n %a %U %G' /run/netisrd.sock /run/netisrd-events.sock | tr '\n' ' '; }
-check 'the sockets are for all, the control socket with its group' \
-    is '/run/netisrd.sock 666 root adm /run/netisrd-events.sock 666 root root ' "$(modes)"
+check 'both sockets are for all, with their group' \
+    is '/run/netisrd.sock 666 root adm /run/netisrd-events.sock 666 root adm ' "$(modes)"
 check 'everybody may look' is MASTER "$(nobody ifconfig-carp carp0 | sed -n 's/.*carp: \([A-Z]*\) .*/\1/p')"
 check 'nobody else may change anything' not nobody ifconfig-carp carp0 advskew 7
 check 'the group may' adm ifconfig-carp carp0 advskew 7
