@@ -242,13 +242,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(signals)];
     parts.extend(reloads.map(|r| Box::new(r) as Box<dyn Part>));
     parts.extend([Box::new(control) as Box<dyn Part>, Box::new(events)]);
-    if let Some(upkeep) = notify.as_ref().map_or(Ok(None), Notify::upkeep)? {
-        machine.keep_up(upkeep);
-    }
-    if let Some(m) = &mirror {
-        machine.devctl_serve(m.serve(machine.machine()));
-        machine.keep_up(m.upkeep());
-    }
+    keep_up(&machine, notify.as_ref(), mirror.as_ref())?;
     // Before the programs, which find the host as it is by then.
     parts.extend(mirror.map(|m| Box::new(m) as Box<dyn Part>));
     parts.extend(hooks.map(|h| Box::new(h) as Box<dyn Part>));
@@ -258,6 +252,18 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
     tracing::info!("netisrd: halting");
     machine.halt();
     served
+}
+
+/// What goes on in the middle of the main thread's turns, and of netisr0's.
+fn keep_up(machine: &Runtime, notify: Option<&Notify>, mirror: Option<&Mirrors>) -> io::Result<()> {
+    if let Some(upkeep) = notify.map_or(Ok(None), Notify::upkeep)? {
+        machine.keep_up(upkeep);
+    }
+    if let Some(mirror) = mirror {
+        machine.devctl_serve(mirror.serve(machine.machine()));
+        machine.keep_up(mirror.upkeep());
+    }
+    Ok(())
 }
 
 fn read(path: &Path, cards: &conf::Cards) -> Result<Conf, Box<dyn Error>> {
