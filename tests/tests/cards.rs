@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use tests::lab::{
-    self, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, binary, on_host, one_voice,
-    virtual_host,
+    self, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, binary, host_and_client, on_host,
+    one_voice, virtual_host,
 };
 
 const IN_A: Option<&str> = Some("a");
@@ -24,9 +24,7 @@ struct Stage<'a> {
 
 fn stage(body: impl FnOnce(&Stage<'_>)) {
     lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
-        lab.bridge("br0");
-        let a = lab.host("a", "br0", &format!("{N1}/24"));
-        let client = lab.host("c", "br0", "10.77.0.9/24");
+        let (a, client) = host_and_client(lab);
         for net in [78, 79] {
             lab.ip_in(Some("c"), &format!("addr add 10.{net}.0.9/24 dev v0"));
         }

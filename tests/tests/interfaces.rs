@@ -6,7 +6,8 @@ use nix::sys::signal::Signal;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use tests::lab::{
-    self, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, command, virtual_host, virtual_mac,
+    self, Events, Host, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, VIP, command, host_and_client,
+    virtual_host, virtual_mac,
 };
 
 /// A host `a`, another one `b` with a netisrd that is BACKUP or comes to be MASTER,
@@ -19,9 +20,7 @@ struct Stage<'a> {
 
 fn stage(body: impl FnOnce(&Stage<'_>)) {
     lab::run(Needs::namespaces().taps().programs(&["ping"]), |lab| {
-        lab.bridge("br0");
-        let a = lab.host("a", "br0", &format!("{N1}/24"));
-        let client = lab.host("c", "br0", "10.77.0.9/24");
+        let (a, client) = host_and_client(lab);
         body(&Stage { lab, a, client });
     });
 }

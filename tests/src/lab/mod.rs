@@ -38,7 +38,7 @@ pub use pinger::{Pinger, Probe};
 pub use proc::{Log, Proc, Said, command};
 pub use roles::{adverts, one_voice, settle, settled};
 pub use run::{Needs, as_user, binary, find_program, in_ci, profile_dir, run, skip, target_dir};
-pub use scene::{N1, N2, VIP, on_host, on_tap, on_veth, virtual_host};
+pub use scene::{N1, N2, VIP, host_and_client, on_host, on_tap, on_veth, virtual_host};
 pub use tools::{Stats, Tools};
 pub use ucarp::{Ucarp, UcarpSetup};
 pub use verify::faults;

@@ -28,6 +28,13 @@ pub fn on_host<'a>(lab: &'a Lab, host: &Host, card: &str) -> Setup<'a> {
     lab.netisrd(&format!("on-{}", host.ns)).netns(&host.ns).mirrored(card)
 }
 
+/// A host `a` and a client `c` on the bridge `br0`.
+pub fn host_and_client(lab: &Lab) -> (Host, Host) {
+    lab.bridge("br0");
+    let a = lab.host("a", "br0", &format!("{N1}/24"));
+    (a, lab.host("c", "br0", "10.77.0.9/24"))
+}
+
 /// What configures vhid 1 with [`VIP`] and the password `secret`.
 pub fn virtual_host(advskew: u8) -> String {
     format!("vhid 1 advskew {advskew} pass secret {VIP}/24")

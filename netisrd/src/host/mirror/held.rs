@@ -166,8 +166,8 @@ fn set(conf: &NetConf, name: &str, leaf: &str, value: i32) -> Result<(), String>
     conf.set(&leaf, value).map_err(|e| format!("{leaf}: {e}"))
 }
 
-/// Sets what a new link needs for IPv6; whether it has that. The kernel takes it from an interface whose
-/// frames are shorter than 1280 bytes.
+/// Sets what a new link needs for IPv6; whether it has that. The kernel takes it from an
+/// interface whose frames are shorter than 1280 bytes.
 pub(super) fn settle6(conf: &NetConf, name: &str) -> Result<bool, String> {
     if !conf.has(&at("ipv6/conf/{}", name)) {
         return Ok(false);
