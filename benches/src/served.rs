@@ -1,6 +1,5 @@
 //! A virtual address that a host serves, each in its own way.
 
-use crate::cpus;
 use crate::keepalived::{self, Keepalived};
 use crate::lab::{self, Events, Host, Lab, Netisrd};
 use netisrd::dev::host::Existing;
@@ -15,28 +14,28 @@ pub(crate) enum Way {
     Macvlan,
     /// `-i v0:tap`
     Tap,
-    /// The same, and netisrd stays on the first processor, as by `CPUAffinity=0`.
-    TapBound,
+    /// The same, where the scheduler puts the netisrs.
+    TapUnbound,
     /// keepalived's `use_vmac`.
     Keepalived,
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 5] = [Way::Plain, Way::Macvlan, Way::Tap, Way::TapBound, Way::Keepalived];
+    pub(crate) const ALL: [Way; 5] = [Way::Plain, Way::Macvlan, Way::Tap, Way::TapUnbound, Way::Keepalived];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Way::Plain => "plain",
             Way::Macvlan => "macvlan",
             Way::Tap => "tap",
-            Way::TapBound => "tap-bound",
+            Way::TapUnbound => "tap-unbound",
             Way::Keepalived => keepalived::NAME,
         }
     }
 
     /// `-i`'s word for it.
     pub(crate) fn spec(self) -> String {
-        let path = if self == Way::TapBound { Way::Tap } else { self };
+        let path = if self == Way::TapUnbound { Way::Tap } else { self };
         format!("v0:{}", path.name())
     }
 
@@ -45,7 +44,7 @@ impl Way {
     pub(crate) fn is_there(self) -> bool {
         match self {
             Way::Plain => true,
-            Way::Macvlan | Way::Tap | Way::TapBound => Existing::parse(&self.spec()).is_ok(),
+            Way::Macvlan | Way::Tap | Way::TapUnbound => Existing::parse(&self.spec()).is_ok(),
             Way::Keepalived => lab::find_program(keepalived::NAME).is_some(),
         }
     }
@@ -75,13 +74,12 @@ impl Served {
         let addr = Ipv4Addr::new(10, 77, 0, 100 + n);
         let daemon = match way {
             Way::Plain => return Served { way, addr: host.ip, host, _daemon: Daemon::Nobody },
-            Way::Macvlan | Way::Tap | Way::TapBound => {
-                let it = lab.netisrd(&host.ns).netns(&host.ns).args(&["-i", &way.spec()]).start();
+            Way::Macvlan | Way::Tap | Way::TapUnbound => {
+                let unbound = (way == Way::TapUnbound).then_some("--no-bindthreads");
+                let it = lab.netisrd(&host.ns).netns(&host.ns).args(&["-i", &way.spec()]);
+                let it = it.args(unbound.as_slice()).start();
                 it.sysctl("net.inet.carp.preempt=1");
                 it.carp("carp0", &format!("vhid {n} pass secret {addr}/24"));
-                if way == Way::TapBound {
-                    cpus::keep_on(it.proc.pid(), 0);
-                }
                 Daemon::Netisrd { _it: it }
             }
             Way::Keepalived => {

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use compat::net::if_::IfName;
 use ifconfig_carp::events_path;
 use netisrd::conf::{self, Conf};
-use netisrd::dev::{Device, host};
+use netisrd::dev::{Device, Fanout, Queues, host};
 use netisrd::host::access::Access;
 use netisrd::host::cards::{Cards, Opened};
 use netisrd::host::clock::MonotonicClock;
@@ -94,6 +94,11 @@ struct Args {
     /// closely [default: 100, or 0 with one CPU]
     #[arg(long = "busy-poll", value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(0..=1000))]
     busy_poll: Option<u64>,
+
+    /// Have threads that carry the frames of a tap path run where the scheduler puts
+    /// them, instead of on the CPU that a frame came in on
+    #[arg(long = "no-bindthreads")]
+    no_bindthreads: bool,
 
     /// Go on in the place of the netisrd that runs, without a transition
     #[arg(long)]
@@ -208,7 +213,9 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         None => Notify::from_env()?,
         Some(old) => Notify::of_successor(old.estate())?,
     };
-    let opened = Opened::all(&devices_of, ncpus, old.as_mut())?;
+    let fanout = if args.no_bindthreads { Fanout::Hash } else { Fanout::Cpu };
+    let queues = Queues { count: ncpus, fanout };
+    let opened = Opened::all(&devices_of, queues, old.as_mut())?;
     let mirror = Mirrors::on(&opened, &control.folder(), old.is_some())?;
     let http = match &mut old {
         None => args.http.map(Http::bind),
@@ -303,7 +310,7 @@ fn serve(
     (machine, log): (&Runtime, &Log),
 ) -> Result<(), Box<dyn Error>> {
     let held = Cards::of(&opened);
-    let Opened { devices, absent } = opened;
+    let Opened { devices, absent, queues } = opened;
     let of = |dev: &Device| {
         let lent = dev.shared_with_host.then(|| dev.addrs.clone());
         (dev.name, dev.host_index, host::Existing::of(dev), lent)
@@ -326,7 +333,7 @@ fn serve(
     }
     cards.extend(absent.into_iter().filter_map(|gone| Some((IfName::new(&gone.name)?, None, Some(gone)))));
     let lending = Lending::new(shared.into());
-    parts.push(Box::new(Links::new(cards, (held, lending.clone()), configuration.clone(), machine)?));
+    parts.push(Box::new(Links::new(cards, queues, (held, lending.clone()), configuration.clone(), machine)?));
     configuration.borrow_mut().lent(lending.clone());
     parts.push(Box::new(Lent::new(lending)?));
     let lookout = Lookout::open(machine)?;

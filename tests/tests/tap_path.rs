@@ -3,6 +3,8 @@
 
 mod mirror;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -195,10 +197,65 @@ fn ask_in_turn(c: &Host, flows: usize, until: &AtomicBool) -> u64 {
 
 /// Another netisrd, in the place of that one.
 fn goes_on(lab: &Lab, old: &lab::Netisrd, name: &str) -> lab::Netisrd {
-    let new = lab.netisrd(name).netns("a").mirrored("v0:tap").takeover(old).spawn();
+    goes_on_with(lab, old, name, &[])
+}
+
+fn goes_on_with(lab: &Lab, old: &lab::Netisrd, name: &str, args: &[&str]) -> lab::Netisrd {
+    let new = lab.netisrd(name).netns("a").mirrored("v0:tap").args(args).takeover(old).spawn();
     new.wait_ready();
     assert_eq!(old.wait_exit().code(), Some(0));
     new
+}
+
+/// Where each netisr may run. `machine` has changed something and changed it back: every
+/// netisr has settled by then.
+fn processors(machine: &lab::Netisrd) -> Vec<CpuSet> {
+    machine.ifconfig("carp9 create").ok();
+    machine.ifconfig("carp9 destroy").ok();
+    let tasks = format!("/proc/{}/task", machine.proc.pid());
+    let tasks = std::fs::read_dir(tasks).unwrap().map(|task| task.unwrap());
+    let mut netisrs: Vec<(usize, i32)> = tasks
+        .filter_map(|task| {
+            let comm = std::fs::read_to_string(task.path().join("comm")).unwrap();
+            let cpuid = comm.trim_end().strip_prefix("netisr ")?.parse().unwrap();
+            Some((cpuid, task.file_name().to_str()?.parse().unwrap()))
+        })
+        .collect();
+    netisrs.sort_unstable();
+    netisrs.into_iter().map(|(_, task)| sched_getaffinity(Pid::from_raw(task)).unwrap()).collect()
+}
+
+#[test]
+fn netisrs_are_bound_to_the_processors_whose_frames_they_carry_and_only_while_they_do() {
+    with_a_master(|lab, _, _, machine| {
+        let free = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let of = |set: CpuSet| (0..CpuSet::count()).filter(move |cpu| set.is_set(*cpu).unwrap());
+        let all: Vec<usize> = of(free).collect();
+        let bound = |places: Vec<CpuSet>| {
+            let n = places.len();
+            for (cpuid, place) in places.into_iter().enumerate() {
+                let own: Vec<usize> = all.iter().copied().filter(|cpu| cpu % n == cpuid).collect();
+                // One that has none is given no frame, and runs where it can.
+                let own = if own.is_empty() { all.clone() } else { own };
+                assert_eq!(of(place).collect::<Vec<_>>(), own, "netisr {cpuid} of {n}");
+            }
+        };
+        bound(processors(machine));
+        // Of a successor the sockets say how it is.
+        let new = goes_on_with(lab, machine, "new", &["--no-bindthreads"]);
+        bound(processors(&new));
+        let mark = new.proc.log.len();
+        lab.ip_in(Some("a"), "link del v0");
+        new.proc.log.wait_line(mark, "the end of v0", lab::PATIENCE, |l| l.contains("v0: detached"));
+        assert!(processors(&new).iter().all(|place| *place == free));
+        assert!(!new.proc.log.since(0).iter().any(|l| l.contains("not bound")));
+        // And the one that comes is opened as it says.
+        lab.ip("link add name a type veth peer name v0 netns a");
+        let mark = new.proc.log.len();
+        lab.ip_in(Some("a"), "link set v0 up");
+        new.proc.log.wait_line(mark, "v0 anew", lab::PATIENCE, |l| l.contains("v0: attached"));
+        assert!(processors(&new).iter().all(|place| *place == free));
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use super::link;
 use super::packet::{self, PacketTx};
 use super::rtnetlink::HostLink;
-use super::{DataPath, Device, ETHER_HDR_LEN, Offload, RxQueue, Transmit, sys};
+use super::{DataPath, Device, ETHER_HDR_LEN, Offload, Queues, RxQueue, Transmit, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use ipnet::IpNet;
@@ -92,13 +92,13 @@ impl Existing {
     }
 }
 
-/// Opens an interface, which must be up. On the tap path it has `queues` queues,
-/// before the one of the protocols.
+/// Opens an interface, which must be up. On the tap path it has those
+/// `queues`, before the one of the protocols.
 ///
 /// # Errors
 /// One sentence: no such interface, one that is down or is not Ethernet, no
 /// permission.
-pub fn open(existing: &Existing, queues: usize) -> io::Result<Device> {
+pub fn open(existing: &Existing, queues: Queues) -> io::Result<Device> {
     open_by(existing, || link::by_name(&existing.name), |it| packet::open(it, queues))
 }
 

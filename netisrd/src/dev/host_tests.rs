@@ -1,13 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::dev::VNET_HDR_LEN;
 use crate::dev::testns::{
     self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
     rx, tagged, without_rights,
 };
+use crate::dev::{Fanout, VNET_HDR_LEN};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::sockopt::{RcvBuf, Timestamping};
 use nix::sys::socket::{TimestampingFlag, recv, setsockopt};
+use nix::unistd::Pid;
 use pcap::Linktype;
 use std::time::Instant;
 
@@ -49,8 +51,12 @@ fn wanted(us: [u8; 6]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (yes, no)
 }
 
+fn by_flow(count: usize) -> Queues {
+    Queues { count, fanout: Fanout::Hash }
+}
+
 fn open_none(name: &str) -> io::Result<Device> {
-    open(&Existing { name: name.to_owned(), path: DataPath::None }, 1)
+    open(&Existing { name: name.to_owned(), path: DataPath::None }, by_flow(1))
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn a_removal_is_noticed_behind_a_frame_and_while_down() {
 
 /// `v0` on the tap path, and its queues before the one of the protocols.
 fn open_tap(queues: usize) -> (Device, Vec<Box<dyn RxQueue>>) {
-    let mut device = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, queues).unwrap();
+    let mut device = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, by_flow(queues)).unwrap();
     let protocols = device.rx.split_off(queues);
     assert_eq!(protocols.len(), 1);
     (Device { rx: protocols, ..device }, device.rx)
@@ -327,10 +333,37 @@ fn queues_share_the_frames_and_whoever_drains_takes_them_all() {
 }
 
 #[test]
+fn a_queue_has_the_frames_of_its_processors() {
+    in_namespace(module_path!(), "a_queue_has_the_frames_of_its_processors", || {
+        veth();
+        let tap = Existing { name: "v0".to_owned(), path: DataPath::Tap };
+        let us = open(&tap, Queues { count: 2, fanout: Fanout::Cpu }).unwrap();
+        let peer = open_none("v1").unwrap();
+        let given = us.tx.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        let mut heir = adopt(&tap, us.host_index, given).unwrap();
+        drop(us);
+        assert_eq!(heir.rx.iter().map(|q| q.is_by_processor()).collect::<Vec<_>>(), [true, true, false]);
+        // A frame comes in where it was sent.
+        let free = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        for cpu in (0..CpuSet::count()).filter(|cpu| free.is_set(*cpu).unwrap()) {
+            let mut here = CpuSet::new();
+            here.set(cpu).unwrap();
+            sched_setaffinity(Pid::from_raw(0), &here).unwrap();
+            (0..20).for_each(|n| peer.tx.transmit(0, &ipv4(VIRTUAL_MAC, PEER, 6, n)).unwrap());
+            let got = [0, 1].map(|q| heir.rx[q].receive(100, &mut |_| {}).unwrap());
+            assert_eq!(got, if cpu % 2 == 0 { [20, 0] } else { [0, 20] }, "{cpu}");
+        }
+        sched_setaffinity(Pid::from_raw(0), &free).unwrap();
+        let (_us, by_flow) = open_tap(2);
+        assert!(!by_flow.iter().any(|q| q.is_by_processor()));
+    });
+}
+
+#[test]
 fn on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from() {
     in_namespace(module_path!(), "on_the_tap_path_a_netisr_sends_on_the_socket_that_it_hears_from", || {
         veth();
-        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, 3).unwrap();
+        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, by_flow(3)).unwrap();
         let fds: Vec<_> = us.rx.iter().map(|queue| queue.poll_fd().unwrap()).collect();
         // The kernel tells a socket of each frame that was sent on it.
         let told = libc::SOF_TIMESTAMPING_TX_SCHED | libc::SOF_TIMESTAMPING_SOFTWARE;
@@ -376,7 +409,7 @@ fn what_the_kernel_has_no_room_for_is_counted_once() {
 fn on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there() {
     in_namespace(module_path!(), "on_the_tap_path_whoever_adopts_the_sockets_has_what_waits_there", || {
         veth();
-        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, 2).unwrap();
+        let us = open(&Existing { name: "v0".to_owned(), path: DataPath::Tap }, by_flow(2)).unwrap();
         let peer = open_none("v1").unwrap();
         let sent: Vec<_> = (0..20).map(|n| ipv4(VIRTUAL_MAC, PEER, 6, n)).collect();
         sent.iter().take(10).for_each(|f| peer.tx.transmit(0, f).unwrap());

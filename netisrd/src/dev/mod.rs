@@ -76,6 +76,31 @@ pub trait RxQueue: Send {
     fn is_offloaded(&self) -> bool {
         false
     }
+
+    /// Whether its frames are those of certain processors: [`Fanout::Cpu`].
+    fn is_by_processor(&self) -> bool {
+        false
+    }
+}
+
+/// `PACKET_FANOUT`: by what the frames of an interface are dealt out to several queues.
+/// A flow's frames have one queue either way, as long as the card has it so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fanout {
+    /// `PACKET_FANOUT_HASH`: by the flow.
+    Hash,
+    /// `PACKET_FANOUT_CPU`: by the processor that has them; that of number c is for queue
+    /// c modulo their number.
+    Cpu,
+}
+
+/// The queues that an interface is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// One for each netisr.
+    pub count: usize,
+    /// What comes to which.
+    pub fanout: Fanout,
 }
 
 /// The sending side, shared by all netisrs; no lock on the path.

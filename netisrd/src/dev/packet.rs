@@ -2,14 +2,15 @@
 //! segments of TCP, checksums that the card makes. Each is behind a
 //! `virtio_net_hdr` that says so.
 //!
-//! A packet socket for each netisr, in a group that deals the frames out by flow. A
-//! process that goes on in this one's place goes on with them, and misses no frame.
+//! A packet socket for each netisr, in a group that deals the frames out: by the
+//! processor that has them, whose netisr need not be woken on another one then, or by
+//! flow. A process that goes on in this one's place goes on with them, and misses no frame.
 //! What the machine's own protocols hear, [`host`](super::host) captures beside
 //! them.
 
 use super::host::Interface;
 use super::in_hand::InHand;
-use super::{OFFLOADED_MAX, Offload, RxQueue, sys};
+use super::{Fanout, OFFLOADED_MAX, Offload, Queues, RxQueue, sys};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
@@ -77,23 +78,26 @@ const WANTED: [libc::sock_filter; 18] = [
 ];
 
 /// A queue for each netisr, and their sending side.
-pub(super) fn open(it: Interface, queues: usize) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
-    Ok(with(it, sockets(it, queues)?))
+pub(super) fn open(it: Interface, queues: Queues) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
+    Ok(with(it, sockets(it, queues)?, queues.fanout))
 }
 
-/// Those of another process, by their sockets, with all that waits there.
+/// Those of another process, by their sockets, with all that waits there. Nobody can
+/// leave a group: what comes to which is as it was.
 ///
 /// # Errors
 /// There are none.
 pub(super) fn adopt(it: Interface, sockets: Vec<OwnedFd>) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
-    if sockets.is_empty() { Err(Linux::EINVAL) } else { Ok(with(it, sockets)) }
+    let first = sockets.first().ok_or(Linux::EINVAL)?;
+    let fanout = sys::fanout_of(first.as_fd())?.1;
+    Ok(with(it, sockets, fanout))
 }
 
-fn sockets(it: Interface, queues: usize) -> nix::Result<Vec<OwnedFd>> {
-    let room = BUF.min(BUF_ALL / queues.max(1));
+fn sockets(it: Interface, queues: Queues) -> nix::Result<Vec<OwnedFd>> {
+    let room = BUF.min(BUF_ALL / queues.count.max(1));
     let mut group = None;
     let mut sockets = Vec::new();
-    for _ in 0..queues {
+    for _ in 0..queues.count {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
         // Before it hears anything; and before it shares, others' frames are not its.
@@ -103,18 +107,19 @@ fn sockets(it: Interface, queues: usize) -> nix::Result<Vec<OwnedFd>> {
         setsockopt(&fd, RcvBufForce, &room).or_else(|_| setsockopt(&fd, RcvBuf, &room))?;
         setsockopt(&fd, SndBufForce, &room).or_else(|_| setsockopt(&fd, SndBuf, &room))?;
         sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
-        group = Some(sys::fanout(fd.as_fd(), group)?);
+        group = Some(sys::fanout(fd.as_fd(), queues.fanout, group)?);
         sockets.push(fd);
     }
     sockets.iter().try_for_each(|fd| sys::attach_filter(fd.as_fd(), &WANTED))?;
     Ok(sockets)
 }
 
-fn with(it: Interface, sockets: Vec<OwnedFd>) -> (Vec<Box<dyn RxQueue>>, PacketTx) {
+fn with(it: Interface, sockets: Vec<OwnedFd>, fanout: Fanout) -> (Vec<Box<dyn RxQueue>>, PacketTx) {
     let socket = |fd| Arc::new(Socket { it, fd, in_hand: InHand::default() });
     let sockets: Vec<_> = sockets.into_iter().map(socket).collect();
     let rx = sockets.iter().map(|socket| -> Box<dyn RxQueue> {
-        Box::new(PacketRx { socket: socket.clone(), buf: vec![0; OFFLOADED_MAX].into_boxed_slice() })
+        let buf = vec![0; OFFLOADED_MAX].into_boxed_slice();
+        Box::new(PacketRx { socket: socket.clone(), fanout, buf })
     });
     (rx.collect(), PacketTx { sockets })
 }
@@ -150,6 +155,7 @@ impl Socket {
 
 struct PacketRx {
     socket: Arc<Socket>,
+    fanout: Fanout,
     buf: Box<[u8]>,
 }
 
@@ -164,6 +170,10 @@ impl RxQueue for PacketRx {
 
     fn is_offloaded(&self) -> bool {
         true
+    }
+
+    fn is_by_processor(&self) -> bool {
+        self.fanout == Fanout::Cpu
     }
 }
 

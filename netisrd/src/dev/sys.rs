@@ -1,5 +1,6 @@
 //! The system calls that no safe library has, and what Linux's errors are on BSD.
 
+use super::Fanout;
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
@@ -71,11 +72,24 @@ pub(super) fn vnet_hdr(socket: BorrowedFd<'_>) -> nix::Result<()> {
 }
 
 /// `PACKET_FANOUT`: joins the group, or with `None` makes one, whose sockets share
-/// the frames by flow. The group, for the next one.
-pub(super) fn fanout(socket: BorrowedFd<'_>, group: Option<libc::c_int>) -> nix::Result<libc::c_int> {
+/// the frames so. The group, for the next one.
+pub(super) fn fanout(
+    socket: BorrowedFd<'_>,
+    by: Fanout,
+    group: Option<libc::c_int>,
+) -> nix::Result<libc::c_int> {
     let flags = libc::PACKET_FANOUT_FLAG_UNIQUEID | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
-    let new = ((libc::PACKET_FANOUT_HASH | flags) << 16) as libc::c_int;
+    let by = match by {
+        Fanout::Hash => libc::PACKET_FANOUT_HASH,
+        Fanout::Cpu => libc::PACKET_FANOUT_CPU,
+    };
+    let new = ((by | flags) << 16) as libc::c_int;
     set_packet_option(socket, libc::PACKET_FANOUT, group.unwrap_or(new))?;
+    Ok(fanout_of(socket)?.0)
+}
+
+/// The group that a packet socket has joined, and how its sockets share the frames.
+pub(super) fn fanout_of(socket: BorrowedFd<'_>) -> nix::Result<(libc::c_int, Fanout)> {
     let mut joined: libc::c_int = 0;
     let mut len = size_of_val(&joined) as libc::socklen_t;
     let (level, option) = (libc::SOL_PACKET, libc::PACKET_FANOUT);
@@ -83,7 +97,13 @@ pub(super) fn fanout(socket: BorrowedFd<'_>, group: Option<libc::c_int>) -> nix:
     Linux::result(unsafe {
         libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut joined).cast(), &raw mut len)
     })?;
-    Ok(joined)
+    // Above the group's number; above that are the flags.
+    let by = if (joined >> 16) & 0xff == libc::PACKET_FANOUT_CPU as libc::c_int {
+        Fanout::Cpu
+    } else {
+        Fanout::Hash
+    };
+    Ok((joined, by))
 }
 
 /// `struct tpacket_stats`, with which that of every version begins.

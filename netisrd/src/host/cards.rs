@@ -6,7 +6,7 @@ use super::succession::Step;
 use super::succession::successor::Predecessor;
 use crate::conf;
 use crate::dev::host::{self, Existing};
-use crate::dev::{DataPath, Device, Transmit, tap};
+use crate::dev::{DataPath, Device, Queues, Transmit, tap};
 use compat::net::if_::IfName;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -26,12 +26,13 @@ pub(super) fn descriptors(card: &str) -> String {
 }
 
 /// What the machine starts with.
-#[derive(Default)]
 pub struct Opened {
     /// The cards that are there.
     pub devices: Vec<Device>,
     /// Interfaces of the host that are not there yet, or down: as if they had gone.
     pub absent: Vec<Existing>,
+    /// Those of each.
+    pub queues: Queues,
 }
 
 impl Opened {
@@ -40,15 +41,15 @@ impl Opened {
     ///
     /// # Errors
     /// A sentence: one that is there cannot be opened, or the other one has others.
-    pub fn all(cards: &conf::Cards, ncpus: usize, mut old: Option<&mut Predecessor>) -> io::Result<Opened> {
-        let mut all = Opened::default();
+    pub fn all(cards: &conf::Cards, queues: Queues, mut old: Option<&mut Predecessor>) -> io::Result<Opened> {
+        let mut all = Opened { devices: Vec::new(), absent: Vec::new(), queues };
         for spec in cards.taps.iter().flatten() {
             let (name, bridge) = match spec.split_once('@') {
                 Some((name, bridge)) => (name, Some(bridge)),
                 None => (spec.as_str(), None),
             };
             all.devices.push(match &mut old {
-                None => tap::open(name, bridge, ncpus)?,
+                None => tap::open(name, bridge, queues.count)?,
                 Some(old) => old.tap(name)?,
             });
         }
@@ -58,7 +59,7 @@ impl Opened {
                 return Err(io::Error::other(format!("{}: named twice", existing.name)));
             }
             let opened = match &mut old {
-                None => match host::open(&existing, ncpus) {
+                None => match host::open(&existing, queues) {
                     Err(e) if host::may_come(&e) => Err(e.to_string()),
                     other => Ok(other?),
                 },

@@ -6,6 +6,7 @@ use super::configuration::Shared as SharedConf;
 use super::lent::{Lending, Shared};
 use super::parts::{Desk, Flow, Part, Turn};
 use super::runtime::Runtime;
+use crate::dev::Queues;
 use crate::dev::host::{self, Existing};
 use crate::dev::watch::{Change, LinkWatch, Watched};
 use compat::sys::time::Time;
@@ -26,6 +27,7 @@ pub struct Links {
     watch: LinkWatch,
     lending: Lending,
     held: Cards,
+    queues: Queues,
     configuration: SharedConf,
     /// Why one could not be opened, by its name, to be said once.
     said: BTreeMap<String, String>,
@@ -34,7 +36,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// Of these cards. Whoever else has to do with the host's learns of them. How they
+    /// Of these cards; one that is opened has those `queues`. Whoever else has to do with the host's learns of them. How they
     /// are is told at once; one that has come meanwhile is opened in the first turn, when
     /// there is a configuration.
     ///
@@ -42,12 +44,14 @@ impl Links {
     /// The kernel gives no netlink socket.
     pub fn new(
         cards: Vec<Watched>,
+        queues: Queues,
         (held, lending): (Cards, Lending),
         configuration: SharedConf,
         machine: &Runtime,
     ) -> io::Result<Links> {
         let watch = LinkWatch::new(cards)?;
-        let mut links = Links { watch, lending, held, configuration, said: BTreeMap::new(), again: None };
+        let said = BTreeMap::new();
+        let mut links = Links { watch, lending, held, queues, configuration, said, again: None };
         for change in links.watch.changes()? {
             links.tell(change, machine);
         }
@@ -88,7 +92,7 @@ impl Links {
     /// It may be gone, or down, before it is open, or there may be no more
     /// descriptors.
     fn open(&mut self, existing: &Existing, machine: &Runtime) -> io::Result<()> {
-        let dev = host::open(existing, machine.ncpus())?;
+        let dev = host::open(existing, self.queues)?;
         let (name, host_index, addrs) = (dev.name, dev.host_index, dev.addrs.clone());
         self.held.back(&dev);
         let if_index = machine.attach(dev).map_err(|e| {

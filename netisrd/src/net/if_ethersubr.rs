@@ -4,7 +4,6 @@ use crate::dev::Transmit;
 use crate::machine::{Ctx, Mbuf};
 use crate::net::fate::Fate;
 use crate::net::if_::{IfEntry, Softc};
-use crate::net::netisr;
 use compat::net::ethernet::{ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use compat::net::if_::Iff;
 use compat::net::if_var::LlAddr;
@@ -166,7 +165,7 @@ pub(super) fn transmit_by(
 ) -> Result<(), Errno> {
     let sent = match cx.m.ifentry(cx.n, ifp.if_index) {
         _ if !ifp.flags().contains(Iff::UP | Iff::RUNNING) => Err(Errno::ENETDOWN),
-        Some(IfEntry { softc: Softc::Nic(tx), .. }) => send(&**tx, netisr::queue_of(cx, ifp.if_index)),
+        Some(IfEntry { softc: Softc::Nic(tx), .. }) => send(&**tx, cx.n.cpuid()),
         _ => Err(Errno::ENXIO),
     };
     match sent {

@@ -83,7 +83,7 @@ fn to_host(
     let host = cx.m.ifentry(cx.n, cifp.if_index).and_then(|e| e.host.as_ref());
     let Some(host) = host.filter(|host| host.has_carrier()) else { return Err(Fate::NotForUs) };
     received(cifp, eh, frame);
-    match host.transmit_offloaded(netisr::queue_of(cx, cifp.if_index), offloaded) {
+    match host.transmit_offloaded(cx.n.cpuid(), offloaded) {
         Ok(()) => Ok(Fate::ToHost),
         Err(_) => {
             cifp.stats.iqdrops.add(1);

@@ -267,16 +267,11 @@ fn destroy_all(cx: &mut Ctx0<'_>) {
     if_clone::destroy_all(cx);
 }
 
-/// Who reads queue `q` of the interface with that index: the interfaces begin
-/// at different netisrs, so that one-queue devices do not all meet in netisr0.
-fn cpu_of(ncpus: usize, if_index: u16, q: usize) -> usize {
-    (usize::from(if_index) + q) % ncpus
-}
-
-/// Which queue of that interface this netisr reads.
-pub fn queue_of(cx: Ctx<'_>, if_index: u16) -> usize {
-    let n = cx.m.ncpus();
-    (cx.n.cpuid() + n - usize::from(if_index) % n) % n
+/// Who reads queue `q` of so many of the interface with that index. Where there are
+/// several, one for each netisr, it has its own. What is alone, or beside those, is
+/// dealt out by interface, so that all of those do not meet in netisr0.
+fn cpu_of(ncpus: usize, if_index: u16, queues: usize, q: usize) -> usize {
+    if queues > 1 && q < ncpus { q } else { usize::from(if_index) % ncpus }
 }
 
 /// Attaches a device and deals its queues out.
@@ -295,8 +290,9 @@ fn attach_host(cx: &mut Ctx0<'_>, side: HostSide) {
 
 /// Gives the queues of the interface with that index to those who read them.
 pub(crate) fn deal_out(cx: &mut Ctx0<'_>, index: u16, queues: Vec<Box<dyn RxQueue>>) {
+    let n = queues.len();
     for (q, queue) in queues.into_iter().enumerate() {
-        match cpu_of(cx.m.ncpus(), index, q) {
+        match cpu_of(cx.m.ncpus(), index, n, q) {
             0 => cx.cpu.new_queues.borrow_mut().push((index, queue)),
             cpu => {
                 cx.m.ports[cpu - 1].sendmsg(Netmsg::Queue(index, queue));

@@ -204,6 +204,8 @@ fn allowed(later: &Later) -> Result<Rules, seccompiler::BackendError> {
     let (mut ioctls, mut sockets) = (vec![libc::FIONBIO, libc::SIOCGIFFLAGS], vec![libc::AF_NETLINK]);
     if later.taps {
         ioctls.extend(TAPS);
+        // A thread of its own.
+        rules.insert(libc::SYS_sched_setaffinity, vec![equals(0, 0)?]);
     }
     if later.interfaces {
         ioctls.extend(LOOKS);
