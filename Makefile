@@ -28,6 +28,8 @@ demo:
 	$(CARGO) build --release --workspace --bins
 	target/release/demo
 
+# The laboratories wait for their wires most of the time: two for each processor.
+test: export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(nproc))
 test:
 	@scripts/need libpcap-dev iproute2
 	@scripts/need --optional ucarp keepalived curl nftables tcpdump tshark iputils-ping arping python3 chromium mandoc zsh fish systemd
