@@ -95,11 +95,7 @@ fn verdict(
     let history = History::expected(expect, events);
     let who = format!("{machine} {ifname}{} {}", of_vhid(expect.vhid), state.name());
     match (expect.by, expect.after.zip(expect.within)) {
-        (Some(by), _) => {
-            let late = history.at(at(by) + slack);
-            let seen = if late == state { late } else { history.at(at(by)) };
-            (format!("{who} at {by}"), held(seen == state, format!("{} at {by}", seen.name())))
-        }
+        (Some(by), _) => (format!("{who} at {by}"), history.comes(state, at(by), slack)),
         (None, Some((after, within))) => {
             let least = expect.not_within.unwrap_or_default();
             let text = format!("{who} within {within} after {after}");
@@ -164,6 +160,14 @@ impl History {
     /// At the end of that moment.
     fn at(&self, t: Time) -> State {
         self.0.iter().take_while(|(since, _)| *since <= t).last().map_or(State::Absent, |(_, s)| *s)
+    }
+
+    /// Whether it is in that state at `by`, or comes to it up to `slack` later.
+    fn comes(&self, state: State, by: Time, slack: Duration) -> Result<String, String> {
+        let then = self.at(by);
+        let late = || self.first(state, by).is_some_and(|t| t <= by + slack);
+        let seen = if then != state && late() { state } else { then };
+        held(seen == state, format!("{} at {}", seen.name(), seconds(by)))
     }
 
     /// When it is first in that state again, from `after` on.

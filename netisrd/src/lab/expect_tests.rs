@@ -72,6 +72,16 @@ fn what_takes_time_may_be_late_by_its_slack_and_no_more() {
 }
 
 #[test]
+fn a_state_that_comes_late_may_be_over_before_its_slack_is() {
+    let a = |by: &str, slack| {
+        let toml = format!("machine = \"a\"\nstate = \"MASTER\"\nby = \"{by}\"");
+        holds_with(&toml, &story(), Duration::from_secs(slack))
+    };
+    assert!(a("2s", 1) && a("2s", 9));
+    assert!(!a("1s", 1) && !a("7s", 9), "not yet, and not again");
+}
+
+#[test]
 fn two_masters_are_measured_and_a_paused_one_is_none() {
     assert!(holds("two_masters_no_longer_than = \"1s\"", &story()));
     assert!(!holds("two_masters_no_longer_than = \"0.9s\"", &story()));
