@@ -2,7 +2,7 @@
 //! `misuse/` says what is refused, its head what would go wrong if it
 //! compiled. The `.stderr` beside it is what the compiler answers, so that a
 //! program which fails for another reason fails the test.
-//! `right_use_compiles_and_runs.rs` uses the same names and paths as it should.
+//! `misuse/right_use.rs` uses the same names and paths as it should.
 //!
 //! Answers quote signatures. When one has changed:
 //!
@@ -18,6 +18,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+#[path = "misuse/right_use.rs"]
+mod right_use;
 
 #[test]
 fn what_would_break_the_lockless_design_does_not_compile() {

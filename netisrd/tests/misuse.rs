@@ -6,6 +6,8 @@
 
 #[path = "../../compat/tests/answers/mod.rs"]
 mod answers;
+#[path = "misuse/right_use.rs"]
+mod right_use;
 
 #[test]
 fn what_belongs_to_netisr0_does_not_compile_on_another_netisr() {

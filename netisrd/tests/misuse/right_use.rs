@@ -44,8 +44,15 @@ fn netisr1(m: &Machine, seed: Seed) {
     }
 }
 
-fn main() {
-    let config = Config { ncpus: 2, clock: Arc::new(VirtualClock::default()), seed: [0; 32], hz: 0, log: netisrd::machine::trace() };
+#[test]
+fn it_compiles_and_runs() {
+    let config = Config {
+        ncpus: 2,
+        clock: Arc::new(VirtualClock::default()),
+        seed: [0; 32],
+        hz: 0,
+        log: netisrd::machine::trace(),
+    };
     let Booted { machine: m, seeds, proc_ } = Machine::boot(config);
     let [seed0, seed1] = <[Seed; 2]>::try_from(seeds).ok().unwrap();
     let (m0, m1) = (m.clone(), m.clone());

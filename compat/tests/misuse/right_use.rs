@@ -69,7 +69,8 @@ impl Synchronize for Nobody {
     fn synchronize(&mut self) {}
 }
 
-fn main() {
+#[test]
+fn it_compiles_and_runs() {
     let (brand, seeds, proc_) = boot(2);
     let m = Arc::new(Machine {
         if_carp: QsCell::new(&brand),
