@@ -6,7 +6,7 @@ use super::place::Complaint;
 use super::plan::{self, Applied, There};
 use super::trial;
 use super::wanted::Step;
-use super::{Cards, Conf, Errors};
+use super::{Cards, Conf, Daemon, Errors};
 use compat::net::if_::IfName;
 use ifconfig_carp::{Syscalls, ifconfig};
 use ipnet::IpNet;
@@ -23,6 +23,8 @@ pub struct Service {
     cards: Cards,
     /// The interfaces of the host that it started with, there or not.
     of_host: BTreeSet<IfName>,
+    /// What it runs with, as the file said when it started.
+    started: Daemon,
     applied: Arc<Applied>,
     /// Carp interfaces that wait for one of those, and have nothing of the file.
     waiting: BTreeSet<IfName>,
@@ -90,10 +92,10 @@ impl Service {
             let at = step.at;
             one(step, calls, &mut done).map_err(|what| conf.errors(vec![(Some(at), what)]))?;
         }
-        let path = conf.path.clone();
+        let (path, started) = (conf.path.clone(), conf.daemon.clone());
         let waiting = there.waiting(&Applied::default(), &conf);
         let applied = Arc::new(Applied::default().then(conf, done.sysctls));
-        Ok(Service { path, cards, of_host, applied, waiting })
+        Ok(Service { path, cards, of_host, started, applied, waiting })
     }
 
     /// A machine that another process has configured, by the file as it `was` then;
@@ -102,7 +104,7 @@ impl Service {
     /// # Errors
     /// What of it makes no sense here.
     pub fn follow(conf: Conf, cards: Cards, was: Option<Was>) -> Result<(Service, bool), Errors> {
-        let (mut applied, path) = (Applied::default(), conf.path.clone());
+        let (mut applied, path, started) = (Applied::default(), conf.path.clone(), conf.daemon.clone());
         let (of_host, mut waiting) = (conf.daemon.cards.interface_names().collect(), BTreeSet::new());
         let differs = was.as_ref().is_none_or(|was| was.text != *conf.text);
         if let Some(mut was) = was {
@@ -111,7 +113,7 @@ impl Service {
             applied = applied.then(conf, core::mem::take(&mut was.sysctls));
             waiting = was.waiting.iter().filter_map(|name| IfName::new(name)).collect();
         }
-        Ok((Service { path, cards, of_host, applied: Arc::new(applied), waiting }, differs))
+        Ok((Service { path, cards, of_host, started, applied: Arc::new(applied), waiting }, differs))
     }
 
     /// What another process needs for that.
@@ -190,7 +192,7 @@ impl Service {
             Err(complaints) => return refused(complaints),
         };
         let mut lines: Vec<String> = conf.warnings().lines().collect();
-        lines.extend(for_another_process(self.applied.conf(), &conf));
+        lines.extend(for_another_process(&self.started, &conf.daemon));
         let (hz, was) = (conf.daemon.hz.unwrap_or(0), self.hz());
         let told = lines.len();
         lines.extend((hz != was).then(|| format!("netisrd_hz={hz}")));
@@ -270,9 +272,8 @@ fn missing(conf: &Conf, there: &There) -> Vec<Complaint> {
     cards.map(|i| (Some(i.at), complaint(i.name))).collect()
 }
 
-/// What has changed and no process that runs can change.
-fn for_another_process(before: &Conf, now: &Conf) -> Vec<String> {
-    let (b, n) = (&before.daemon, &now.daemon);
+/// What is not as it started and no process that runs can change.
+fn for_another_process(b: &Daemon, n: &Daemon) -> Vec<String> {
     // What a successor must have as it is.
     let restart = [
         ("netisrd_interfaces", b.cards.interfaces != n.cards.interfaces),
