@@ -29,7 +29,7 @@ const DEMOTED: u8 = 200;
 const AFTER: Duration = Duration::from_millis(300);
 
 /// On which of netisrd's paths.
-pub(crate) const PATHS: [Way; 2] = [Way::Macvlan, Way::Tap];
+pub(crate) const PATHS: [Way; 2] = [Way::Macvlan, Way::TapByFlow];
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 

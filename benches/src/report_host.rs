@@ -25,9 +25,10 @@ A client and hosts on a bridge, each host with an address that it serves in anot
 time, and one is measured. Rounds go through all of them in turn, beginning with another each time. One TCP
 stream to the address and one from it, counted where it is received; then requests of 64 bytes, each sent when
 the one before is answered. A part of plain is the median of the parts of each round. Both ends stay on one
-processor, with the kernel's work between them. A netisr is bound to the one whose frames it carries; unbound
-(`--no-bindthreads`), the scheduler puts it on the other one, which is more for the stream and has to be woken
-for each request and its answer. Apart, the client's end has one and the host's the other, as on two machines.";
+processor, with the kernel's work between them. By `--fanout cpu`, as on a card with a receive queue for each
+netisr, the netisr is on that processor too; by `--fanout hash`, as on one with a single queue, the scheduler puts it on
+the other one, which is more for a stream and has to be woken for each request and its answer. Apart, the
+client's end has one and the host's the other, as on two machines.";
 
 const LOSS_HOW: &str = "\
 1000 datagrams a second from a client to the virtual address; two hosts write down which of them arrive. What
@@ -67,7 +68,7 @@ fn show(samples: Option<Summary>, decimals: usize) -> String {
 
 fn paths(figures: &Figures, aims: &mut Aims) -> String {
     let name = Section::Datapath.name();
-    let heads = ["min / median / max", "plain", "macvlan", "tap", "tap, unbound", "keepalived", "aim"];
+    let heads = ["min / median / max", "plain", "macvlan", "tap, cpu", "tap, hash", "keepalived", "aim"];
     let mut table = Table::new(&heads);
     let rows = [
         ("to", "Gbit/s to it", 2),
@@ -79,30 +80,30 @@ fn paths(figures: &Figures, aims: &mut Aims) -> String {
     ];
     for (key, what, decimals) in rows {
         let of = |way: Way| show(figures.summary(name, &format!("{}.{key}", way.name())), decimals);
-        let [plain, macvlan, tap, unbound, keepalived] = Way::ALL.map(of);
+        let [plain, macvlan, cpu, hash, keepalived] = Way::ALL.map(of);
         let aim = tap_aim(figures, aims, key, what);
-        table.row([what.to_owned(), plain, macvlan, tap, unbound, keepalived, aim]);
+        table.row([what.to_owned(), plain, macvlan, cpu, hash, keepalived, aim]);
     }
     for (key, what, _) in rows {
         let part = |way: Way| {
             let [of, over] = [way, Way::Plain].map(|w| format!("{}.{key}", w.name()));
             figures.ratio(name, [&of, &over])
         };
-        let [_, macvlan, tap, unbound, keepalived] = Way::ALL.map(part);
-        let shown = [macvlan, tap, unbound, keepalived]
-            .map(|p| p.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}")));
+        let [_, macvlan, cpu, hash, keepalived] = Way::ALL.map(part);
+        let shown =
+            [macvlan, cpu, hash, keepalived].map(|p| p.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}")));
         let what = format!("{what}: part of plain");
-        let aim = match (key, macvlan, tap) {
-            ("to" | "from", Some(part), _) => {
+        let aim = match (key, macvlan) {
+            ("to" | "from", Some(part)) => {
                 aims.judge(&format!("macvlan: {what}"), &format!("macvlan ≥ {AS_PLAIN}"), part >= AS_PLAIN)
             }
-            ("p99" | "apart.p99", _, Some(part)) => {
-                aims.judge(&format!("tap: {what}"), &format!("tap < {TAP_P99:.0}"), part < TAP_P99)
-            }
+            ("p99" | "apart.p99", _) => judge_taps([cpu, hash], |name, part| {
+                aims.judge(&format!("tap, {name}: {what}"), &format!("{name} < {TAP_P99:.0}"), part < TAP_P99)
+            }),
             _ => String::new(),
         };
-        let [macvlan, tap, unbound, keepalived] = shown;
-        table.row([what, "1".to_owned(), macvlan, tap, unbound, keepalived, aim]);
+        let [macvlan, cpu, hash, keepalived] = shown;
+        table.row([what, "1".to_owned(), macvlan, cpu, hash, keepalived, aim]);
     }
     table.show()
 }
@@ -112,10 +113,16 @@ fn tap_aim(figures: &Figures, aims: &mut Aims, key: &str, what: &str) -> String 
     if !["to", "from"].contains(&key) {
         return String::new();
     }
-    let value = figures.value(Section::Datapath.name(), &format!("{}.{key}", Way::Tap.name()));
-    value.map_or_else(String::new, |value| {
-        aims.judge(&format!("tap: {what}"), &format!("tap > {TAP:.0}"), value > TAP)
+    let of = |way: Way| figures.value(Section::Datapath.name(), &format!("{}.{key}", way.name()));
+    judge_taps([Way::TapByCpu, Way::TapByFlow].map(of), |name, value| {
+        aims.judge(&format!("tap, {name}: {what}"), &format!("{name} > {TAP:.0}"), value > TAP)
     })
+}
+
+/// By CPU and by hash.
+fn judge_taps(of: [Option<f64>; 2], mut judge: impl FnMut(&str, f64) -> String) -> String {
+    let both = ["cpu", "hash"].into_iter().zip(of);
+    both.filter_map(|(name, value)| Some(judge(name, value?))).collect::<Vec<_>>().join("; ")
 }
 
 fn losses(figures: &Figures, aims: &mut Aims) -> String {

@@ -12,31 +12,40 @@ pub(crate) enum Way {
     Plain,
     /// `-i v0:macvlan`
     Macvlan,
-    /// `-i v0:tap`
-    Tap,
-    /// The same, where the scheduler puts the netisrs.
-    TapUnbound,
+    /// `-i v0:tap --fanout cpu`
+    TapByCpu,
+    /// `-i v0:tap --fanout hash`
+    TapByFlow,
     /// keepalived's `use_vmac`.
     Keepalived,
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 5] = [Way::Plain, Way::Macvlan, Way::Tap, Way::TapUnbound, Way::Keepalived];
+    pub(crate) const ALL: [Way; 5] =
+        [Way::Plain, Way::Macvlan, Way::TapByCpu, Way::TapByFlow, Way::Keepalived];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Way::Plain => "plain",
             Way::Macvlan => "macvlan",
-            Way::Tap => "tap",
-            Way::TapUnbound => "tap-unbound",
+            Way::TapByCpu => "tap-cpu",
+            Way::TapByFlow => "tap-hash",
             Way::Keepalived => keepalived::NAME,
         }
     }
 
     /// `-i`'s word for it.
     pub(crate) fn spec(self) -> String {
-        let path = if self == Way::TapUnbound { Way::Tap } else { self };
-        format!("v0:{}", path.name())
+        let path = if self == Way::Macvlan { "macvlan" } else { "tap" };
+        format!("v0:{path}")
+    }
+
+    fn fanout(self) -> &'static [&'static str] {
+        match self {
+            Way::TapByCpu => &["--fanout", "cpu"],
+            Way::TapByFlow => &["--fanout", "hash"],
+            _ => &[],
+        }
     }
 
     /// Whether there is something to measure: a path that netisrd does not have,
@@ -44,7 +53,7 @@ impl Way {
     pub(crate) fn is_there(self) -> bool {
         match self {
             Way::Plain => true,
-            Way::Macvlan | Way::Tap | Way::TapUnbound => Existing::parse(&self.spec()).is_ok(),
+            Way::Macvlan | Way::TapByCpu | Way::TapByFlow => Existing::parse(&self.spec()).is_ok(),
             Way::Keepalived => lab::find_program(keepalived::NAME).is_some(),
         }
     }
@@ -74,10 +83,9 @@ impl Served {
         let addr = Ipv4Addr::new(10, 77, 0, 100 + n);
         let daemon = match way {
             Way::Plain => return Served { way, addr: host.ip, host, _daemon: Daemon::Nobody },
-            Way::Macvlan | Way::Tap | Way::TapUnbound => {
-                let unbound = (way == Way::TapUnbound).then_some("--no-bindthreads");
+            Way::Macvlan | Way::TapByCpu | Way::TapByFlow => {
                 let it = lab.netisrd(&host.ns).netns(&host.ns).args(&["-i", &way.spec()]);
-                let it = it.args(unbound.as_slice()).start();
+                let it = it.args(way.fanout()).start();
                 it.sysctl("net.inet.carp.preempt=1");
                 it.carp("carp0", &format!("vhid {n} pass secret {addr}/24"));
                 Daemon::Netisrd { _it: it }

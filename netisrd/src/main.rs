@@ -95,10 +95,11 @@ struct Args {
     #[arg(long = "busy-poll", value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(0..=1000))]
     busy_poll: Option<u64>,
 
-    /// Have threads that carry the frames of a tap path run where the scheduler puts
-    /// them, instead of on the CPU that a frame came in on
-    #[arg(long = "no-bindthreads")]
-    no_bindthreads: bool,
+    /// How the frames of a tap path are dealt out to threads: by flow, or by the CPU
+    /// that has them, to which each thread is bound then [default: cpu, if the
+    /// interface has as many receive queues as there are threads, else hash]
+    #[arg(long = "fanout", value_name = "HOW", hide_possible_values = true)]
+    fanout: Option<Fanout>,
 
     /// Go on in the place of the netisrd that runs, without a transition
     #[arg(long)]
@@ -213,8 +214,7 @@ fn run(args: &Args, log: &Log) -> Result<(), Box<dyn Error>> {
         None => Notify::from_env()?,
         Some(old) => Notify::of_successor(old.estate())?,
     };
-    let fanout = if args.no_bindthreads { Fanout::Hash } else { Fanout::Cpu };
-    let queues = Queues { count: ncpus, fanout };
+    let queues = Queues { count: ncpus, fanout: args.fanout };
     let opened = Opened::all(&devices_of, queues, old.as_mut())?;
     let mirror = Mirrors::on(&opened, &control.folder(), old.is_some())?;
     let http = match &mut old {

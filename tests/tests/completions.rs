@@ -95,10 +95,7 @@ fn bash_offers_all_options_and_words_of_a_program_by_their_beginning() {
     assert_eq!(dir.bash(&bash, &["ifconfig-carp", "carp0", "adv"]), set(&["advbase", "advskew"]));
     assert_eq!(dir.bash(&bash, &["netstat-carp", "-p", ""]), set(&["carp"]));
     assert_eq!(dir.bash(&bash, &["ifconfig-carp", "-S", "fi"]), set(&["fish"]));
-    assert_eq!(
-        dir.bash(&bash, &["netisrd", "--no-"]),
-        set(&["--no-bindthreads", "--no-landlock", "--no-seccomp"])
-    );
+    assert_eq!(dir.bash(&bash, &["netisrd", "--no-"]), set(&["--no-landlock", "--no-seccomp"]));
     assert_eq!(dir.bash(&bash, &["netisrd", "lab", "run", "--sl"]), set(&["--slack"]));
     assert_eq!(dir.bash(&bash, &["netisrd", "comp"]), set(&[]), "what only builds is not offered");
 }
@@ -114,8 +111,5 @@ fn fish_offers_words_and_values() {
     assert_eq!(offered("ifconfig-carp", "ifconfig-carp carp0 adv"), set(&["advbase", "advskew"]));
     assert_eq!(offered("netstat-carp", "netstat-carp -p "), set(&["carp"]));
     assert_eq!(offered("route-carp", "route-carp mo"), set(&["monitor"]));
-    assert_eq!(
-        offered("netisrd", "netisrd --no-"),
-        set(&["--no-bindthreads", "--no-landlock", "--no-seccomp"])
-    );
+    assert_eq!(offered("netisrd", "netisrd --no-"), set(&["--no-landlock", "--no-seccomp"]));
 }

@@ -5,7 +5,7 @@ use crate::dev::testns::{
     self, BROADCAST, CARP_GROUP, PATIENCE, PEER, arp, error_of, frames_until, in_namespace, ip, ipv4, ipv6,
     rx, tagged, without_rights,
 };
-use crate::dev::{Fanout, VNET_HDR_LEN};
+use crate::dev::{Fanout, Processors, VNET_HDR_LEN};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::sockopt::{RcvBuf, Timestamping};
 use nix::sys::socket::{TimestampingFlag, recv, setsockopt};
@@ -52,7 +52,7 @@ fn wanted(us: [u8; 6]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 }
 
 fn by_flow(count: usize) -> Queues {
-    Queues { count, fanout: Fanout::Hash }
+    Queues { count, fanout: Some(Fanout::Hash) }
 }
 
 fn open_none(name: &str) -> io::Result<Device> {
@@ -337,12 +337,13 @@ fn a_queue_has_the_frames_of_its_processors() {
     in_namespace(module_path!(), "a_queue_has_the_frames_of_its_processors", || {
         veth();
         let tap = Existing { name: "v0".to_owned(), path: DataPath::Tap };
-        let us = open(&tap, Queues { count: 2, fanout: Fanout::Cpu }).unwrap();
+        let us = open(&tap, Queues { count: 2, fanout: Some(Fanout::Cpu) }).unwrap();
         let peer = open_none("v1").unwrap();
         let given = us.tx.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
         let mut heir = adopt(&tap, us.host_index, given).unwrap();
         drop(us);
-        assert_eq!(heir.rx.iter().map(|q| q.is_by_processor()).collect::<Vec<_>>(), [true, true, false]);
+        let of = |nth| Some(Processors { nth, of: 2 });
+        assert_eq!(heir.rx.iter().map(|q| q.processors()).collect::<Vec<_>>(), [of(0), of(1), None]);
         // A frame comes in where it was sent.
         let free = sched_getaffinity(Pid::from_raw(0)).unwrap();
         for cpu in (0..CpuSet::count()).filter(|cpu| free.is_set(*cpu).unwrap()) {
@@ -355,8 +356,35 @@ fn a_queue_has_the_frames_of_its_processors() {
         }
         sched_setaffinity(Pid::from_raw(0), &free).unwrap();
         let (_us, by_flow) = open_tap(2);
-        assert!(!by_flow.iter().any(|q| q.is_by_processor()));
+        assert!(by_flow.iter().all(|q| q.processors().is_none()));
     });
+}
+
+#[test]
+fn a_card_with_a_queue_for_each_netisr_has_dealt_the_flows_out_itself() {
+    in_namespace(
+        module_path!(),
+        "a_card_with_a_queue_for_each_netisr_has_dealt_the_flows_out_itself",
+        || {
+            for (queues, count, by_processor) in
+                [(1, 2, false), (2, 2, true), (3, 2, true), (3, 4, false), (3, 1, false)]
+            {
+                let has = format!("numrxqueues {queues} numtxqueues {queues}");
+                ip(&format!("link add v0 {has} type veth peer name v1 {has}"));
+                ip("link set v1 up");
+                ip("link set v0 up");
+                let tap = Existing { name: "v0".to_owned(), path: DataPath::Tap };
+                let us = open(&tap, Queues { count, fanout: None }).unwrap();
+                assert_eq!(us.rx[0].processors().is_some(), by_processor, "{queues} for {count}");
+                ip("link del v0");
+            }
+            // One that says nothing of queues.
+            ip("link add v0 type bridge");
+            ip("link set v0 up");
+            let tap = Existing { name: "v0".to_owned(), path: DataPath::Tap };
+            assert_eq!(open(&tap, Queues { count: 2, fanout: None }).unwrap().rx[0].processors(), None);
+        },
+    );
 }
 
 #[test]

@@ -77,20 +77,29 @@ pub trait RxQueue: Send {
         false
     }
 
-    /// Whether its frames are those of certain processors: [`Fanout::Cpu`].
-    fn is_by_processor(&self) -> bool {
-        false
+    /// Whose frames come here, if it is by [`Fanout::Cpu`].
+    fn processors(&self) -> Option<Processors> {
+        None
     }
 }
 
-/// `PACKET_FANOUT`: by what the frames of an interface are dealt out to several queues.
-/// A flow's frames have one queue either way, as long as the card has it so.
+/// The processors of which `of` divides the number but for a rest of `nth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processors {
+    /// Which queue.
+    pub nth: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+/// `PACKET_FANOUT`: by what the frames of an interface are dealt out to several queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fanout {
-    /// `PACKET_FANOUT_HASH`: by the flow.
+    /// `PACKET_FANOUT_HASH`: by the flow, which stays in order whatever the card does.
     Hash,
-    /// `PACKET_FANOUT_CPU`: by the processor that has them; that of number c is for queue
-    /// c modulo their number.
+    /// `PACKET_FANOUT_CPU`: by the processor that has them. A card that deals flows out to
+    /// as many processors keeps them in order; a program that sends from the same host
+    /// does not when it moves.
     Cpu,
 }
 
@@ -99,8 +108,10 @@ pub enum Fanout {
 pub struct Queues {
     /// One for each netisr.
     pub count: usize,
-    /// What comes to which.
-    pub fanout: Fanout,
+    /// What comes to which; unless told, by processor if the card has a receive queue for
+    /// each of these, as netisrs of DragonFly take what their own processor has heard,
+    /// and else by flow.
+    pub fanout: Option<Fanout>,
 }
 
 /// The sending side, shared by all netisrs; no lock on the path.

@@ -2,15 +2,15 @@
 //! segments of TCP, checksums that the card makes. Each is behind a
 //! `virtio_net_hdr` that says so.
 //!
-//! A packet socket for each netisr, in a group that deals the frames out: by the
-//! processor that has them, whose netisr need not be woken on another one then, or by
-//! flow. A process that goes on in this one's place goes on with them, and misses no frame.
+//! A packet socket for each netisr, in a group that deals the frames out: by flow, or by
+//! the processor that has them, whose netisr need not be woken on another one then. A
+//! process that goes on in this one's place goes on with them, and misses no frame.
 //! What the machine's own protocols hear, [`host`](super::host) captures beside
 //! them.
 
 use super::host::Interface;
 use super::in_hand::InHand;
-use super::{Fanout, OFFLOADED_MAX, Offload, Queues, RxQueue, sys};
+use super::{Fanout, OFFLOADED_MAX, Offload, Processors, Queues, RxQueue, sys};
 use compat::netinet::in_::IPPROTO_CARP;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
@@ -79,7 +79,8 @@ const WANTED: [libc::sock_filter; 18] = [
 
 /// A queue for each netisr, and their sending side.
 pub(super) fn open(it: Interface, queues: Queues) -> nix::Result<(Vec<Box<dyn RxQueue>>, PacketTx)> {
-    Ok(with(it, sockets(it, queues)?, queues.fanout))
+    let fanout = queues.fanout.unwrap_or_else(|| as_the_card(it, queues.count));
+    Ok(with(it, sockets(it, queues.count, fanout)?, fanout))
 }
 
 /// Those of another process, by their sockets, with all that waits there. Nobody can
@@ -93,11 +94,19 @@ pub(super) fn adopt(it: Interface, sockets: Vec<OwnedFd>) -> nix::Result<(Vec<Bo
     Ok(with(it, sockets, fanout))
 }
 
-fn sockets(it: Interface, queues: Queues) -> nix::Result<Vec<OwnedFd>> {
-    let room = BUF.min(BUF_ALL / queues.count.max(1));
+/// A card without receive queues of its own, as a VLAN, counts as one with a single one.
+fn as_the_card(it: Interface, queues: usize) -> Fanout {
+    match sys::rx_queues(it.name) {
+        Ok(has) if queues > 1 && has >= queues => Fanout::Cpu,
+        _ => Fanout::Hash,
+    }
+}
+
+fn sockets(it: Interface, queues: usize, fanout: Fanout) -> nix::Result<Vec<OwnedFd>> {
+    let room = BUF.min(BUF_ALL / queues.max(1));
     let mut group = None;
     let mut sockets = Vec::new();
-    for _ in 0..queues.count {
+    for _ in 0..queues {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
         // Before it hears anything; and before it shares, others' frames are not its.
@@ -107,7 +116,7 @@ fn sockets(it: Interface, queues: Queues) -> nix::Result<Vec<OwnedFd>> {
         setsockopt(&fd, RcvBufForce, &room).or_else(|_| setsockopt(&fd, RcvBuf, &room))?;
         setsockopt(&fd, SndBufForce, &room).or_else(|_| setsockopt(&fd, SndBuf, &room))?;
         sys::bind_packet(fd.as_fd(), it.index, libc::ETH_P_ALL as u16)?;
-        group = Some(sys::fanout(fd.as_fd(), queues.fanout, group)?);
+        group = Some(sys::fanout(fd.as_fd(), fanout, group)?);
         sockets.push(fd);
     }
     sockets.iter().try_for_each(|fd| sys::attach_filter(fd.as_fd(), &WANTED))?;
@@ -117,9 +126,11 @@ fn sockets(it: Interface, queues: Queues) -> nix::Result<Vec<OwnedFd>> {
 fn with(it: Interface, sockets: Vec<OwnedFd>, fanout: Fanout) -> (Vec<Box<dyn RxQueue>>, PacketTx) {
     let socket = |fd| Arc::new(Socket { it, fd, in_hand: InHand::default() });
     let sockets: Vec<_> = sockets.into_iter().map(socket).collect();
-    let rx = sockets.iter().map(|socket| -> Box<dyn RxQueue> {
+    let of = sockets.len();
+    let rx = sockets.iter().enumerate().map(|(nth, socket)| -> Box<dyn RxQueue> {
         let buf = vec![0; OFFLOADED_MAX].into_boxed_slice();
-        Box::new(PacketRx { socket: socket.clone(), fanout, buf })
+        let processors = (fanout == Fanout::Cpu).then_some(Processors { nth, of });
+        Box::new(PacketRx { socket: socket.clone(), processors, buf })
     });
     (rx.collect(), PacketTx { sockets })
 }
@@ -155,7 +166,7 @@ impl Socket {
 
 struct PacketRx {
     socket: Arc<Socket>,
-    fanout: Fanout,
+    processors: Option<Processors>,
     buf: Box<[u8]>,
 }
 
@@ -172,8 +183,8 @@ impl RxQueue for PacketRx {
         true
     }
 
-    fn is_by_processor(&self) -> bool {
-        self.fanout == Fanout::Cpu
+    fn processors(&self) -> Option<Processors> {
+        self.processors
     }
 }
 

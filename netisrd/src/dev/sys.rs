@@ -4,7 +4,7 @@ use super::Fanout;
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
 use nix::errno::Errno as Linux;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socket};
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -104,6 +104,42 @@ pub(super) fn fanout_of(socket: BorrowedFd<'_>) -> nix::Result<(libc::c_int, Fan
         Fanout::Hash
     };
     Ok((joined, by))
+}
+
+/// `struct ethtool_channels`.
+#[repr(C)]
+#[derive(Default)]
+struct Channels {
+    cmd: u32,
+    /// Of receiving, of sending, others, and of both.
+    most: [u32; 4],
+    rx: u32,
+    tx: u32,
+    other: u32,
+    combined: u32,
+}
+
+/// `struct ifreq` as `SIOCETHTOOL` reads it.
+#[repr(C)]
+struct EthtoolReq {
+    name: [u8; libc::IFNAMSIZ],
+    data: *mut Channels,
+    rest: [u8; 16],
+}
+
+const _: () = assert!(size_of::<EthtoolReq>() == size_of::<libc::ifreq>());
+
+/// `ETHTOOL_GCHANNELS`: how many receive queues an interface uses.
+pub(super) fn rx_queues(name: IfName) -> nix::Result<usize> {
+    const ETHTOOL_GCHANNELS: u32 = 0x3c;
+    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut channels = Channels { cmd: ETHTOOL_GCHANNELS, ..Channels::default() };
+    let mut req = EthtoolReq { name: name.0, data: &raw mut channels, rest: [0; 16] };
+    // SAFETY: `socket` is open; the request points to a live structure of `struct
+    // ifreq`'s size, and its data to a live, writable one of what the command says. The
+    // kernel keeps neither pointer.
+    Linux::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut req) })?;
+    Ok((channels.rx + channels.combined) as usize)
 }
 
 /// `struct tpacket_stats`, with which that of every version begins.

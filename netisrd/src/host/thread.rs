@@ -115,7 +115,7 @@ impl NetisrThread {
         }
         let memory_ready = Arc::new(AtomicBool::new(false));
         let lingering = Lingering::new(busy_poll);
-        let place = Place::new(cpuid, m.ncpus());
+        let place = Place::default();
         std::thread::Builder::new().name(format!("netisr {cpuid}")).spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let cpu = PerCpu::default();
@@ -282,7 +282,7 @@ impl NetisrThread {
     }
 
     fn settle(&mut self) {
-        self.place.settle(self.queues.iter().flatten().any(|q| q.rx.is_by_processor()));
+        self.place.settle(self.queues.iter().flatten().find_map(|q| q.rx.processors()));
     }
 
     /// The timer's resolution is the clock's, a poll's timeout would be

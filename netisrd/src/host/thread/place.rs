@@ -1,5 +1,6 @@
 //! Where a netisr's thread runs.
 
+use crate::dev::Processors;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -7,50 +8,42 @@ use nix::unistd::Pid;
 const SELF: Pid = Pid::from_raw(0);
 
 /// Where a netisr's thread runs. On DragonFly that is its processor; here it is while
-/// frames come to it by the processor on which they came in, and nobody on another one
-/// has to be woken for them. Else the scheduler knows better: a netisr that CARP alone
-/// keeps awake is to have whichever is free.
+/// frames come to it by the processor that has them, and nobody on another one has to be
+/// woken for them. Else the scheduler knows better: a netisr that CARP alone keeps awake
+/// is to have whichever is free.
+#[derive(Default)]
 pub(super) struct Place {
-    cpuid: usize,
-    ncpus: usize,
-    /// Where it could run before it was bound.
-    free: Option<CpuSet>,
+    /// Where it is bound to, and where it could run before.
+    bound: Option<(Processors, CpuSet)>,
 }
 
 impl Place {
-    /// Of netisr `cpuid` of so many.
-    pub(super) fn new(cpuid: usize, ncpus: usize) -> Place {
-        Place { cpuid, ncpus, free: None }
-    }
-
-    /// For the thread itself. Frames come to it by processor, or they do not any more.
-    pub(super) fn settle(&mut self, by_processor: bool) {
-        let done = match (by_processor, self.free) {
-            (true, None) => self.bind(),
-            (false, Some(free)) => sched_setaffinity(SELF, &free).map(|()| self.free = None),
-            _ => Ok(()),
-        };
-        if let Err(e) = done {
+    /// For the thread itself: the frames of these come to it, or of none any more.
+    pub(super) fn settle(&mut self, processors: Option<Processors>) {
+        if self.bound.map(|(to, _)| to) == processors {
+            return;
+        }
+        if let Err(e) = self.free().and_then(|()| processors.map_or(Ok(()), |to| self.bind(to))) {
             // It is slower where it is, and as good.
-            tracing::warn!("netisr {}: not bound to its processors: {e}", self.cpuid);
+            tracing::warn!("a netisr is not bound to its processors: {e}");
         }
     }
 
-    fn bind(&mut self) -> nix::Result<()> {
+    fn free(&mut self) -> nix::Result<()> {
+        self.bound.take().map_or(Ok(()), |(_, free)| sched_setaffinity(SELF, &free))
+    }
+
+    fn bind(&mut self, to: Processors) -> nix::Result<()> {
         let free = sched_getaffinity(SELF)?;
-        self.free = Some(free);
-        match own(&free, self.cpuid, self.ncpus)? {
-            Some(own) => sched_setaffinity(SELF, &own),
-            None => Ok(()),
-        }
+        self.bound = Some((to, free));
+        own(&free, to)?.map_or(Ok(()), |own| sched_setaffinity(SELF, &own))
     }
 }
 
-/// Of those, the processors whose frames are that netisr's, as `PACKET_FANOUT_CPU` deals
-/// them out. `None` for none.
-fn own(free: &CpuSet, cpuid: usize, ncpus: usize) -> nix::Result<Option<CpuSet>> {
+/// Those of them where it may run; `None` if there are none.
+fn own(free: &CpuSet, Processors { nth, of }: Processors) -> nix::Result<Option<CpuSet>> {
     let mut own = None;
-    for cpu in (cpuid..CpuSet::count()).step_by(ncpus) {
+    for cpu in (nth..CpuSet::count()).step_by(of) {
         if free.is_set(cpu)? {
             own.get_or_insert_with(CpuSet::new).set(cpu)?;
         }
@@ -72,9 +65,9 @@ mod tests {
 
     #[test]
     fn a_netisr_has_the_processors_whose_frames_it_is_given() {
-        let own = |free: &[usize], cpuid, ncpus| own(&set(free), cpuid, ncpus).unwrap();
+        let own = |free: &[usize], nth, of| own(&set(free), Processors { nth, of }).unwrap();
         assert_eq!((own(&[0, 1], 0, 2), own(&[0, 1], 1, 2)), (Some(set(&[0])), Some(set(&[1]))));
-        // As a service manager may have it, and fewer netisrs than processors.
+        // As a service manager may have it, and fewer queues than processors.
         assert_eq!((own(&[2, 3], 0, 2), own(&[2, 3], 1, 2)), (Some(set(&[2])), Some(set(&[3]))));
         assert_eq!(own(&[0, 1, 2, 5], 1, 2), Some(set(&[1, 5])));
         assert_eq!(own(&[0, 1, 2, 5], 0, 1), Some(set(&[0, 1, 2, 5])));
@@ -88,14 +81,18 @@ mod tests {
             let here = || sched_getaffinity(SELF).unwrap();
             let free = here();
             let last = (0..CpuSet::count()).rfind(|cpu| free.is_set(*cpu).unwrap()).unwrap();
-            let mut place = Place::new(last, last + 1);
-            place.settle(false);
+            let mut place = Place::default();
+            place.settle(None);
             assert_eq!(here(), free);
             for _ in 0..2 {
-                place.settle(true);
+                place.settle(Some(Processors { nth: last, of: last + 1 }));
                 assert_eq!(here(), set(&[last]));
             }
-            place.settle(false);
+            // Those of another card.
+            place.settle(Some(Processors { nth: 0, of: 1 }));
+            assert_eq!(here(), free);
+            place.settle(Some(Processors { nth: last, of: last + 1 }));
+            place.settle(None);
             assert_eq!(here(), free);
         });
         moved.join().unwrap();
