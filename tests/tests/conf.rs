@@ -6,11 +6,12 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, chown, mkfifo, seteuid};
 use std::fs::{self, Permissions};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::lab::{
-    self, Control, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, binary, on_tap, settled, virtual_host,
+    self, Control, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, binary, on_tap, settle, settled, virtual_host,
 };
 
 /// Never to be seen but in the file.
@@ -103,6 +104,50 @@ fn a_reload_changes_what_has_changed_and_no_master() {
         assert!(reload(&us).ok().contains("ifconfig carp1 destroy\n"));
         assert!(!us.ifconfig("carp1").status.success());
         assert_eq!(us.sysctl("-n net.inet.carp.dscp"), "4\n");
+    });
+}
+
+/// A node with several addresses of both families.
+fn several(card: &str, ip: Ipv4Addr, advskew: u8) -> String {
+    let n = ip.octets()[3];
+    let mut text = format!(
+        "net.inet.carp.log=2\nnet.inet.carp.preempt=1\nnetisrd_taps='{card}@br0'\ncloned_interfaces=carp0\n\
+         ifconfig_{card}='{ip}/24'\nifconfig_{card}_ipv6='inet6 fd77::{n}/64'\n\
+         ifconfig_carp0='vhid 1 advskew {advskew} pass secret 10.77.0.100/24'\n\
+         ifconfig_carp0_ipv6='inet6 fd77::100/64'\n"
+    );
+    for alias in 0..4 {
+        text += &format!("ifconfig_carp0_alias{alias}='10.77.0.{}/24'\n", 101 + alias);
+    }
+    text
+}
+
+#[test]
+fn who_comes_with_several_addresses_takes_over_once_with_all_of_them() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        lab.bridge("br0");
+        let start = |name: &str, text: &str| {
+            let path = lab.dir().join(name);
+            write(&path, text, 0o600);
+            let machine = lab.netisrd(name).args(&["-f", path.to_str().unwrap()]).spawn();
+            machine.wait_ready();
+            machine
+        };
+        let peer = start("peer", &several("em1", N2, 100));
+        peer.wait_master("carp0");
+        let (wire, log) = (lab.wire("br0"), peer.proc.log.len());
+        assert_eq!(settle(&wire, 1), IpAddr::from(N2));
+        let mark = wire.mark();
+        let us = start("us", &several("em0", N1, 0));
+        us.wait_master("carp0");
+        peer.wait_backup("carp0");
+        assert_eq!(settle(&wire, 1), IpAddr::from(N1));
+        let leaves = wire.since(mark).iter().filter_map(|f| f.advert()).find(|a| a.is_bow_out());
+        assert_eq!((leaves, peer.stats().badauth), (None, 0));
+        let of = |lines: Vec<String>| lines.into_iter().filter(|l| l.contains(" -> ")).collect::<Vec<_>>();
+        let (ours, theirs) = (of(us.proc.log.lines()), of(peer.proc.log.since(log)));
+        assert!(matches!(&ours[..], [only] if only.contains("INIT -> MASTER (preempting)")), "{ours:?}");
+        assert!(matches!(&theirs[..], [only] if only.contains("MASTER -> BACKUP")), "{theirs:?}");
     });
 }
 

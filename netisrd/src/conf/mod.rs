@@ -36,7 +36,8 @@
 //! `net.inet.carp.demotion` is what this file adds to it.
 //!
 //! The order: sysctls, cards, cloned interfaces; of each interface its own line,
-//! `_ipv6`, then its aliases.
+//! `_ipv6`, then its aliases. Those of one interface are one election for its carp
+//! interfaces, at the start and by a reload.
 //!
 //! # A reload
 //!

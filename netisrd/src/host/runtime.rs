@@ -152,6 +152,10 @@ impl Runtime {
         self.upkeep.borrow_mut().push(upkeep);
     }
 
+    fn kept_up(&self) {
+        self.upkeep.borrow_mut().iter_mut().for_each(|upkeep| upkeep(self));
+    }
+
     /// A configuration of one interface begins, or ends: carp interfaces hold no election
     /// in between.
     pub fn configuring(&self, is: bool) {
@@ -249,7 +253,7 @@ struct Calls<'r>(&'r Runtime);
 impl Syscalls for Calls<'_> {
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
         let reply = self.0.syscall(Cred { privileged: true }, request.clone());
-        self.0.upkeep.borrow_mut().iter_mut().for_each(|upkeep| upkeep(self.0));
+        self.0.kept_up();
         Ok(reply)
     }
 }
@@ -257,5 +261,6 @@ impl Syscalls for Calls<'_> {
 impl Configuring for Calls<'_> {
     fn configuring(&mut self, is: bool) {
         self.0.configuring(is);
+        self.0.kept_up();
     }
 }
