@@ -116,8 +116,13 @@ fn clear_vhid(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, req: &CarpReq) -> Result<(),
 }
 
 /// The first part of `carp_ioctl_setvh_dispatch`: an administrator's wish.
-fn change_state(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, wanted: State) {
+pub(crate) fn change_state(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, wanted: State) {
     let now = sc.state();
+    if let Some(later) =
+        cx.carp.own(cx.n0).configuring.borrow_mut().as_mut().and_then(|all| all.get_mut(&sc.sc_if.if_index))
+    {
+        *later = Some(wanted);
+    }
     if !sc.sc_if.flags().contains(Iff::RUNNING) || now == State::Init || now == wanted {
         return;
     }

@@ -44,6 +44,8 @@ pub mod types;
 pub mod vhaddr;
 
 #[cfg(test)]
+mod tests_config;
+#[cfg(test)]
 mod tests_demote;
 #[cfg(test)]
 mod tests_ifaddr;

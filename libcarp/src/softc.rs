@@ -284,6 +284,9 @@ pub struct CarpOwn {
     stats: RefCell<CarpStats>,
     /// Own advertisements that came back.
     pub echoes: Cell<u64>,
+    /// While a configuration is applied: who would have left INIT since it began, by
+    /// index, and for which state an administrator has asked since.
+    pub(crate) configuring: RefCell<Option<BTreeMap<u16, Option<State>>>>,
     /// How many complaints about packets are still logged.
     pub log_limit: LogLimit,
 }

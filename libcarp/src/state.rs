@@ -5,7 +5,7 @@ use crate::kernel::{CarpCallout, Cx, Timer};
 use crate::reason::{Reason, Transition};
 use crate::softc::{CarpSoftc, State};
 use crate::types::Interval;
-use crate::{demote, log, output, vhaddr};
+use crate::{clone, demote, ioctl, log, output, vhaddr};
 use compat::net::if_::{Iff, LinkState};
 use compat::sys::socket::Af;
 use compat::sys::time::Time;
@@ -75,9 +75,47 @@ pub fn setrun(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, af: Option<Af>) {
     }
 }
 
+/// A configuration begins: nobody leaves INIT until it ends. What it says of one carp
+/// interface is one: an election after each address would make a MASTER that the next
+/// address takes away. BACKUPs and MASTERs go on as ever.
+pub fn config_begin(cx: &Cx<'_>) {
+    cx.carp.own(cx.n0).configuring.borrow_mut().get_or_insert_default();
+}
+
+/// It ends: whoever would have left INIT since it began, and still is there, does. All
+/// reasons not to preempt have ended before the first election.
+pub fn config_end(cx: &Cx<'_>) {
+    let waiting = cx.carp.own(cx.n0).configuring.take().unwrap_or_default();
+    let listed = |(index, wanted)| Some((cx.carp.softc(cx.n0, index)?, wanted));
+    let mut waiting: Vec<(Arc<CarpSoftc>, Option<State>)> = waiting.into_iter().filter_map(listed).collect();
+    waiting.retain(|(sc, _)| sc.state() == State::Init);
+    waiting.iter().for_each(|(sc, _)| demote::review(cx, sc));
+    for (sc, wanted) in &waiting {
+        setrun(cx, sc, None);
+        wanted.iter().for_each(|wanted| ioctl::change_state(cx, sc, *wanted));
+    }
+}
+
+/// Whether a configuration is being applied, and `sc`, which may leave INIT, waits for its
+/// end.
+fn waits_for_config(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) -> bool {
+    let own = cx.carp.own(cx.n0);
+    let waits =
+        own.configuring.borrow_mut().as_mut().map(|all| all.insert(sc.sc_if.if_index, None)).is_some();
+    if waits {
+        // It may have been BACKUP, or MASTER, until now.
+        clone::stop_callouts(cx, sc);
+        vhaddr::delroutes(cx, sc);
+    }
+    waits
+}
+
 /// INIT's part of `carp_setrun`. Upstream, preempting, tells everyone before the
 /// state is set; here whoever serves the addresses is ready by then.
 fn leave_init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
+    if waits_for_config(cx, sc) {
+        return;
+    }
     if cx.carp.own(cx.n0).opts.preempt() && !demote::suppressed(cx, sc) {
         begin_mastership(cx, sc);
         log::debug(cx, format_args!("{}: INIT -> MASTER (preempting)", sc.xname()));

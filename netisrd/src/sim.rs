@@ -150,6 +150,12 @@ impl World {
         Some(self.machines.get(id.0)?.as_ref()?.m.listeners.listen(Box::new(|| ())))
     }
 
+    /// A configuration of one interface begins, or ends: carp interfaces hold no election
+    /// in between.
+    pub fn configuring(&mut self, id: MachineId, is: bool) {
+        self.call(id, |reply| Netmsg0::Configuring(is, reply));
+    }
+
     /// One system call, by root.
     pub fn syscall(&mut self, id: MachineId, req: Request) -> Reply {
         let cred = Cred { privileged: true };

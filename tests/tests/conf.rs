@@ -6,11 +6,13 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, chown, mkfifo, seteuid};
 use std::fs::{self, Permissions};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::lab::{
-    self, Control, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, binary, on_tap, settled, virtual_host,
+    self, Control, Lab, N1, N2, Needs, Netisrd, PATIENCE, Said, Setup, binary, on_tap, settle, settled,
+    virtual_host,
 };
 
 /// Never to be seen but in the file.
@@ -103,6 +105,76 @@ fn a_reload_changes_what_has_changed_and_no_master() {
         assert!(reload(&us).ok().contains("ifconfig carp1 destroy\n"));
         assert!(!us.ifconfig("carp1").status.success());
         assert_eq!(us.sysctl("-n net.inet.carp.dscp"), "4\n");
+    });
+}
+
+/// A node with several virtual addresses of both families, on that card.
+fn several(card: &str, n: u8, advskew: u8) -> String {
+    let mut text = format!(
+        "net.inet.carp.log=2\nnet.inet.carp.preempt=1\ncloned_interfaces=carp0\n\
+         ifconfig_{card}='10.77.0.{n}/24'\nifconfig_{card}_ipv6='inet6 fd77::{n}/64'\n\
+         ifconfig_carp0='vhid 1 advskew {advskew} pass secret 10.77.0.100/24'\n\
+         ifconfig_carp0_ipv6='inet6 fd77::100/64'\n"
+    );
+    for alias in 0..4 {
+        text += &format!("ifconfig_carp0_alias{alias}='10.77.0.{}/24'\n", 101 + alias);
+    }
+    text
+}
+
+/// The better one of two starts while the other is MASTER: it takes over, once, and
+/// whatever it says, it says with all addresses.
+fn takes_over_once(lab: &Lab, start: impl Fn(u8, u8) -> Netisrd) {
+    let peer = start(2, 100);
+    peer.wait_master("carp0");
+    let (wire, log) = (lab.wire("br0"), peer.proc.log.len());
+    assert_eq!(settle(&wire, 1), IpAddr::from(N2));
+    let mark = wire.mark();
+    let us = start(1, 0);
+    us.wait_master("carp0");
+    peer.wait_backup("carp0");
+    assert_eq!(settle(&wire, 1), IpAddr::from(N1));
+    let leaves = wire.since(mark).iter().filter_map(|f| f.advert()).find(|a| a.is_bow_out());
+    assert_eq!((leaves, peer.stats().badauth), (None, 0));
+    let of = |lines: Vec<String>| lines.into_iter().filter(|l| l.contains(" -> ")).collect::<Vec<_>>();
+    let (ours, theirs) = (of(us.proc.log.lines()), of(peer.proc.log.since(log)));
+    assert!(matches!(&ours[..], [only] if only.contains("INIT -> MASTER (preempting)")), "{ours:?}");
+    assert!(matches!(&theirs[..], [only] if only.contains("MASTER -> BACKUP")), "{theirs:?}");
+}
+
+fn start_by<'a>(lab: &'a Lab, n: u8, text: &str) -> Setup<'a> {
+    let path = lab.dir().join(format!("{n}.conf"));
+    write(&path, text, 0o600);
+    lab.netisrd(&format!("node{n}")).args(&["-f", path.to_str().unwrap()])
+}
+
+#[test]
+fn who_comes_with_several_addresses_takes_over_once_with_all_of_them() {
+    lab::run(Needs::namespaces().taps(), |lab| {
+        lab.bridge("br0");
+        takes_over_once(lab, |n, advskew| {
+            let card = format!("em{n}");
+            let text = several(&card, n, advskew) + &format!("netisrd_taps='{card}@br0'\n");
+            let machine = start_by(lab, n, &text).spawn();
+            machine.wait_ready();
+            machine
+        });
+    });
+}
+
+#[test]
+fn who_comes_on_a_host_with_several_addresses_takes_over_once_with_all_of_them() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        let host =
+            |n: u8| lab.host6(&format!("h{n}"), "br0", &format!("10.77.0.{n}/24"), &format!("fd77::{n}/64"));
+        let hosts = [1, 2].map(host);
+        takes_over_once(lab, |n, advskew| {
+            let text = several("v0", n, advskew) + "netisrd_interfaces=v0\n";
+            let machine = start_by(lab, n, &text).netns(&hosts[usize::from(n) - 1].ns).spawn();
+            machine.wait_ready();
+            machine
+        });
     });
 }
 

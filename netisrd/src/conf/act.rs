@@ -98,6 +98,14 @@ impl fmt::Display for Act {
 const GONE: Errno = Errno::EADDRNOTAVAIL;
 
 impl Act {
+    /// On which interface.
+    pub(super) fn interface(&self) -> Option<IfName> {
+        match self {
+            Act::Ifconfig(name, _) | Act::Clear(name, _) => Some(*name),
+            Act::Sysctl(..) => None,
+        }
+    }
+
     /// Does it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use super::act::{self, Act};
 use super::place::Complaint;
 use super::plan::{self, Applied, There};
 use super::trial;
+use super::turn::{Configuring, in_turn};
 use super::wanted::Step;
 use super::{Cards, Conf, Daemon, Errors};
 use compat::net::if_::IfName;
@@ -12,6 +13,7 @@ use ifconfig_carp::{Syscalls, ifconfig};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroize;
@@ -79,7 +81,7 @@ impl Service {
     ///
     /// # Errors
     /// Which line failed. The machine, which is half configured, is to be halted.
-    pub fn start(conf: Conf, cards: Cards, calls: &mut dyn Syscalls) -> Result<Service, Errors> {
+    pub fn start(conf: Conf, cards: Cards, calls: &mut dyn Configuring) -> Result<Service, Errors> {
         let of_host: BTreeSet<IfName> = conf.daemon.cards.interface_names().collect();
         let there =
             there(calls, &of_host, &BTreeSet::new()).map_err(|what| conf.errors(vec![(None, what)]))?;
@@ -88,10 +90,10 @@ impl Service {
             return Err(conf.errors(missing));
         }
         let mut done = Done::default();
-        for step in plan::from_nothing(&conf, &there) {
+        in_turn(plan::from_nothing(&conf, &there), calls, |step, calls| {
             let at = step.at;
-            one(step, calls, &mut done).map_err(|what| conf.errors(vec![(Some(at), what)]))?;
-        }
+            one(step, calls, &mut done).map(drop).map_err(|what| conf.errors(vec![(Some(at), what)]))
+        })?;
         let (path, started) = (conf.path.clone(), conf.daemon.clone());
         let waiting = there.waiting(&Applied::default(), &conf);
         let applied = Arc::new(Applied::default().then(conf, done.sysctls));
@@ -124,11 +126,13 @@ impl Service {
 
     /// A card has come, and has nothing of the file: its own lines are done, maybe once
     /// more, and carp interfaces that are to live there do. What of it failed.
-    pub fn arrived(&mut self, name: IfName, calls: &mut dyn Syscalls) -> Vec<String> {
+    pub fn arrived(&mut self, name: IfName, calls: &mut dyn Configuring) -> Vec<String> {
         let conf = self.applied.conf();
-        let mut done = Done::default();
-        let mut run = |step| one(step, calls, &mut done).err();
-        let failed = plan::arrival(conf, name, &self.waiting).into_iter().filter_map(&mut run).collect();
+        let (mut done, mut failed) = (Done::default(), Vec::new());
+        let Ok(()) = in_turn::<Infallible>(plan::arrival(conf, name, &self.waiting), calls, |step, calls| {
+            failed.extend(one(step, calls, &mut done).err());
+            Ok(())
+        });
         let parent = |of: &IfName| conf.interface(*of)?.wanted.parent();
         self.waiting.retain(|of| parent(of) != Some(name));
         failed
@@ -143,7 +147,7 @@ impl Service {
 
     /// Changes what has changed in the file, after its rehearsal. On an error nothing
     /// has.
-    pub fn reload(&mut self, rehearsed: Result<Conf, Errors>, calls: &mut dyn Syscalls) -> Report {
+    pub fn reload(&mut self, rehearsed: Result<Conf, Errors>, calls: &mut dyn Configuring) -> Report {
         match rehearsed.and_then(|conf| self.become_as(conf, calls)) {
             Ok(lines) => Report { ok: true, lines },
             Err(errors) => Report::refused(errors.lines()),
@@ -181,7 +185,7 @@ impl Service {
         Ok(lent)
     }
 
-    fn become_as(&mut self, conf: Conf, calls: &mut dyn Syscalls) -> Result<Vec<String>, Errors> {
+    fn become_as(&mut self, conf: Conf, calls: &mut dyn Configuring) -> Result<Vec<String>, Errors> {
         let refused = |complaints| Err(conf.errors(complaints));
         let there = match self.there(calls) {
             Ok(there) => there,
@@ -306,22 +310,23 @@ enum Back {
 }
 
 /// All steps or none. What cannot be taken back is told.
-fn perform(steps: Vec<Step>, calls: &mut dyn Syscalls) -> Result<Done, Vec<Complaint>> {
+fn perform(steps: Vec<Step>, calls: &mut dyn Configuring) -> Result<Done, Vec<Complaint>> {
     let mut done = Done::default();
     let mut undo: Vec<Back> = Vec::new();
-    for step in steps {
+    in_turn(steps, calls, |step, calls| {
         let (shown, at, lasting) = (step.act.to_string(), step.at, step.lasting);
         match one(step, calls, &mut done) {
             Ok(_) if lasting => undo.push(Back::Stays(shown.clone())),
             Ok(acts) => undo.push(Back::By(acts)),
             Err(what) => {
                 let mut complaints = vec![(Some(at), what)];
-                take_back(undo, calls, &mut complaints);
+                take_back(core::mem::take(&mut undo), calls, &mut complaints);
                 return Err(complaints);
             }
         }
         done.lines.push(shown);
-    }
+        Ok(())
+    })?;
     Ok(done)
 }
 

@@ -7,6 +7,7 @@
 //!   trial.rs   whether a machine takes it: on one in virtual time
 //!   wanted.rs  what an interface is to be; from one wish to another
 //!   plan.rs    from one Conf to another, in steps that can be taken back
+//!   turn.rs    the steps, one election for those of one interface
 //!   apply.rs   the steps, on the machine                   --> Service
 //! ```
 //!
@@ -35,7 +36,8 @@
 //! `net.inet.carp.demotion` is what this file adds to it.
 //!
 //! The order: sysctls, cards, cloned interfaces; of each interface its own line,
-//! `_ipv6`, then its aliases.
+//! `_ipv6`, then its aliases. Those of one interface are one election for its carp
+//! interfaces, at the start and by a reload.
 //!
 //! # A reload
 //!
@@ -58,6 +60,7 @@ mod parse;
 mod place;
 mod plan;
 mod trial;
+mod turn;
 mod wanted;
 
 #[cfg(test)]
@@ -65,6 +68,7 @@ mod tests;
 
 pub use apply::{OfCards, Rehearsal, Report, Service, Was};
 pub use place::{Errors, Place};
+pub use turn::Configuring;
 
 use crate::dev::host::is_ethernet;
 use act::Words;

@@ -4,6 +4,7 @@
 use super::act::Act;
 use super::place::Complaint;
 use super::plan::{self, Applied, There};
+use super::turn::{Configuring, in_turn};
 use super::{Conf, Lent, apply};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
@@ -11,6 +12,7 @@ use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
 use ifconfig_carp::{CallError, Syscalls, ifconfig};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 /// A machine whose whole world is one LAN for each of its cards.
 struct Trial {
@@ -39,6 +41,12 @@ impl Syscalls for Trial {
     }
 }
 
+impl Configuring for Trial {
+    fn configuring(&mut self, is: bool) {
+        self.world.configuring(self.id, is);
+    }
+}
+
 /// The cards that a machine has, and that a file configures; whether each is known
 /// for a tap, on which there is no host.
 fn cards(of: &[&Conf]) -> BTreeMap<IfName, bool> {
@@ -61,11 +69,13 @@ pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>
             return Vec::new();
         }
     };
-    for step in plan::from_nothing(conf, &There::default()) {
-        if let Err(what) = step.act.run(&mut trial) {
-            complaints.push((Some(step.at), told(&step.act, &what)));
-        }
-    }
+    let Ok(()) =
+        in_turn::<Infallible>(plan::from_nothing(conf, &There::default()), &mut trial, |step, calls| {
+            if let Err(what) = step.act.run(calls) {
+                complaints.push((Some(step.at), told(&step.act, &what)));
+            }
+            Ok(())
+        });
     let mut told = unbacked(conf, &mut trial);
     told.extend(hurried(conf));
     told
@@ -103,16 +113,21 @@ pub(super) fn change(before: &Applied, conf: &Conf, lent: Lent<'_>, complaints: 
         Err(what) => return complaints.push((None, what)),
     };
     let all = plan::from_nothing(before.conf(), &There::default());
-    // All of it was taken once.
-    all.iter().for_each(|step| drop(step.act.run(&mut trial)));
+    let Ok(()) = in_turn::<Infallible>(all, &mut trial, |step, calls| {
+        // All of it was taken once.
+        drop(step.act.run(calls));
+        Ok(())
+    });
     let names = match apply::names(&mut trial) {
         Ok(names) => names,
         Err(what) => return complaints.push((None, what)),
     };
     let steps = plan::steps(before, conf, &There { names, ..There::default() });
-    let failed = steps.iter().find_map(|step| Some((step, step.act.run(&mut trial).err()?)));
-    if let Some((step, what)) = failed {
-        complaints.push((Some(step.at), told(&step.act, &what)));
+    let done = in_turn(steps, &mut trial, |step, calls| {
+        step.act.run(calls).map_err(|what| (Some(step.at), told(&step.act, &what)))
+    });
+    if let Err(failed) = done {
+        complaints.push(failed);
         complaints.push((None, "a machine that starts takes this file, one that runs does not".into()));
     }
 }

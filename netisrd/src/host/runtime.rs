@@ -2,6 +2,7 @@
 
 use super::clock::monotonic;
 use super::thread::NetisrThread;
+use crate::conf::Configuring;
 use crate::dev::Device;
 use crate::kern::devctl::{Report, Serve};
 use crate::kern::frozen::FrozenMachine;
@@ -151,8 +152,18 @@ impl Runtime {
         self.upkeep.borrow_mut().push(upkeep);
     }
 
+    fn kept_up(&self) {
+        self.upkeep.borrow_mut().iter_mut().for_each(|upkeep| upkeep(self));
+    }
+
+    /// A configuration of one interface begins, or ends: carp interfaces hold no election
+    /// in between.
+    pub fn configuring(&self, is: bool) {
+        domsg(&self.proc_, &self.machine.port0, |reply| Netmsg0::Configuring(is, reply));
+    }
+
     /// System calls of the process itself, which is as good as root.
-    pub fn calls(&self) -> impl Syscalls + '_ {
+    pub fn calls(&self) -> impl Configuring + '_ {
         Calls(self)
     }
 
@@ -242,7 +253,14 @@ struct Calls<'r>(&'r Runtime);
 impl Syscalls for Calls<'_> {
     fn call(&mut self, request: &Request) -> Result<Reply, CallError> {
         let reply = self.0.syscall(Cred { privileged: true }, request.clone());
-        self.0.upkeep.borrow_mut().iter_mut().for_each(|upkeep| upkeep(self.0));
+        self.0.kept_up();
         Ok(reply)
+    }
+}
+
+impl Configuring for Calls<'_> {
+    fn configuring(&mut self, is: bool) {
+        self.0.configuring(is);
+        self.0.kept_up();
     }
 }

@@ -121,6 +121,8 @@ pub enum Netmsg0 {
     Alive(Arc<AtomicU64>, u64),
     /// Who serves the virtual addresses outside of the machine.
     DevctlServe(Serve),
+    /// A configuration of one interface begins, or ends.
+    Configuring(bool, ReplyPort<()>),
     /// Whoever is woken when a carp interface changes.
     DevctlListen(Wake),
     /// What has happened since the last time, and how things are.
@@ -231,6 +233,7 @@ pub fn dispatch0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu, msg: Netmsg0) -> F
         Netmsg0::Served(index, is) => lease::served(&mut cx, index, is),
         Netmsg0::Lease(word) => lease::word(&mut cx, word),
         Netmsg0::Alive(at, n) => at.store(n, Ordering::Release),
+        Netmsg0::Configuring(is, reply) => configuring(&mut cx, is, reply),
         Netmsg0::DevctlServe(serve) => cx.m.own(cx.n0).devctl.serve(serve),
         Netmsg0::DevctlListen(wake) => cx.m.own(cx.n0).devctl.listen(wake),
         Netmsg0::DevctlRead(reply) => reply.replymsg(devctl::read(&mut cx)),
@@ -265,6 +268,14 @@ pub(crate) fn halt(m: &Machine) -> Flow {
 fn destroy_all(cx: &mut Ctx0<'_>) {
     cx.carp(|cx| libcarp::output::bow_out_all(cx));
     if_clone::destroy_all(cx);
+}
+
+fn configuring(cx: &mut Ctx0<'_>, is: bool, reply: ReplyPort<()>) {
+    cx.carp(|cx| match is {
+        true => libcarp::state::config_begin(cx),
+        false => libcarp::state::config_end(cx),
+    });
+    reply.replymsg(());
 }
 
 /// Who reads queue `q` of so many of the interface with that index. Where there are

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod absent;
+mod elections;
 mod keys;
 mod pairs;
 mod random;

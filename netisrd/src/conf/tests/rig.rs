@@ -1,6 +1,6 @@
 //! Two machines on a LAN, the first of which has a configuration in a file.
 
-use super::super::{Cards, Conf, Errors, OfCards, Report, Service};
+use super::super::{Cards, Conf, Configuring, Errors, OfCards, Report, Service};
 use crate::dev::lan::Lan;
 use crate::lab::model::Advert;
 use crate::sim::{MachineId, World};
@@ -11,6 +11,7 @@ use compat::sys::errno::Errno;
 use compat::sys::sockio::*;
 use ifconfig_carp::{CallError, Syscalls};
 use ipnet::IpNet;
+use libcarp::CarpSoftc;
 use libcarp::carpreq::SIOCSVH;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -70,6 +71,12 @@ impl Syscalls for Calls<'_> {
             return Ok(Reply::error(Errno::ENOBUFS));
         }
         Ok(self.world.syscall(self.id, request.clone()))
+    }
+}
+
+impl Configuring for Calls<'_> {
+    fn configuring(&mut self, is: bool) {
+        self.world.configuring(self.id, is);
     }
 }
 
@@ -210,6 +217,14 @@ impl Rig {
 
     pub(super) fn peer_state(&mut self) -> String {
         state(&command(&mut self.world, self.peer, "ifconfig carp0"))
+    }
+
+    /// How often the carp interface of that vhid has come to INIT, BACKUP and MASTER.
+    pub(super) fn entered(&self, vhid: u8) -> [u64; 3] {
+        let (m, n0) = self.world.look(self.us).unwrap();
+        let all = m.carp.softcs(n0);
+        let is_it = |sc: &&triomphe::Arc<CarpSoftc>| sc.own(n0).vhid.get().is_some_and(|v| v.get() == vhid);
+        all.iter().find(is_it).map(|sc| sc.own(n0).history.counts()).unwrap()
     }
 
     /// The skews of the advertisements since the last call, of that vhid.
