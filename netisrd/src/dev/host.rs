@@ -66,6 +66,9 @@ impl Existing {
     /// # Errors
     /// What was expected.
     pub fn parse(spec: &str) -> Result<Existing, String> {
+        if spec.contains(',') {
+            return Err("expected one interface: each has an -i of its own, not a comma".to_owned());
+        }
         let (name, path) = spec.split_once(':').unwrap_or((spec, "macvlan"));
         let path = match path {
             "macvlan" => DataPath::Macvlan,

@@ -2,6 +2,7 @@
 
 use super::super::{Cards, Conf, Daemon};
 use super::wrong;
+use crate::dev::host::Existing;
 use std::path::Path;
 
 fn conf(text: &str) -> Conf {
@@ -106,6 +107,20 @@ fn what_is_wrong_with_a_key_is_told_with_its_place() {
     }
     let clash = wrong("netisrd_taps=carp0\ncloned_interfaces=carp0");
     assert_eq!(clash[0], "1:14: expected carp0 once: it is in line 2 too");
+}
+
+#[test]
+fn a_list_with_commas_is_no_name() {
+    for list in ["eth0,eth1", "eth0, eth1", "eth0:tap,eth1:none", "eth0,eth1,eth2,eth3,eth4"] {
+        let said = ["1:21: expected blanks between the names, no commas"];
+        assert_eq!(wrong(&format!("netisrd_interfaces='{list}'\nifconfig_eth1=up")), said, "{list}");
+    }
+    let blanks = |column: u32| [format!("1:{column}: expected blanks between the names, no commas")];
+    assert_eq!(wrong("netisrd_taps=em0@br0,em1"), blanks(14));
+    assert_eq!(wrong("cloned_interfaces='carp0 carp1,carp2'"), blanks(26));
+    // Nor is it one on a command line.
+    let said = Existing::checked("eth0,eth1").unwrap_err();
+    assert_eq!(said, "expected one interface: each has an -i of its own, not a comma");
 }
 
 #[test]
