@@ -109,7 +109,7 @@ fn a_reload_changes_what_has_changed_and_no_master() {
 #[test]
 fn a_virtual_address_that_nothing_backs_is_told_of() {
     stage(|_, path, us, _| {
-        let told = "warning: nothing backs 10.78.0.100: no interface has an address of its prefix";
+        let told = "warning: nothing backs 10.78.0.100/24: no interface has an address of 10.78.0.0/24";
         let elsewhere = START.replace("10.77.0.100/24", "10.78.0.100/24");
         write(path, &elsewhere, 0o600);
         let said = reload(&us).ok();

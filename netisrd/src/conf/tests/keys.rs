@@ -215,6 +215,29 @@ fn lines_of_an_interface_do_not_contradict_each_other() {
 }
 
 #[test]
+fn what_would_back_an_address_is_told_with_the_prefix_that_counts() {
+    let warned = |address: &str, card: &str| {
+        let text = format!(
+            "netisrd_taps=em0\ncloned_interfaces=carp1\nifconfig_em0='{card}'\nifconfig_carp1='vhid 9 \
+             pass x {address}'\n"
+        );
+        conf(&text).warnings().lines().map(|l| l.to_string()).collect::<Vec<_>>()
+    };
+    let told = |what: &str| [format!("f:4:17: warning: nothing backs {what}")];
+    let em0 = "10.9.0.11/24";
+    // Without a length it is the class's.
+    let of_class = told("10.9.0.77/8: no interface has an address of 10.0.0.0/8, but em0 has 10.9.0.11/24");
+    assert_eq!(warned("10.9.0.77", em0), of_class);
+    let host = told("10.9.0.77/32: no interface has an address of 10.9.0.77/32, but em0 has 10.9.0.11/24");
+    assert_eq!(warned("10.9.0.77/32", em0), host);
+    let far = told("10.8.0.77/24: no interface has an address of 10.8.0.0/24");
+    assert_eq!(warned("10.8.0.77/24", em0), far);
+    let inet6 = told("fd09::77/48: no interface has an address of fd09::/48, but em0 has fd09::11/64");
+    assert_eq!(warned("inet6 fd09::77/48", "inet6 fd09::11/64"), inet6);
+    assert_eq!(warned("10.9.0.77/24", em0), [""; 0]);
+}
+
+#[test]
 fn whose_addresses_a_killed_ones_host_would_keep_too_long_is_told() {
     let warned = |path: &str, advbase: u8| {
         let text = format!(
