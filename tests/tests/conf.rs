@@ -199,6 +199,22 @@ fn what_is_no_ethernet_is_no_card() {
 }
 
 #[test]
+fn a_port_of_a_bridge_is_warned_of_where_macvlans_serve() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        for port in ["v0", "v1"] {
+            lab.ip(&format!("link add name {port} type veth peer name of-{port}"));
+            lab.ip(&format!("link set dev {port} master br0"));
+        }
+        let said = check(&file(lab, "netisrd_interfaces=\"br0 v0 v1:tap\"\n"));
+        let what = "netisrd.conf:1:25: warning: v0 is a port of the bridge br0: use -i br0, or -i v0:tap \
+                    with carpdev v0\n";
+        assert!(said.status.success() && said.stderr.ends_with(what), "{said:?}");
+        assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+    });
+}
+
+#[test]
 fn a_bad_file_starts_nothing() {
     lab::run(Needs::namespaces().taps(), |lab| {
         lab.bridge("br0");
