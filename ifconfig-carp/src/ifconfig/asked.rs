@@ -156,9 +156,13 @@ fn once(word: &OsStr, said: &mut Vec<&'static str>) -> Result<(), Failure> {
     let subject = subject(word);
     if let Some(addr) = address(word).filter(|_| subject.is_none()) {
         if said.contains(&"address") {
-            let of_inet6 = if addr.is_ipv6() { ", and begins with inet6" } else { "" };
-            let what = format!("expected one address in a line: another has a line of its own{of_inet6}");
-            return Err(Failure::Message(what));
+            let what = match addr {
+                IpAddr::V4(_) => "expected one address in a line: another has a line of its own",
+                IpAddr::V6(_) => {
+                    "expected one address in a line: one of IPv6 has a line of its own that begins with inet6"
+                }
+            };
+            return Err(Failure::message(what));
         }
         said.push("address");
     }
@@ -252,12 +256,13 @@ mod tests {
     #[test]
     fn a_second_address_is_told_where_it_belongs() {
         let one = "expected one address in a line: another has a line of its own";
-        let inet6 = format!("{one}, and begins with inet6");
+        let inet6 =
+            "expected one address in a line: one of IPv6 has a line of its own that begins with inet6";
         for (line, word, text) in [
-            ("vhid 1 pass x 10.9.0.1/24 fd09::1/64", 5, inet6.as_str()),
-            ("10.9.0.1 fd09::1", 1, &inet6),
-            ("10.9.0.1/24 inet6 fd09::1/64", 2, &inet6),
-            ("inet6 fd09::1/64 fe80::2%carp0/64", 2, &inet6),
+            ("vhid 1 pass x 10.9.0.1/24 fd09::1/64", 5, inet6),
+            ("10.9.0.1 fd09::1", 1, inet6),
+            ("10.9.0.1/24 inet6 fd09::1/64", 2, inet6),
+            ("inet6 fd09::1/64 fe80::2%carp0/64", 2, inet6),
             ("10.9.0.1/24 10.9.0.2/24", 1, one),
             ("10.9.0.1 netmask 255.0.0.0 10.9.0.2", 3, one),
             ("inet6 fd09::1/64 10.9.0.1/24", 2, one),
