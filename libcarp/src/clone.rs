@@ -145,7 +145,7 @@ pub fn served(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, is: bool) {
         match is {
             false => suspend(cx, sc, Reason::NotServed),
             true => {
-                demote::review(cx, sc);
+                demote::review_served(cx, sc);
                 state::setrun(cx, sc, None);
             }
         }

@@ -162,8 +162,17 @@ pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
     review_without(cx, sc, |_| false);
 }
 
+/// The same when its addresses can be served again.
+pub fn review_served(cx: &Cx<'_>, sc: &CarpSoftc) {
+    review_telling(cx, sc, |_| false, "served by the host again");
+}
+
 /// The same when some addresses are about to be gone.
 pub fn review_without(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) {
+    review_telling(cx, sc, gone, "interface up");
+}
+
+fn review_telling(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool, well: &str) {
     let own = sc.own(cx.n0);
     let wants_to_run = sc.sc_if.flags().contains(Iff::UP)
         && own.vhid.get().is_some()
@@ -175,9 +184,10 @@ pub fn review_without(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -
     };
     if wants_to_run && (parent_down || own.unserved.get()) {
         let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();
-        begin(cx, &own.suppress, factor, "interface down");
+        let text = if parent_down { "interface down" } else { "not served by the host" };
+        begin(cx, &own.suppress, factor, text);
     } else {
-        end(cx, &own.suppress, "interface up");
+        end(cx, &own.suppress, well);
     }
 }
 

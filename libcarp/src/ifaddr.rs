@@ -235,16 +235,22 @@ fn config_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) -> Result
     configure(cx, sc, &vha)
 }
 
-/// Finds `vha` a backing address. Without one it stays inactive, and the
-/// interface runs on with its other addresses.
+/// Finds `vha` a backing address. Without one it stays inactive, which is told, and
+/// the interface runs on with its other addresses.
 fn configure(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVhaddr>) -> Result<(), Errno> {
     let found = vhaddr::config_vhaddr(cx, sc, vha, None);
     demote::forgive_sendad_errors(cx, sc);
     start_over(cx, sc);
     match found {
-        Err(Errno::EEXIST) if sc.carpdev(cx.n0).is_none() => found,
-        _ => Ok(()),
+        Err(Errno::EEXIST) if sc.carpdev(cx.n0).is_none() => return found,
+        Err(Errno::ENOENT) if !is_bound(cx, sc) => {
+            let (net, prefix) = (vha.vha_ia.net(cx.n0), vha.vha_ia.prefix(cx.n0));
+            let why = format_args!("no interface that is up has an address of {prefix}");
+            log::info(cx, format_args!("{}: nothing backs {net}: {why}", sc.xname()));
+        }
+        _ => {}
     }
+    Ok(())
 }
 
 /// The election starts over.
@@ -297,7 +303,7 @@ fn link_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia_if: &Arc<Ifaddr>) -> bool
 }
 
 /// Whether an address was made active, and if not, says so: unless nothing
-/// backs it, which is not unusual.
+/// backs it any more or yet, which is not unusual.
 fn is_active(
     cx: &Cx<'_>,
     sc: &CarpSoftc,

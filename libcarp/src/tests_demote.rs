@@ -206,7 +206,9 @@ fn a_link_that_is_lost_stops_carp_and_its_return_starts_the_election() {
 fn who_cannot_be_served_bows_out_and_is_none_until_that_ends() {
     let (mut w, sc) = master();
     w.effects();
+    w.kern.logged.take();
     w.cx(|cx| clone::served(cx, &sc, false));
+    assert_eq!(w.kern.logged.take(), ["carp: demoted by 240 to 240 (not served by the host)"]);
     assert_eq!(
         w.effects(),
         [Ad("carp0", 1, 255, 255), IfMsg("carp0", State::Init), Route([10, 0, 0, 0].into(), "carp0", "em0")]
@@ -217,8 +219,10 @@ fn who_cannot_be_served_bows_out_and_is_none_until_that_ends() {
     w.up(&sc);
     w.pass(10 * SEC);
     assert_eq!((sc.state(), demotion(&w)), (State::Init, (1, 240)));
+    w.kern.logged.take();
     w.cx(|cx| clone::served(cx, &sc, true));
     assert_eq!((sc.state(), demotion(&w)), (State::Backup, (0, 0)));
+    assert_eq!(w.kern.logged.take(), ["carp: demoted by -240 to 0 (served by the host again)"]);
     // Said once more, it is no news.
     w.effects();
     w.cx(|cx| clone::served(cx, &sc, true));

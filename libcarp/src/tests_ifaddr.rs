@@ -137,6 +137,27 @@ fn an_address_whose_vhid_is_taken_stays_inactive_and_says_so() {
 }
 
 #[test]
+fn an_address_that_nothing_backs_is_told_of_as_it_is_configured() {
+    let (mut w, _) = World::with_carp0(0);
+    let sc1 = w.carp_if("carp1");
+    w.up(&sc1);
+    w.kern.logged.take();
+    w.add_addr(&sc1.sc_if, [10, 9, 0, 77]).unwrap();
+    let told = "carp1: nothing backs 10.9.0.77/24: no interface that is up has an address of 10.9.0.0/24";
+    assert_eq!(w.kern.logged.take(), [told]);
+    change(&mut w, [10, 9, 0, 77], 8);
+    let told = "carp1: nothing backs 10.9.0.77/8: no interface that is up has an address of 10.0.0.0/8";
+    assert_eq!(w.kern.logged.take(), [told]);
+    // What comes and goes elsewhere is no reason to say it again.
+    let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.add_addr(&em0, [10, 9, 0, 11]).unwrap();
+    w.del_addr([10, 9, 0, 11]);
+    assert_eq!(w.kern.logged.take(), [""; 0]);
+    w.add_addr(&sc1.sc_if, [10, 0, 0, 78]).unwrap();
+    assert_eq!(w.kern.logged.take(), [""; 0], "em0 backs it");
+}
+
+#[test]
 fn a_bound_interface_takes_an_address_of_its_parent_for_its_inactive_ones() {
     let mut w = World::new();
     let (em0, em1) = (w.ether("em0"), w.ether("em1"));

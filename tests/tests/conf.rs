@@ -181,7 +181,7 @@ fn who_comes_on_a_host_with_several_addresses_takes_over_once_with_all_of_them()
 #[test]
 fn a_virtual_address_that_nothing_backs_is_told_of() {
     stage(|_, path, us, _| {
-        let told = "warning: nothing backs 10.78.0.100: no interface has an address of its prefix";
+        let told = "warning: nothing backs 10.78.0.100/24: no interface has an address of 10.78.0.0/24";
         let elsewhere = START.replace("10.77.0.100/24", "10.78.0.100/24");
         write(path, &elsewhere, 0o600);
         let said = reload(&us).ok();
@@ -267,6 +267,22 @@ fn what_is_no_ethernet_is_no_card() {
         let what = "netisrd.conf:1:21: warning: nosuch: this host has none of that name; \
                     it is used once it is there and up\n";
         assert!(said.status.success() && said.stderr.ends_with(what), "{said:?}");
+    });
+}
+
+#[test]
+fn a_port_of_a_bridge_is_warned_of_where_macvlans_serve() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        for port in ["v0", "v1"] {
+            lab.ip(&format!("link add name {port} type veth peer name of-{port}"));
+            lab.ip(&format!("link set dev {port} master br0"));
+        }
+        let said = check(&file(lab, "netisrd_interfaces=\"br0 v0 v1:tap\"\n"));
+        let what = "netisrd.conf:1:25: warning: v0 is a port of the bridge br0: use -i br0, or -i v0:tap \
+                    with carpdev v0\n";
+        assert!(said.status.success() && said.stderr.ends_with(what), "{said:?}");
+        assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
     });
 }
 

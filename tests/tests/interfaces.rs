@@ -266,3 +266,41 @@ fn who_lives_in_another_namespace_of_processes_keeps_what_it_has() {
         assert!(removes(&three), "{:?}", three.proc.log.lines());
     });
 }
+
+#[test]
+fn of_a_port_of_a_bridge_it_is_told_what_serves_in_its_place() {
+    stage(|s| {
+        let in_a = Some("a");
+        s.lab.ip_in(in_a, "link add name br1 type bridge stp_state 0 forward_delay 0 mcast_snooping 0");
+        s.lab.ip_in(in_a, "addr del 10.77.0.1/24 dev v0");
+        s.lab.ip_in(in_a, "link set v0 master br1");
+        s.lab.ip_in(in_a, "addr add 10.77.0.1/24 dev br1");
+        s.lab.ip_in(in_a, "link set br1 up");
+        s.lab.wait_carrier(in_a, "br1");
+        let start = |card: &str, carpdev: &str| {
+            let a = s.lab.netisrd(&format!("on-{card}")).netns("a").mirrored(card).start();
+            a.carp("carp0", &format!("{carpdev} {}", virtual_host(0)));
+            a
+        };
+        let end = |a: Netisrd| {
+            a.signal(Signal::SIGTERM);
+            assert!(a.wait_exit().success());
+        };
+        let a = start("v0", "carpdev v0");
+        let told =
+            "carp0: cannot be made: v0 is a port of the bridge br1: use -i br1, or -i v0:tap with carpdev v0";
+        a.proc.log.wait_line(0, told, PATIENCE, |l| l.ends_with(told));
+        let told = "carp: demoted by 240 to 240 (not served by the host)";
+        a.proc.log.wait_line(0, told, PATIENCE, |l| l.ends_with(told));
+        assert_eq!(a.state("carp0"), "INIT");
+        end(a);
+        for (card, carpdev) in [("br1", "carpdev br1"), ("v0:tap", "carpdev v0")] {
+            let a = start(card, carpdev);
+            a.wait_master("carp0");
+            s.wait_serves(true);
+            assert_eq!((s.client.ping(VIP, 2), s.client.ping(N1, 2)), (2, 2), "{card}");
+            end(a);
+            s.wait_serves(false);
+        }
+    });
+}

@@ -323,9 +323,8 @@ fn who_cannot_be_served_is_no_master() {
         a.sysctl("net.inet.carp.preempt=1");
         let mark = a.proc.log.len();
         a.carp("carp0", &virtual_host(0));
-        a.proc
-            .log
-            .wait_line(mark, "what is in its way", lab::PATIENCE, |l| l.contains("carp0: cannot be made"));
+        let told = "carp0: cannot be made: the host has an interface carp0 that is not this netisrd's";
+        a.proc.log.wait_line(mark, "what is in its way", lab::PATIENCE, |l| l.ends_with(told));
         a.wait_state("carp0", "INIT", lab::PATIENCE);
         assert_eq!(s.client.ping(VIP, 3), 3);
         // It is said once, and tried again.

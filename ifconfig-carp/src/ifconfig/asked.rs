@@ -153,7 +153,20 @@ pub fn subject(word: &OsStr) -> Option<&'static str> {
 /// Words that are no keywords are not repeated: they may be of a password.
 fn once(word: &OsStr, said: &mut Vec<&'static str>) -> Result<(), Failure> {
     let length = || word.as_encoded_bytes().contains(&b'/').then_some("prefixlen");
-    let about = match subject(word).or_else(length) {
+    let subject = subject(word);
+    if let Some(addr) = address(word).filter(|_| subject.is_none()) {
+        if said.contains(&"address") {
+            let what = match addr {
+                IpAddr::V4(_) => "expected one address in a line: another has a line of its own",
+                IpAddr::V6(_) => {
+                    "expected one address in a line: one of IPv6 has a line of its own that begins with inet6"
+                }
+            };
+            return Err(Failure::message(what));
+        }
+        said.push("address");
+    }
+    let about = match subject.or_else(length) {
         Some("netmask") => "prefixlen",
         Some(about) => about,
         None => return Ok(()),
@@ -163,6 +176,11 @@ fn once(word: &OsStr, said: &mut Vec<&'static str>) -> Result<(), Failure> {
     }
     said.push(about);
     Ok(())
+}
+
+/// Without its scope and length.
+fn address(word: &OsStr) -> Option<IpAddr> {
+    word.to_str()?.split(['%', '/']).next()?.parse().ok()
 }
 
 fn spelt(about: &str) -> &str {
@@ -233,5 +251,25 @@ mod tests {
             assert_eq!((m.word, m.unknown), (word, unknown), "{line}: {}", m.text);
             assert!(!m.text.is_empty());
         }
+    }
+
+    #[test]
+    fn a_second_address_is_told_where_it_belongs() {
+        let one = "expected one address in a line: another has a line of its own";
+        let inet6 =
+            "expected one address in a line: one of IPv6 has a line of its own that begins with inet6";
+        for (line, word, text) in [
+            ("vhid 1 pass x 10.9.0.1/24 fd09::1/64", 5, inet6),
+            ("10.9.0.1 fd09::1", 1, inet6),
+            ("10.9.0.1/24 inet6 fd09::1/64", 2, inet6),
+            ("inet6 fd09::1/64 fe80::2%carp0/64", 2, inet6),
+            ("10.9.0.1/24 10.9.0.2/24", 1, one),
+            ("10.9.0.1 netmask 255.0.0.0 10.9.0.2", 3, one),
+            ("inet6 fd09::1/64 10.9.0.1/24", 2, one),
+        ] {
+            let mistake = Mistake { word: Some(word), unknown: false, text: text.to_owned() };
+            assert_eq!(asked(line).unwrap_err(), mistake, "{line}");
+        }
+        assert!(asked("10.9.0.1 netmask 255.0.0.0 broadcast 10.9.0.2").is_ok());
     }
 }

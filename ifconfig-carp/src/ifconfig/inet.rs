@@ -28,7 +28,8 @@ impl InetChange {
     pub(crate) fn set_addr(&mut self, word: &OsStr) -> Result<(), Failure> {
         if is_an_address_of_inet6(word) {
             let word = word.to_string_lossy();
-            return Err(Failure::Message(format!("{word}: an IPv6 address: type 'inet6 {word}'")));
+            let first = self.addr.map_or("", |_| ", in another line");
+            return Err(Failure::Message(format!("{word}: an IPv6 address: type 'inet6 {word}'{first}")));
         }
         let (addr, mask) = prefix(word).ok_or_else(|| not_an_address(word))?;
         if self.addr.is_some() {

@@ -124,9 +124,23 @@ impl Reader<'_> {
         self.complain(at, what);
     }
 
+    /// The names of a list. With commas it is none, and what else is wrong is found all
+    /// the same.
+    fn listed(&mut self, a: &Assignment) -> Vec<Word> {
+        let mut names = Vec::new();
+        for word in a.value.words() {
+            if word.text.contains(',') {
+                self.complain(word.at, "expected blanks between the names, no commas");
+            }
+            let parts = word.text.split(',').filter(|name| !name.is_empty());
+            names.extend(parts.map(|name| Word { text: name.to_owned().into(), at: word.at }));
+        }
+        names
+    }
+
     /// `cloned_interfaces`
     fn clones(&mut self, conf: &mut Conf, a: &Assignment) {
-        for word in a.value.words() {
+        for word in self.listed(a) {
             let unit = word.text.strip_prefix("carp").filter(|unit| is_number(unit));
             let Some(name) = unit.and_then(|_| IfName::new(&word.text)) else {
                 self.complain(word.at, "expected carp and a number: the machine makes no other interfaces");
@@ -143,7 +157,7 @@ impl Reader<'_> {
     /// Names of cards, or of what makes them.
     fn names(&mut self, conf: &mut Conf, a: &Assignment, name_of: impl Fn(&str) -> &str) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for word in a.value.words() {
+        for word in self.listed(a) {
             let Some(name) = IfName::new(name_of(&word.text)) else {
                 self.complain(word.at, "expected the name of an interface, of at most 15 characters");
                 continue;

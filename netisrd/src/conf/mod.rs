@@ -70,7 +70,8 @@ pub use apply::{OfCards, Rehearsal, Report, Service, Was};
 pub use place::{Errors, Place};
 pub use turn::Configuring;
 
-use crate::dev::host::is_ethernet;
+use crate::dev::DataPath;
+use crate::dev::host::{Existing, is_ethernet, taken_by};
 use act::Words;
 use compat::net::if_::IfName;
 use ipnet::IpNet;
@@ -135,9 +136,13 @@ impl Cards {
 
     /// Whether macvlans carry its virtual addresses somewhere.
     fn has_macvlans(&self) -> bool {
-        let mut paths =
-            self.interfaces.iter().flatten().map(|spec| spec.split_once(':').map(|(_, path)| path));
-        paths.any(|path| path.is_none_or(|path| path == "macvlan"))
+        self.macvlan_names().next().is_some()
+    }
+
+    /// Where they do.
+    fn macvlan_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        let all = self.interfaces.iter().flatten().filter_map(|spec| Existing::parse(spec).ok());
+        all.filter(|it| it.path == DataPath::Macvlan).filter_map(|it| IfName::new(&it.name))
     }
 
     fn interface_names(&self) -> impl Iterator<Item = IfName> + '_ {
@@ -265,10 +270,14 @@ impl Conf {
     /// What is none.
     fn suits_host(mut self) -> Result<Conf, Errors> {
         let interfaces: BTreeSet<IfName> = self.daemon.cards.interface_names().collect();
+        let macvlans: BTreeSet<IfName> = self.daemon.cards.macvlan_names().collect();
         let mut complaints = Vec::new();
         for (name, at) in self.card_places.iter().filter(|(name, _)| interfaces.contains(name)) {
             match is_ethernet(name.as_str()) {
-                Some(true) => {}
+                Some(true) => {
+                    let taken = taken_by(name.as_str()).filter(|_| macvlans.contains(name));
+                    self.warnings.extend(taken.map(|what| (Some(*at), format!("warning: {what}"))));
+                }
                 Some(false) => {
                     complaints.push((Some(*at), format!("expected an Ethernet interface: {name} is none")));
                 }

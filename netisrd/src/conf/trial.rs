@@ -10,9 +10,12 @@ use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
-use ifconfig_carp::{CallError, Syscalls, ifconfig};
+use ifconfig_carp::ifconfig::{self, Has};
+use ifconfig_carp::{CallError, Syscalls};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 
 /// A machine whose whole world is one LAN for each of its cards.
 struct Trial {
@@ -97,13 +100,25 @@ fn unbacked(conf: &Conf, trial: &mut Trial) -> Vec<Complaint> {
         // One that there is not has failed before.
         for (addr, back) in ifconfig::backings(trial, interface.name).unwrap_or_default() {
             if back.is_none() {
-                let what =
-                    format!("warning: nothing backs {addr}: no interface has an address of its prefix");
-                told.push((interface.wanted.place_of(addr), what));
+                let what = nothing_backs(addr, interface.name, conf, trial);
+                told.push((interface.wanted.place_of(addr), format!("warning: {what}")));
             }
         }
     }
     told
+}
+
+/// An address backs one of the same prefix: of the same length, too.
+fn nothing_backs(addr: IpAddr, of: IfName, conf: &Conf, trial: &mut Trial) -> String {
+    let all = ifconfig::addresses(trial).unwrap_or_default();
+    let net = |has: &Has| IpNet::new(has.addr, has.prefixlen).ok();
+    let it = all.iter().find(|has| has.ifname == of.as_str() && has.addr == addr).and_then(net);
+    let it = it.unwrap_or_else(|| addr.into());
+    let is_clone = |name: &str| conf.interfaces.iter().any(|i| i.is_clone && i.name.as_str() == name);
+    let cards = all.iter().filter(|has| !is_clone(&has.ifname));
+    let near = cards.filter_map(|has| Some((&has.ifname, net(has)?))).find(|(_, net)| net.contains(&addr));
+    let near = near.map_or(String::new(), |(name, net)| format!(", but {name} has {net}"));
+    format!("nothing backs {it}: no interface has an address of {}{near}", it.trunc())
 }
 
 /// From what was applied to `conf`, with the steps that the machine will take.

@@ -5,7 +5,7 @@
 
 use super::link;
 use super::packet::{self, PacketTx};
-use super::rtnetlink::HostLink;
+use super::rtnetlink::{HostLink, RtNetlink};
 use super::{DataPath, Device, ETHER_HDR_LEN, Offload, Queues, RxQueue, Transmit, sys};
 use compat::net::if_::IfName;
 use compat::sys::errno::Errno;
@@ -66,6 +66,9 @@ impl Existing {
     /// # Errors
     /// What was expected.
     pub fn parse(spec: &str) -> Result<Existing, String> {
+        if spec.contains(',') {
+            return Err("expected one interface: each has an -i of its own, not a comma".to_owned());
+        }
         let (name, path) = spec.split_once(':').unwrap_or((spec, "macvlan"));
         let path = match path {
             "macvlan" => DataPath::Macvlan,
@@ -178,6 +181,14 @@ pub fn called(index: u32) -> Option<String> {
 /// Whether the host's interface can be a card; `None` of one that there is not.
 pub fn is_ethernet(ifname: &str) -> Option<bool> {
     link::by_name(ifname).ok().map(|link| ethernet_address(&link).is_some())
+}
+
+/// What the host's interface is part of, if that leaves it no macvlan, and what does in
+/// its place.
+pub fn taken_by(ifname: &str) -> Option<String> {
+    let mut rt = RtNetlink::new().ok()?;
+    let link = rt.link_by_name(ifname).ok()?;
+    rt.taken_by(&link)
 }
 
 fn ethernet_address(link: &HostLink) -> Option<[u8; 6]> {

@@ -2,6 +2,7 @@
 
 use super::super::{Cards, Conf, Daemon};
 use super::wrong;
+use crate::dev::host::Existing;
 use std::path::Path;
 
 fn conf(text: &str) -> Conf {
@@ -109,6 +110,20 @@ fn what_is_wrong_with_a_key_is_told_with_its_place() {
 }
 
 #[test]
+fn a_list_with_commas_is_no_name() {
+    for list in ["eth0,eth1", "eth0, eth1", "eth0:tap,eth1:none", "eth0,eth1,eth2,eth3,eth4"] {
+        let said = ["1:21: expected blanks between the names, no commas"];
+        assert_eq!(wrong(&format!("netisrd_interfaces='{list}'\nifconfig_eth1=up")), said, "{list}");
+    }
+    let blanks = |column: u32| [format!("1:{column}: expected blanks between the names, no commas")];
+    assert_eq!(wrong("netisrd_taps=em0@br0,em1"), blanks(14));
+    assert_eq!(wrong("cloned_interfaces='carp0 carp1,carp2'"), blanks(26));
+    // Nor is it one on a command line.
+    let said = Existing::checked("eth0,eth1").unwrap_err();
+    assert_eq!(said, "expected one interface: each has an -i of its own, not a comma");
+}
+
+#[test]
 fn aliases_have_numbers_without_gaps() {
     let alias = |n: &str| format!("ifconfig_em0_alias{n}='10.0.0.1{n}/24'\n");
     let said = |all: &[&str]| wrong(&all.iter().map(|n| alias(n)).collect::<String>());
@@ -197,6 +212,29 @@ fn lines_of_an_interface_do_not_contradict_each_other() {
     let again = format!("{card}ifconfig_em0_alias1='vhid 2 pass z 10.0.0.3/32'\n");
     assert_eq!(wrong(&again), ["3:29: expected no other password: it is in line 2 too"]);
     assert_eq!(wrong("ifconfig_em0='vhid 1 vhid 2 10.0.0.1/32'"), ["1:22: expected vhid once in a line"]);
+}
+
+#[test]
+fn what_would_back_an_address_is_told_with_the_prefix_that_counts() {
+    let warned = |address: &str, card: &str| {
+        let text = format!(
+            "netisrd_taps=em0\ncloned_interfaces=carp1\nifconfig_em0='{card}'\nifconfig_carp1='vhid 9 \
+             pass x {address}'\n"
+        );
+        conf(&text).warnings().lines().map(|l| l.to_string()).collect::<Vec<_>>()
+    };
+    let told = |what: &str| [format!("f:4:17: warning: nothing backs {what}")];
+    let em0 = "10.9.0.11/24";
+    // Without a length it is the class's.
+    let of_class = told("10.9.0.77/8: no interface has an address of 10.0.0.0/8, but em0 has 10.9.0.11/24");
+    assert_eq!(warned("10.9.0.77", em0), of_class);
+    let host = told("10.9.0.77/32: no interface has an address of 10.9.0.77/32, but em0 has 10.9.0.11/24");
+    assert_eq!(warned("10.9.0.77/32", em0), host);
+    let far = told("10.8.0.77/24: no interface has an address of 10.8.0.0/24");
+    assert_eq!(warned("10.8.0.77/24", em0), far);
+    let inet6 = told("fd09::77/48: no interface has an address of fd09::/48, but em0 has fd09::11/64");
+    assert_eq!(warned("inet6 fd09::77/48", "inet6 fd09::11/64"), inet6);
+    assert_eq!(warned("10.9.0.77/24", em0), [""; 0]);
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub(crate) struct HostLink {
     pub(crate) carrier: bool,
     /// RFC 2863's `ifOperStatus`.
     pub(crate) oper: Option<State>,
-    /// It is part of a bridge or some other bundle.
-    pub(crate) enslaved: bool,
+    /// The bridge or other bundle that it is part of.
+    pub(crate) controller: Option<u32>,
     /// Of a bridge's port.
     pub(crate) port_state: Option<BridgePortState>,
     pub(crate) mtu: u32,
@@ -62,7 +62,7 @@ impl HostLink {
     pub(crate) fn passes_frames(&self) -> bool {
         // A driver that never reports its state has none.
         let oper = matches!(self.oper, None | Some(State::Up | State::Unknown));
-        let port = !self.enslaved || self.port_state == Some(BridgePortState::Forwarding);
+        let port = self.controller.is_none() || self.port_state == Some(BridgePortState::Forwarding);
         self.has_carrier && oper && port
     }
 }
@@ -92,6 +92,22 @@ impl RtNetlink {
     fn link(&mut self, of: LinkMessage) -> nix::Result<HostLink> {
         let answers = self.ask(Route::GetLink(of), 0)?;
         answers.into_iter().find_map(link).ok_or(Linux::EBADMSG)
+    }
+
+    /// What a link is part of that takes all its frames, so that it can have no macvlan,
+    /// and what can in its place.
+    pub(crate) fn taken_by(&mut self, link: &HostLink) -> Option<String> {
+        let of = self.link_by_index(link.controller?).ok()?;
+        let (name, of_name) = (&link.name, &of.name);
+        match of.kind? {
+            InfoKind::Bridge => Some(format!(
+                "{name} is a port of the bridge {of_name}: use -i {of_name}, or -i {name}:tap with carpdev {name}"
+            )),
+            InfoKind::Bond | InfoKind::Team => {
+                Some(format!("{name} is a port of {of_name}: use -i {of_name}"))
+            }
+            _ => None,
+        }
     }
 
     /// `ip link add link LOWER name NAME address LLADDR group GROUP type macvlan mode
@@ -213,7 +229,7 @@ fn link(answer: Route) -> Option<HostLink> {
             LinkAttribute::Address(lladdr) => link.lladdr = lladdr.try_into().ok(),
             LinkAttribute::Carrier(carrier) => link.carrier = carrier != 0,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-            LinkAttribute::Controller(of) => link.enslaved = of != 0,
+            LinkAttribute::Controller(of) => link.controller = Some(of).filter(|of| *of != 0),
             LinkAttribute::OperState(state) => link.oper = Some(state),
             LinkAttribute::AfSpecUnspec(of) => link.mld_report = of.iter().find_map(mld_report),
             LinkAttribute::LinkInfo(info) => info.into_iter().for_each(|one| link.learn(one)),
@@ -298,7 +314,7 @@ mod tests {
             hatype: 1,
             lladdr: Some([2, 1, 2, 3, 4, 5]),
             oper: Some(State::Up),
-            enslaved: true,
+            controller: Some(3),
             port_state: Some(BridgePortState::Forwarding),
             mtu: 1500,
             ..HostLink::default()
@@ -309,7 +325,7 @@ mod tests {
             assert!(!parsed(&port(state)).unwrap().passes_frames(), "state {state}");
         }
         assert!(!HostLink { port_state: None, ..want.clone() }.passes_frames());
-        assert!(HostLink { port_state: None, enslaved: false, ..want.clone() }.passes_frames());
+        assert!(HostLink { port_state: None, controller: None, ..want.clone() }.passes_frames());
         assert!(!HostLink { oper: Some(State::Down), ..want.clone() }.passes_frames());
         assert!(!HostLink { has_carrier: false, ..want }.passes_frames());
     }

@@ -18,6 +18,22 @@ fn begin(rt: &mut RtNetlink, name: &str, link: &Link) -> nix::Result<u32> {
     Ok(index)
 }
 
+/// What there is to do about a macvlan that was not made.
+fn refused(rt: &mut RtNetlink, name: &str, lower: u32, e: Linux) -> String {
+    let known = match e {
+        Linux::EEXIST => taken(rt, name),
+        Linux::EBUSY => rt.link_by_index(lower).ok().and_then(|lower| rt.taken_by(&lower)),
+        _ => None,
+    };
+    known.unwrap_or_else(|| e.desc().to_owned())
+}
+
+/// Whether somebody else has a link of that name.
+fn taken(rt: &mut RtNetlink, name: &str) -> Option<String> {
+    let is = rt.link_by_name(name).is_ok();
+    is.then(|| format!("the host has an interface {name} that is not this netisrd's"))
+}
+
 /// A link of ours.
 pub(super) enum Link {
     /// The kernel brings it the frames.
@@ -35,18 +51,20 @@ impl Link {
         (lower, path, making): (u32, DataPath, Making),
         (machine, if_index): (&Machine, u16),
     ) -> Result<(u32, Link), String> {
-        let failed = |e: Linux| format!("cannot be made: {}", e.desc());
+        let failed = |what: String| format!("cannot be made: {what}");
         let mut side = None;
         let link = match path {
             DataPath::Tap => {
+                let opened = CarpTap::open(name, machine.ncpus());
                 let (tap, rx) =
-                    CarpTap::open(name, machine.ncpus()).map_err(|e| format!("cannot be made: {e}"))?;
+                    opened.map_err(|e| failed(taken(rt, name).unwrap_or_else(|| e.to_string())))?;
                 let tap = Arc::new(tap);
                 side = Some(HostSide { if_index, rx, tx: tap.clone() });
                 Link::Tap(tap)
             }
             _ => {
-                rt.add_macvlan(name, lower, making).map_err(failed)?;
+                let added = rt.add_macvlan(name, lower, making);
+                added.map_err(|e| failed(refused(rt, name, lower, e)))?;
                 Link::Macvlan
             }
         };
@@ -56,7 +74,7 @@ impl Link {
                 // Or the next try would find its name taken. A tap goes by itself.
                 let gone = rt.delete_link_named(name);
                 let stays = gone.err().map_or(String::new(), |e| format!(", and stays: {}", e.desc()));
-                return Err(failed(e) + &stays);
+                return Err(failed(e.desc().to_owned()) + &stays);
             }
         };
         if let Some(side) = side {
