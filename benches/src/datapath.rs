@@ -31,6 +31,9 @@ const REQUEST: usize = 64;
 const WARM: Duration = Duration::from_millis(50);
 /// One measurement: short, so that those of a round have the same machine.
 const TIME: Duration = Duration::from_millis(200);
+/// Streams each way of a round: what one carries spreads more than what the aims are
+/// apart.
+const STREAMS: usize = 4;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,16 +49,15 @@ pub(crate) fn measure(lab: &Lab, quick: bool) {
     let there = Way::ALL.into_iter().filter(|way| way.is_there());
     let served: Vec<_> = there.map(|way| Served::start(lab, "br0", way)).collect();
     for round in 0..rounds {
-        let turn = || (0..served.len()).map(|n| &served[(n + round) % served.len()]);
-        for s in turn() {
-            let name = s.way.name();
-            emit(&format!("{name}.to"), stream(&client, s, Direction::To));
+        let turn = |first| served.iter().cycle().skip(first % served.len()).take(served.len());
+        for n in 0..STREAMS {
+            for (what, direction) in [("to", Direction::To), ("from", Direction::From)] {
+                for s in turn(round + n) {
+                    emit(&format!("{}.{what}", s.way.name()), stream(&client, s, direction));
+                }
+            }
         }
-        for s in turn() {
-            let name = s.way.name();
-            emit(&format!("{name}.from"), stream(&client, s, Direction::From));
-        }
-        for s in turn() {
+        for s in turn(round) {
             for (place, host) in [("", 0), ("apart.", 1)] {
                 let (name, [p50, p99]) = (s.way.name(), round_trips(&client, s, host));
                 emit(&format!("{name}.{place}p50"), p50);

@@ -23,12 +23,12 @@ const LATE: f64 = 20.0;
 const PATH_HOW: &str = "\
 A client and hosts on a bridge, each host with an address that it serves in another way; all are there all the
 time, and one is measured. Rounds go through all of them in turn, beginning with another each time. One TCP
-stream to the address and one from it, counted where it is received; then requests of 64 bytes, each sent when
-the one before is answered. A part of plain is the median of the parts of each round. Both ends stay on one
-processor, with the kernel's work between them. By `--fanout cpu`, as on a card with a receive queue for each
-netisr, the netisr is on that processor too; by `--fanout hash`, as on one with a single queue, the scheduler puts it on
-the other one, which is more for a stream and has to be woken for each request and its answer. Apart, the
-client's end has one and the host's the other, as on two machines.";
+stream to the address and one from it, counted where it is received, four times a round; then requests of 64
+bytes, each sent when the one before is answered. A part of plain is the median of the parts of each time. Both
+ends stay on one processor, with the kernel's work between them. By `--fanout cpu`, as on a card with a receive
+queue for each netisr, the netisr is on that processor too; by `--fanout hash`, as on one with a single queue, the
+scheduler puts it on the other one, which is more for a stream and has to be woken for each request and its
+answer. Apart, the client's end has one and the host's the other, as on two machines.";
 
 const LOSS_HOW: &str = "\
 1000 datagrams a second from a client to the virtual address; two hosts write down which of them arrive. What
