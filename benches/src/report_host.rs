@@ -213,9 +213,15 @@ mod tests {
         }
         let (text, _) = told(&f);
         assert!(text.contains("macvlan ≥ 0.97: met"), "{text}");
-        assert!(!text.contains("tap > 2"), "{text}");
-        f.push("data-path", "tap.to", 1.9);
-        assert!(told(&f).0.contains("tap > 2: **missed**"));
+        assert!(!text.contains("> 2"), "{text}");
+        f.push("data-path", "tap-cpu.to", 1.9);
+        f.push("data-path", "tap-hash.to", 2.1);
+        f.push("data-path", "plain.p99", 20.0);
+        f.push("data-path", "tap-cpu.p99", 50.0);
+        f.push("data-path", "tap-hash.p99", 70.0);
+        let (text, _) = told(&f);
+        assert!(text.contains("cpu > 2: **missed**; hash > 2: met"), "{text}");
+        assert!(text.contains("cpu < 3: met; hash < 3: **missed**"), "{text}");
     }
 
     #[test]
