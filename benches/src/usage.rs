@@ -1,7 +1,10 @@
 //! What processes use, as the kernel counts it.
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// What some processes use together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,19 +31,11 @@ impl Usage {
     }
 }
 
-/// Of all threads that a process has now.
+/// Of all threads that a process has or had: its threads one by one would be a race
+/// against those that end, and would leave them out.
 fn cpu_seconds(pid: i32) -> io::Result<f64> {
-    let mut nanos = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        nanos += on_cpu(&text).ok_or(io::ErrorKind::InvalidData)?;
-    }
-    Ok(nanos as f64 / 1e9)
-}
-
-/// The first number of a `schedstat`: nanoseconds on a CPU.
-fn on_cpu(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().next()?.parse().ok()
+    let clock = clock_getcpuclockid(Pid::from_raw(pid))?;
+    Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
 }
 
 fn megabytes(maps: &str, field: &str) -> Option<f64> {
@@ -52,11 +47,10 @@ fn megabytes(maps: &str, field: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::time::ClockId;
 
     #[test]
     fn the_kernels_tables_are_read() {
-        assert_eq!(on_cpu("1234567890 42 7\n"), Some(1_234_567_890));
-        assert_eq!(on_cpu(""), None);
         let maps = "5555-7fff ---p 00000000 00:00 0    [rollup]\nRss:      1000 kB\nPss:       250 kB\n";
         assert_eq!((megabytes(maps, "Rss:"), megabytes(maps, "Pss:")), (Some(1.024), Some(0.256)));
         assert_eq!(megabytes(maps, "Swap:"), None);
@@ -65,6 +59,19 @@ mod tests {
     #[test]
     fn this_process_uses_something() {
         let usage = Usage::of(&[std::process::id() as i32]).unwrap();
-        assert!(usage.rss >= usage.pss && usage.pss > 0.1, "{usage:?}");
+        assert!(usage.rss >= usage.pss && usage.pss > 0.1 && usage.cpu > 0.0, "{usage:?}");
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_counted_on() {
+        let me = std::process::id() as i32;
+        let before = cpu_seconds(me).unwrap();
+        let thread = std::thread::spawn(|| {
+            let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
+            while clock.now().unwrap().tv_nsec() < 20_000_000 {}
+        });
+        thread.join().unwrap();
+        let used = cpu_seconds(me).unwrap() - before;
+        assert!(used >= 0.02, "{used}");
     }
 }
