@@ -108,8 +108,8 @@ pub fn init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
     sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
     vhaddr::hmac_prepare(cx, sc);
     state::set_state(cx, sc, State::Init, Reason::Configured);
-    state::setrun(cx, sc, None);
     demote::review(cx, sc);
+    state::setrun(cx, sc, None);
 }
 
 /// `carp_stop`: the interface stops. A MASTER bows out whatever the reason, if

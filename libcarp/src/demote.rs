@@ -155,8 +155,9 @@ pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
 }
 
 /// `carp_sc_state`: whether the parent of `sc` is down, or without a link, or nobody
-/// can serve its addresses, while `sc` would be running otherwise. Asked again whenever any of that changes,
-/// so that the reason ends with its cause, whichever goes first.
+/// can serve its addresses, or nothing backs one of them, while `sc` would be running
+/// otherwise. Asked again whenever any of that changes, so that the reason ends with
+/// its cause, whichever goes first.
 #[doc(alias = "carp_sc_state")]
 pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
     review_without(cx, sc, |_| false);
@@ -174,20 +175,35 @@ pub fn review_without(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -
 
 fn review_telling(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool, well: &str) {
     let own = sc.own(cx.n0);
-    let wants_to_run = sc.sc_if.flags().contains(Iff::UP)
-        && own.vhid.get().is_some()
-        && !own.dead.get()
-        && !own.vha_list().is_empty();
+    let list = own.vha_list();
+    let wants_to_run =
+        sc.sc_if.flags().contains(Iff::UP) && own.vhid.get().is_some() && !own.dead.get() && !list.is_empty();
     let parent_down = match sc.carpdev(cx.n0) {
         Some(parent) => parent.link_state() == LinkState::Down,
         None => misses_parent(cx, sc, gone),
     };
+    let opts = &cx.carp.own(cx.n0).opts;
     if wants_to_run && (parent_down || own.unserved.get()) {
-        let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();
+        let factor = opts.ifdown_demotion_factor.get();
         let text = if parent_down { "interface down" } else { "not served by the host" };
         begin(cx, &own.suppress, factor, text);
     } else {
         end(cx, &own.suppress, well);
+    }
+    // A parent that is down backs nothing, and is a reason already.
+    if wants_to_run && !parent_down && list.iter().any(|vha| !vha.is_active(cx.n0)) {
+        begin(cx, &own.unbacked, opts.unbacked_demotion_factor.get(), "address unbacked");
+    } else {
+        end(cx, &own.unbacked, "addresses backed");
+    }
+}
+
+/// `net.inet.carp.unbacked_demotion_factor` was written. Unlike the others it is 0
+/// before, and holds for what is unbacked already.
+pub fn unbacked_factor_changed(cx: &Cx<'_>) {
+    for sc in cx.carp.softcs(cx.n0) {
+        end(cx, &sc.own(cx.n0).unbacked, "sysctl");
+        review(cx, &sc);
     }
 }
 

@@ -44,6 +44,8 @@ pub struct FrozenSoftc {
     sendad_success: u32,
     sendad_demotes: Option<i32>,
     suppress: Option<i32>,
+    #[serde(default)]
+    unbacked: Option<i32>,
     unserved: bool,
     heard: [bool; 2],
     /// Address, advbase, advskew, when.
@@ -116,6 +118,7 @@ pub fn freeze_softc(cx: &Cx<'_>, sc: &CarpSoftc, fired: &dyn Fn(CarpCallout) -> 
         sendad_success: own.sendad_success.get(),
         sendad_demotes: own.sendad_demotes.get(),
         suppress: own.suppress.get(),
+        unbacked: own.unbacked.get(),
         unserved: own.unserved.get(),
         heard: Af::ALL.map(|af| own.af(af).heard.get()),
         peers: own.peers.all().iter().map(|p| (p.src, p.advbase, p.advskew, p.heard.0)).collect(),
@@ -163,6 +166,7 @@ pub fn thaw_softc(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, f: &FrozenSoftc) -> Result<(
     own.sendad_success.set(f.sendad_success);
     own.sendad_demotes.set(f.sendad_demotes);
     own.suppress.set(f.suppress);
+    own.unbacked.set(f.unbacked);
     own.unserved.set(f.unserved);
     for (af, heard) in Af::ALL.into_iter().zip(f.heard) {
         own.af(af).heard.set(heard);
@@ -267,7 +271,7 @@ mod tests {
         old.carp.own(&old.n0).opts.preempt.set(1);
         old.carp.own(&old.n0).opts.dscp.set(9);
         let all = old.cx(|cx| opts(cx));
-        assert!(all.iter().all(|(name, _)| name != DEMOTION) && all.len() == 9, "{all:?}");
+        assert!(all.iter().all(|(name, _)| name != DEMOTION) && all.len() == 10, "{all:?}");
         let (mut new, _) = World::with_carp0(0);
         new.cx(|cx| set_opts(cx, &all)).unwrap();
         assert_eq!(new.cx(|cx| opts(cx)), all);

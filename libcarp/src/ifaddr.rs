@@ -272,11 +272,12 @@ fn del_addr(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ia: &Arc<Ifaddr>) {
     }
     vhaddr::remove_vhaddr(cx, sc, &vha);
     vhaddr::deactivate_vhaddr(cx, sc, &vha, false);
-    if sc.carpdev(cx.n0).is_none() && !sc.own(cx.n0).dead.get() {
-        let found = update_addrs(cx, sc, None);
+    let looks = sc.carpdev(cx.n0).is_none() && !sc.own(cx.n0).dead.get();
+    let found = looks && update_addrs(cx, sc, None);
+    demote::review(cx, sc);
+    if looks {
         run_on(cx, sc, found);
     }
-    demote::review(cx, sc);
 }
 
 /// `carp_link_addrs`: a new address may back what was inactive. On an interface
@@ -379,8 +380,8 @@ pub fn set_carpdev(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, ifp: Option<&Arc<Ifnet>
     clone::detach(cx, sc, true, false, Reason::Configured);
     *sc.own(cx.n0).bound.borrow_mut() = ifp.cloned();
     let found = update_addrs(cx, sc, None);
-    run_on(cx, sc, found);
     demote::review(cx, sc);
+    run_on(cx, sc, found);
     vhaddr::claim_routes(cx);
     Ok(())
 }

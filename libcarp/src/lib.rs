@@ -72,6 +72,8 @@ mod tests_table_events;
 #[cfg(test)]
 mod tests_tie;
 #[cfg(test)]
+mod tests_unbacked;
+#[cfg(test)]
 mod testutil;
 #[cfg(test)]
 mod testutil_machine;

@@ -94,6 +94,8 @@ pub struct SoftcOwn {
     pub sendad_demotes: Cell<Option<i32>>,
     /// `sc_suppress`: what its parent's being down adds to it.
     pub suppress: Cell<Option<i32>>,
+    /// What an address of it that nothing backs adds to it.
+    pub unbacked: Cell<Option<i32>>,
     /// The skew that was advertised last.
     pub advertised: Cell<u8>,
     /// `sc_dead`
@@ -161,6 +163,7 @@ impl CarpSoftc {
             sendad_success: Cell::new(0),
             sendad_demotes: Cell::new(None),
             suppress: Cell::new(None),
+            unbacked: Cell::new(None),
             advertised: Cell::new(0),
             dead: Cell::new(false),
             unserved: Cell::new(false),

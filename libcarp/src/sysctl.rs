@@ -26,6 +26,8 @@ pub struct CarpOpts {
     pub senderr_demotion_factor: Cell<i32>,
     /// FreeBSD's: what a parent that is down adds to the demotion.
     pub ifdown_demotion_factor: Cell<i32>,
+    /// What an address without a backing one adds to it.
+    pub unbacked_demotion_factor: Cell<i32>,
     /// FreeBSD's: the code point of IPv4 advertisements.
     pub dscp: Cell<i32>,
     /// Whether the digest that is sent covers link-local addresses.
@@ -34,7 +36,7 @@ pub struct CarpOpts {
 
 /// `IPTOS_LOWDELAY` as a code point: what upstream sends.
 const DSCP_LOWDELAY: i32 = 4;
-/// Both factors, unless told otherwise: as much as demotion can do.
+/// FreeBSD's factors, unless told otherwise: as much as demotion can do.
 const DEMOTION_FACTOR: i32 = 240;
 
 impl Default for CarpOpts {
@@ -47,6 +49,8 @@ impl Default for CarpOpts {
             arpbalance: Cell::new(0),
             senderr_demotion_factor: Cell::new(DEMOTION_FACTOR),
             ifdown_demotion_factor: Cell::new(DEMOTION_FACTOR),
+            // Upstream's: it is no reason.
+            unbacked_demotion_factor: Cell::new(0),
             dscp: Cell::new(DSCP_LOWDELAY),
             digest_linklocal: Cell::new(1),
         }
@@ -180,4 +184,11 @@ pub const OIDS: &[Oid<CarpContext>] = &[
     rd("net.inet.carp.suppress_preempt", "Preemption is suppressed", |cx| {
         int_out(cx.carp.own(cx.n0).suppress_preempt.get())
     }),
+    opt!(
+        "net.inet.carp.unbacked_demotion_factor",
+        unbacked_demotion_factor,
+        "What an interface with an address that nothing backs adds to the demotion",
+        0..=i32::MAX,
+        demote::unbacked_factor_changed
+    ),
 ];

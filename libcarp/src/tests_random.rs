@@ -193,9 +193,12 @@ impl Chaos {
                 self.w.kern.output_error.set(broken.then_some(Errno::ENETDOWN));
                 let (preempt, setroute) = (self.random(2) as i32, (self.random(4) > 0) as i32);
                 self.w.carp.own(&self.w.n0).opts.preempt.set(preempt);
-                let name = "net.inet.carp.setroute";
-                let set = self.w.cx(|cx| sysctl::sysctl(OIDS, cx, name, &setroute.to_ne_bytes(), true));
-                set.unwrap().unwrap();
+                let unbacked = [0, 240][self.random(2)];
+                for (leaf, value) in [("setroute", setroute), ("unbacked_demotion_factor", unbacked)] {
+                    let name = format!("net.inet.carp.{leaf}");
+                    let set = self.w.cx(|cx| sysctl::sysctl(OIDS, cx, &name, &value.to_ne_bytes(), true));
+                    set.unwrap().unwrap();
+                }
                 let ms = self.random(6000) as u64;
                 self.w.pass(Duration::from_millis(ms));
                 format!("{ms} ms, sending fails {broken}, setroute {setroute}")
@@ -237,11 +240,13 @@ impl Chaos {
         for sc in &self.scs {
             self.check_softc(sc);
             let own = sc.own(n0);
-            reasons +=
-                i32::from(own.suppress.get().is_some()) + i32::from(own.sendad_demotes.get().is_some());
+            reasons += [&own.suppress, &own.unbacked, &own.sendad_demotes]
+                .iter()
+                .filter(|reason| reason.get().is_some_and(|factor| factor != 0))
+                .count();
         }
         let own = self.w.carp.own(n0);
-        assert_eq!((own.suppress_preempt.get(), own.demotion.get()), (reasons, 240 * i64::from(reasons)));
+        assert_eq!((own.suppress_preempt.get(), own.demotion.get()), (reasons as i32, 240 * reasons as i64));
     }
 
     /// One address holds the route of each prefix: a MASTER's, if the route
@@ -374,6 +379,8 @@ impl Chaos {
         };
         let wants = sc.sc_if.flags().contains(Iff::UP) && own.vhid.get().is_some() && !list.is_empty();
         assert_eq!(own.suppress.get().is_some(), wants && down, "suppressed while the parent is missed");
+        let unbacked = list.iter().any(|vha| !vha.is_active(n0));
+        assert_eq!(own.unbacked.get().is_some(), wants && !down && unbacked, "unbacked");
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, Lab, SEC, VMAC, name, parse6};
+use common::{Client, Lab, SEC, VMAC, del6, name, parse6};
 use compat::net::ethernet::{ETHERTYPE_IPV6, EtherHeader};
 use compat::netinet6::icmp6::{CHANGE_TO_EXCLUDE_MODE, ICMP6_ECHO_REPLY, ND_NA_FLAG_OVERRIDE, Nd};
 use compat::netinet6::in6::{IPPROTO_ICMPV6, linklocal_of, map_ipv6_multicast, solicited_node};
@@ -256,4 +256,39 @@ fn bad_ipv6_is_counted_and_harms_nobody() {
     let seen = ["noproto", "badlen", "cantforward", "badscope", "badvers"].map(|w| count(&mut lab, w));
     assert!(seen[0] >= 2 && seen[1] == 2 && seen[2] >= 1 && seen[3] == 1 && seen[4] == 1, "{seen:?}");
     assert_eq!(lab.state(a), 2);
+}
+
+/// What backs IPv6 on the preferred machine goes, and comes late when it starts again.
+/// The other one serves both families meanwhile, unless that is no reason to yield, as
+/// on DragonFly: then who has a part keeps it.
+#[test]
+fn with_a_factor_both_families_are_served_by_whoever_can_serve_both() {
+    for (factor, seed) in [(240, 0), (240, 1), (0, 2)] {
+        let mut lab = Lab::new(seed);
+        let ids = [dual(&mut lab, 2, 2, 0), dual(&mut lab, 3, 1, 100)];
+        for id in ids {
+            lab.sysctl(id, "net.inet.carp.preempt", 1);
+            lab.sysctl(id, "net.inet.carp.unbacked_demotion_factor", factor);
+        }
+        lab.world.run_for(10 * SEC);
+        assert_eq!(lab.states(&ids), [2, 1]);
+        lab.ok(ids[0], del6(name("em2"), "2001:db8::2"));
+        lab.world.run_for(SEC / 10);
+        let other = [1, 2];
+        assert_eq!(lab.states(&ids), if factor > 0 { other } else { [2, 1] }, "gone, seed {seed}");
+        if factor == 0 {
+            continue;
+        }
+        lab.set_up(ids[0], name("carp0"), false);
+        lab.set_up(ids[0], name("carp0"), true);
+        lab.world.run_for(30 * SEC);
+        assert_eq!(lab.states(&ids), other, "started with IPv4 alone, seed {seed}");
+        let mut c = lab.client();
+        c.solicit(vip6());
+        lab.world.run_for(SEC / 10);
+        assert_eq!(adverts(&mut c, vip6()).len(), 1, "seed {seed}");
+        lab.addr6(ids[0], name("em2"), "2001:db8::2");
+        lab.world.run_for(3 * SEC);
+        assert_eq!(lab.states(&ids), [2, 1], "whole again, seed {seed}");
+    }
 }

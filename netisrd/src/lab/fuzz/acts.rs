@@ -176,7 +176,7 @@ fn exotic(plan: &mut Plan, m: usize) {
     let carps = plan.machines[m].carps.len();
     let n = plan.dice.index(carps);
     let peer = plan.dice.below(5) + 2;
-    let line = match plan.dice.below(9) {
+    let line = match plan.dice.below(10) {
         0 => format!("ifconfig carp{n} carpdev em{em}"),
         1 => format!("ifconfig carp{n} -carpdev"),
         2 => format!("ifconfig carp{n} peer 10.0.{}.{peer}", plan.machines[m].lans[em]),
@@ -185,6 +185,7 @@ fn exotic(plan: &mut Plan, m: usize) {
         5 => format!("sysctl net.inet.carp.ifdown_demotion_factor={}", plan.dice.of(&[-10, 0, 10, 240])),
         6 => format!("sysctl net.inet.carp.senderr_demotion_factor={}", plan.dice.of(&[0, 10, 240])),
         7 => format!("sysctl net.inet.carp.allow={}", plan.dice.below(2)),
+        8 => format!("sysctl net.inet.carp.unbacked_demotion_factor={}", plan.dice.of(&[-10, 0, 10, 240])),
         _ => {
             let lan = plan.machines[m].lans[em];
             format!(

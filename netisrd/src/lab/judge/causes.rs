@@ -12,7 +12,7 @@ use compat::netinet6::in6::{IN6ADDR_LINKLOCAL_ALLNODES, solicited_node};
 use compat::qsbr::Netisr0;
 use compat::sys::socket::Af;
 use libcarp::kernel::{CarpCallout, Timer};
-use libcarp::softc::State;
+use libcarp::softc::{SoftcOwn, State};
 use libcarp::{CarpSoftc, Ifnet};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -149,6 +149,12 @@ fn softc(m: &Machine, n0: &Netisr0, sc: &CarpSoftc) -> Verdict {
         if can_run == (sc.state() == State::Init) {
             return bad(format!("it can run: {can_run}"));
         }
+        let partly = runs && !cut && vhas.iter().any(|v| !v.is_active(n0));
+        if own.unbacked.get().is_some() != partly {
+            return bad(format!("it is unbacked {:?}, and in part: {partly}", own.unbacked.get()));
+        }
+    } else if own.unbacked.get().is_some() != (runs && own.suppress.get().is_none()) {
+        return bad(format!("it has no parent, and is unbacked {:?}", own.unbacked.get()));
     } else if sc.state() != State::Init {
         return bad("it has no parent".into());
     }
@@ -157,7 +163,8 @@ fn softc(m: &Machine, n0: &Netisr0, sc: &CarpSoftc) -> Verdict {
 
 /// Reasons and demotion are what each softc adds to them, and what was written.
 fn demotion(m: &Machine, n0: &Netisr0, softcs: &[Arc<CarpSoftc>], written: i64) -> Verdict {
-    let each = softcs.iter().flat_map(|sc| [sc.own(n0).suppress.get(), sc.own(n0).sendad_demotes.get()]);
+    let of = |own: &SoftcOwn| [&own.suppress, &own.unbacked, &own.sendad_demotes].map(|reason| reason.get());
+    let each = softcs.iter().flat_map(|sc| of(sc.own(n0)));
     let factors: Vec<i64> = each.flatten().filter(|f| *f != 0).map(i64::from).collect();
     let own = m.carp.own(n0);
     let (counted, sum) = (own.suppress_preempt.get(), own.demotion.get());

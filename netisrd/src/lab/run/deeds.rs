@@ -292,7 +292,7 @@ impl Syscalls for Here<'_, '_> {
 /// What else is configured.
 pub(in crate::lab) const SETTINGS: &str = "sysctl net.inet.carp.preempt net.inet.carp.allow net.inet.carp.arpbalance \
                         net.inet.carp.setroute net.inet.carp.ifdown_demotion_factor \
-                        net.inet.carp.senderr_demotion_factor";
+                        net.inet.carp.senderr_demotion_factor net.inet.carp.unbacked_demotion_factor";
 
 /// What of `ifconfig -a` was configured: not what has become of it.
 fn configuration(ifconfig: &str) -> String {
