@@ -53,8 +53,8 @@ const NOTHING: [libc::sock_filter; 1] = [op(RET, 0)];
 
 /// Whatever is sent to 00:00:5e:00:01:xx, and what is sent to a group and is not
 /// CARP's: that is the machine's alone. Nothing of a VLAN, nothing that the host
-/// sends. A successor has the sockets with it. Not in libpcap's language: it cuts frames off at its own limit, and the
-/// kernel keeps a VLAN's tag elsewhere.
+/// sends. A successor has the sockets with it. Not in libpcap's language: it cuts frames
+/// off at its own limit, and the kernel keeps a VLAN's tag elsewhere.
 const WANTED: [libc::sock_filter; 18] = [
     op(LD_W, about(libc::SKF_AD_VLAN_TAG_PRESENT)),
     jump(JEQ, 0, 0, 15),

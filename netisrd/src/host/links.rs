@@ -36,9 +36,9 @@ pub struct Links {
 }
 
 impl Links {
-    /// Of these cards; one that is opened has those `queues`. Whoever else has to do with the host's learns of them. How they
-    /// are is told at once; one that has come meanwhile is opened in the first turn, when
-    /// there is a configuration.
+    /// Of these cards; one that is opened has those `queues`. Whoever else has to do with
+    /// the host's learns of them. How they are is told at once; one that has come
+    /// meanwhile is opened in the first turn, when there is a configuration.
     ///
     /// # Errors
     /// The kernel gives no netlink socket.

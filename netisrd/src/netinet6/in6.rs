@@ -79,7 +79,8 @@ pub fn difaddr(cx: &mut Ctx0<'_>, entry: &IfEntry, req: &In6IfReq) -> Result<(),
 }
 
 /// `in6_ifattach`: before its first IPv6 address a real interface of our own
-/// gets a link-local one, made of its MAC. A carp interface has the addresses that it is given and no others.
+/// gets a link-local one, made of its MAC. A carp interface has the addresses that it
+/// is given and no others.
 pub fn ifattach(cx: &mut Ctx0<'_>, ifp: &Arc<Ifnet>, first: IpNet) -> Result<(), Errno> {
     if has_any(cx, ifp) || !is_real(ifp) {
         return Ok(());
