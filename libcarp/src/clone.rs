@@ -74,7 +74,7 @@ pub fn detach(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, all: bool, del_iaback: bool,
     if !ifp.flags().contains(Iff::UP) && !sc.own(cx.n0).dead.get() {
         *sc.own(cx.n0).lost_parent.borrow_mut() = Some(ifp.clone());
     }
-    demote::review(cx, sc);
+    demote::review_detached(cx, sc);
     if ifp.if_carp.load(cx.n0).is_none() {
         // Turning promiscuous mode off cannot fail in a way that matters:
         // the interface may be gone already.
@@ -116,6 +116,12 @@ pub fn init(cx: &Cx<'_>, sc: &Arc<CarpSoftc>) {
 /// the wire can still be reached; upstream is silent on destroy and detach.
 #[doc(alias = "carp_stop")]
 pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
+    halt(cx, sc, reason);
+    demote::review(cx, sc);
+    state::setrun(cx, sc, None);
+}
+
+fn halt(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     sc.sc_if.clear_flags(cx.n0, Iff::RUNNING);
     stop_callouts(cx, sc);
     if sc.state() == State::Master {
@@ -124,14 +130,14 @@ pub fn stop(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
     sc.own(cx.n0).reannounce.set(0);
     state::set_state(cx, sc, State::Init, reason);
     demote::forgive_sendad_errors(cx, sc);
-    demote::review(cx, sc);
-    state::setrun(cx, sc, None);
 }
 
 /// `carp_suspend`: stops, but is still running for whoever asks, unless dead.
 #[doc(alias = "carp_suspend")]
 fn suspend(cx: &Cx<'_>, sc: &Arc<CarpSoftc>, reason: Reason) {
-    stop(cx, sc, reason);
+    halt(cx, sc, reason);
+    demote::review_detached(cx, sc);
+    state::setrun(cx, sc, None);
     if !sc.own(cx.n0).dead.get() && sc.sc_if.flags().contains(Iff::UP) {
         sc.sc_if.set_flags(cx.n0, Iff::RUNNING);
     }

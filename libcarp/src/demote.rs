@@ -16,6 +16,7 @@ use compat::net::if_var::IfgGroup;
 use compat::qsbr::Netisr0;
 use compat::sys::errno::Errno;
 use core::cell::Cell;
+use core::fmt::Display;
 use triomphe::Arc;
 
 /// `CARP_MAXSKEW`: a skew of up to this is what demotion can make of one.
@@ -69,7 +70,7 @@ pub fn group_demote_adj(cx: &Cx<'_>, by: &str, group: &IfgGroup, adj: i32) -> Re
 /// FreeBSD's `carp_demote_adj`: every MASTER whose skew it changes says so, as
 /// soon as what goes on has ended.
 #[doc(alias = "carp_demote_adj")]
-pub fn demote_adj(cx: &Cx<'_>, adj: i32, reason: &str) {
+pub fn demote_adj(cx: &Cx<'_>, adj: i32, reason: impl Display) {
     if adj == 0 {
         return;
     }
@@ -87,7 +88,7 @@ pub fn skews_changed(cx: &Cx<'_>) {
 
 /// A reason begins. It remembers its factor: that is what it takes back when
 /// it ends, whatever the sysctl says by then. A factor of 0 makes it none.
-fn begin(cx: &Cx<'_>, reason: &Cell<Option<i32>>, factor: i32, text: &str) {
+fn begin(cx: &Cx<'_>, reason: &Cell<Option<i32>>, factor: i32, text: impl Display) {
     if reason.get().is_some() {
         return;
     }
@@ -100,7 +101,7 @@ fn begin(cx: &Cx<'_>, reason: &Cell<Option<i32>>, factor: i32, text: &str) {
 }
 
 /// A reason ends, if it had begun.
-fn end(cx: &Cx<'_>, reason: &Cell<Option<i32>>, text: &str) {
+fn end(cx: &Cx<'_>, reason: &Cell<Option<i32>>, text: impl Display) {
     if let Some(factor) = reason.take().filter(|f| *f != 0) {
         let s = &cx.carp.own(cx.n0).suppress_preempt;
         s.set(s.get() - 1);
@@ -154,48 +155,75 @@ pub fn forgive_sendad_errors(cx: &Cx<'_>, sc: &CarpSoftc) {
     end(cx, &own.sendad_demotes, "send ok");
 }
 
-/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, or nobody
-/// can serve its addresses, or nothing backs one of them, while `sc` would be running
-/// otherwise. Asked again whenever any of that changes, so that the reason ends with
-/// its cause, whichever goes first.
-#[doc(alias = "carp_sc_state")]
+/// All reasons of `sc` but failed advertisements, asked again whenever any of what they
+/// come from changes, so that each ends with its cause, whichever goes first.
 pub fn review(cx: &Cx<'_>, sc: &CarpSoftc) {
     review_without(cx, sc, |_| false);
 }
 
-/// The same when its addresses can be served again.
-pub fn review_served(cx: &Cx<'_>, sc: &CarpSoftc) {
-    review_telling(cx, sc, |_| false, "served by the host again");
-}
-
 /// The same when some addresses are about to be gone.
 pub fn review_without(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) {
-    review_telling(cx, sc, gone, "interface up");
+    let parent_down = parent_is_down(cx, sc, gone);
+    review_suppress(cx, sc, parent_down, "interface up");
+    review_unbacked(cx, sc, parent_down);
 }
 
-fn review_telling(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool, well: &str) {
+/// The same when `sc` has lost its parent. Its addresses may find another one before
+/// anybody asks for reasons, unless it is dead.
+pub fn review_detached(cx: &Cx<'_>, sc: &CarpSoftc) {
+    let parent_down = parent_is_down(cx, sc, |_| false);
+    review_suppress(cx, sc, parent_down, "interface up");
+    if sc.own(cx.n0).dead.get() {
+        review_unbacked(cx, sc, parent_down);
+    }
+}
+
+/// The same when its addresses can be served again.
+pub fn review_served(cx: &Cx<'_>, sc: &CarpSoftc) {
+    review_suppress(cx, sc, parent_is_down(cx, sc, |_| false), "served by the host again");
+}
+
+/// `carp_sc_state`: whether the parent of `sc` is down, or without a link, or nobody
+/// can serve its addresses, while `sc` would be running otherwise.
+#[doc(alias = "carp_sc_state")]
+fn review_suppress(cx: &Cx<'_>, sc: &CarpSoftc, parent_down: bool, well: &str) {
     let own = sc.own(cx.n0);
-    let list = own.vha_list();
-    let wants_to_run =
-        sc.sc_if.flags().contains(Iff::UP) && own.vhid.get().is_some() && !own.dead.get() && !list.is_empty();
-    let parent_down = match sc.carpdev(cx.n0) {
-        Some(parent) => parent.link_state() == LinkState::Down,
-        None => misses_parent(cx, sc, gone),
-    };
-    let opts = &cx.carp.own(cx.n0).opts;
-    if wants_to_run && (parent_down || own.unserved.get()) {
-        let factor = opts.ifdown_demotion_factor.get();
+    if wants_to_run(cx, sc) && (parent_down || own.unserved.get()) {
+        let factor = cx.carp.own(cx.n0).opts.ifdown_demotion_factor.get();
         let text = if parent_down { "interface down" } else { "not served by the host" };
         begin(cx, &own.suppress, factor, text);
     } else {
         end(cx, &own.suppress, well);
     }
-    // A parent that is down backs nothing, and is a reason already.
-    if wants_to_run && !parent_down && list.iter().any(|vha| !vha.is_active(cx.n0)) {
-        begin(cx, &own.unbacked, opts.unbacked_demotion_factor.get(), "address unbacked");
-    } else {
-        end(cx, &own.unbacked, "addresses backed");
+}
+
+/// Whether nothing backs an address of `sc`. A parent that is down backs none, and is a
+/// reason already. While a configuration is applied, what is to back it may come by the
+/// next line, or the address go.
+fn review_unbacked(cx: &Cx<'_>, sc: &CarpSoftc, parent_down: bool) {
+    let own = sc.own(cx.n0);
+    if cx.carp.own(cx.n0).configuring.borrow().is_some() && !own.dead.get() {
+        return;
     }
+    let (name, runs) = (sc.xname(), wants_to_run(cx, sc));
+    match own.vha_list().iter().find(|vha| !vha.is_active(cx.n0)) {
+        Some(vha) if runs && !parent_down => {
+            let factor = cx.carp.own(cx.n0).opts.unbacked_demotion_factor.get();
+            begin(cx, &own.unbacked, factor, format_args!("{name}: nothing backs {}", vha.addr()));
+        }
+        _ if runs && parent_down => end(cx, &own.unbacked, format_args!("{name}: interface down")),
+        _ if runs => end(cx, &own.unbacked, format_args!("{name}: all addresses are backed")),
+        _ => end(cx, &own.unbacked, format_args!("{name} is not to run")),
+    }
+}
+
+/// Whether `sc` would be running, if it could.
+fn wants_to_run(cx: &Cx<'_>, sc: &CarpSoftc) -> bool {
+    let own = sc.own(cx.n0);
+    sc.sc_if.flags().contains(Iff::UP)
+        && own.vhid.get().is_some()
+        && !own.dead.get()
+        && !own.vha_list().is_empty()
 }
 
 /// `net.inet.carp.unbacked_demotion_factor` was written. Unlike the others it is 0
@@ -204,6 +232,14 @@ pub fn unbacked_factor_changed(cx: &Cx<'_>) {
     for sc in cx.carp.softcs(cx.n0) {
         end(cx, &sc.own(cx.n0).unbacked, "sysctl");
         review(cx, &sc);
+    }
+}
+
+/// Whether the parent of `sc` is down or without a link.
+fn parent_is_down(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) -> bool {
+    match sc.carpdev(cx.n0) {
+        Some(parent) => parent.link_state() == LinkState::Down,
+        None => misses_parent(cx, sc, gone),
     }
 }
 

@@ -83,13 +83,13 @@ pub fn config_begin(cx: &Cx<'_>) {
 }
 
 /// It ends: whoever would have left INIT since it began, and still is there, does. All
-/// reasons not to preempt have ended before the first election.
+/// reasons not to preempt have begun and ended before the first election.
 pub fn config_end(cx: &Cx<'_>) {
     let waiting = cx.carp.own(cx.n0).configuring.take().unwrap_or_default();
     let listed = |(index, wanted)| Some((cx.carp.softc(cx.n0, index)?, wanted));
     let mut waiting: Vec<(Arc<CarpSoftc>, Option<State>)> = waiting.into_iter().filter_map(listed).collect();
     waiting.retain(|(sc, _)| sc.state() == State::Init);
-    waiting.iter().for_each(|(sc, _)| demote::review(cx, sc));
+    cx.carp.softcs(cx.n0).iter().for_each(|sc| demote::review(cx, sc));
     for (sc, wanted) in &waiting {
         setrun(cx, sc, None);
         wanted.iter().for_each(|wanted| ioctl::change_state(cx, sc, *wanted));

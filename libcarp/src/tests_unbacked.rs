@@ -119,7 +119,10 @@ fn a_parent_that_was_chosen_by_name_backs_all() {
     let (mut w, sc) = dual();
     set_factor(&mut w, 240);
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();
+    w.kern.logged.borrow_mut().clear();
     w.cx(|cx| crate::ifaddr::set_carpdev(cx, &sc, Some(&em0))).unwrap();
+    let logged = w.kern.logged.take();
+    assert!(!logged.iter().any(|line| line.contains("demoted")), "{logged:?}");
     w.del_addr(v6());
     w.del_addr([10, 0, 0, 2]);
     assert_eq!(demotion(&mut w, &sc), WELL);

@@ -36,10 +36,13 @@ impl Password {
         // All the room at once: a vector that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_MAX as usize));
         file.take(FILE_MAX).read_to_end(&mut text).map_err(|e| failed(&trusted::reason(&e)))?;
-        if text.is_empty() {
-            return Err(failed("the file is empty"));
+        let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+        match line.last() {
+            None if text.is_empty() => Err(failed("the file is empty")),
+            None => Err(failed("its first line is empty")),
+            Some(b'\r') => Err(failed("its first line ends with a carriage return: end lines as Unix does")),
+            Some(_) => Password::new("passfile", line),
         }
-        Password::new("passfile", text.split(|b| *b == b'\n').next().unwrap_or_default())
     }
 
     fn new(keyword: &str, text: &[u8]) -> Result<Password, Failure> {

@@ -278,12 +278,15 @@ fn a_password_file_gives_its_first_line_if_nobody_else_may_open_it() {
 
     let (open, long) = (file("open", 0o640, "x"), file("long", 0o600, &"y".repeat(25)));
     let (nul, empty) = (file("nul", 0o400, "a\0b"), file("empty", 0o600, ""));
+    let (blank, dos) = (file("blank", 0o600, "\nsecret\n"), file("dos", 0o600, "secret\r\n"));
     let (none, itself) = (dir.join("none"), dir.display());
     for (path, text) in [
         (open.clone(), format!("{open}: mode 0640 is open to others: chmod 600 it first")),
         (long, "25 bytes are too long: a password has at most 19 bytes".to_owned()),
         (nul, "a password cannot have a NUL byte in it".to_owned()),
         (empty.clone(), format!("{empty}: the file is empty")),
+        (blank.clone(), format!("{blank}: its first line is empty")),
+        (dos.clone(), format!("{dos}: its first line ends with a carriage return: end lines as Unix does")),
         (none.display().to_string(), format!("{}: No such file or directory", none.display())),
         (itself.to_string(), format!("{itself}: not a regular file")),
     ] {

@@ -32,6 +32,12 @@ impl Words {
         self.push(value.to_string());
     }
 
+    /// The keyword at `at` and its value are these from now on, or gone.
+    pub(super) fn replace(&mut self, at: usize, by: Option<(&str, OsString)>) {
+        let by = by.into_iter().flat_map(|(keyword, value)| [keyword.into(), value]);
+        self.0.splice(at..at + 2, by).for_each(|word| word.into_encoded_bytes().zeroize());
+    }
+
     /// Once more, for another deed.
     pub(super) fn again(&self) -> Words {
         Words(self.0.clone())

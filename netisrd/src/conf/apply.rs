@@ -2,6 +2,7 @@
 //! it changes.
 
 use super::act::{self, Act};
+use super::passwords::Passwords;
 use super::place::Complaint;
 use super::plan::{self, Applied, There};
 use super::trial;
@@ -28,7 +29,8 @@ pub struct Service {
     /// What it runs with, as the file said when it started.
     started: Daemon,
     applied: Arc<Applied>,
-    /// Carp interfaces that wait for one of those, and have nothing of the file.
+    /// Carp interfaces that wait for one of those, and have nothing of the file; and
+    /// whoever did not get all of it when one came.
     waiting: BTreeSet<IfName>,
 }
 
@@ -47,6 +49,10 @@ pub struct Rehearsal {
 #[derive(Serialize, Deserialize)]
 pub struct Was {
     text: String,
+    /// What it said of passwords in files. One who does not hand it on is an older
+    /// program.
+    #[serde(default)]
+    passwords: Passwords,
     /// What the sysctls of the file were before.
     sysctls: BTreeMap<String, String>,
     /// Who has nothing of it.
@@ -101,40 +107,47 @@ impl Service {
     }
 
     /// A machine that another process has configured, by the file as it `was` then;
-    /// and whether `conf`, what the file says now, is something else.
-    ///
-    /// # Errors
-    /// What of it makes no sense here.
-    pub fn follow(conf: Conf, cards: Cards, was: Option<Was>) -> Result<(Service, bool), Errors> {
+    /// and whether `conf`, what the file says now, is something else. There is no way
+    /// back any more.
+    pub fn follow(conf: Conf, cards: Cards, was: Option<Was>) -> (Service, bool) {
         let (mut applied, path, started) = (Applied::default(), conf.path.clone(), conf.daemon.clone());
         let (of_host, mut waiting) = (conf.daemon.cards.interface_names().collect(), BTreeSet::new());
-        let differs = was.as_ref().is_none_or(|was| was.text != *conf.text);
+        let is_as = |was: &Was| was.text == *conf.text && was.passwords == conf.passwords;
+        let differs = !was.as_ref().is_some_and(is_as);
         if let Some(mut was) = was {
-            // No machine has to take it first: one has.
-            let conf = if differs { Conf::parse_untried(&path, &was.text, &cards)? } else { conf };
+            let passwords = core::mem::take(&mut was.passwords);
+            let conf = if differs { Conf::as_it_was(&path, &was.text, &cards, passwords) } else { conf };
             applied = applied.then(conf, core::mem::take(&mut was.sysctls));
             waiting = was.waiting.iter().filter_map(|name| IfName::new(name)).collect();
         }
-        Ok((Service { path, cards, of_host, started, applied: Arc::new(applied), waiting }, differs))
+        (Service { path, cards, of_host, started, applied: Arc::new(applied), waiting }, differs)
     }
 
     /// What another process needs for that.
     pub fn was(&self) -> Was {
-        let (text, sysctls) = (self.applied.conf().text.to_string(), self.applied.sysctls().clone());
-        Was { text, sysctls, waiting: self.waiting.iter().map(ToString::to_string).collect() }
+        let (conf, sysctls) = (self.applied.conf(), self.applied.sysctls().clone());
+        let (text, passwords) = (conf.text.to_string(), conf.passwords.clone());
+        Was { text, passwords, sysctls, waiting: self.waiting.iter().map(ToString::to_string).collect() }
     }
 
     /// A card has come, and has nothing of the file: its own lines are done, maybe once
-    /// more, and carp interfaces that are to live there do. What of it failed.
+    /// more, and carp interfaces that are to live there do. What of it failed; a reload
+    /// does that again.
     pub fn arrived(&mut self, name: IfName, calls: &mut dyn Configuring) -> Vec<String> {
         let conf = self.applied.conf();
         let (mut done, mut failed) = (Done::default(), Vec::new());
+        let mut lacking = BTreeSet::new();
         let Ok(()) = in_turn::<Infallible>(plan::arrival(conf, name, &self.waiting), calls, |step, calls| {
-            failed.extend(one(step, calls, &mut done).err());
+            let whose = step.act.interface();
+            if let Err(what) = one(step, calls, &mut done) {
+                lacking.extend(whose);
+                failed.push(what);
+            }
             Ok(())
         });
         let parent = |of: &IfName| conf.interface(*of)?.wanted.parent();
-        self.waiting.retain(|of| parent(of) != Some(name));
+        self.waiting.retain(|of| *of != name && parent(of) != Some(name));
+        self.waiting.append(&mut lacking);
         failed
     }
 

@@ -2,6 +2,7 @@
 
 use super::act::Words;
 use super::parse::{Assignment, Word};
+use super::passwords::Passwords;
 use super::place::{Complaint, Place};
 use super::{Cards, Conf, Interface, Line, Sysctl};
 use crate::dev::host::Existing;
@@ -42,6 +43,10 @@ pub(super) struct Reader<'c> {
     pub(super) complaints: &'c mut Vec<Complaint>,
     /// Some assignment was not understood: what it would have said is missing.
     pub(super) patchy: bool,
+    /// What is known of files of passwords.
+    pub(super) passwords: Passwords,
+    /// Others are not read: the line is as if it had none.
+    pub(super) knows_all: bool,
 }
 
 impl Reader<'_> {
@@ -86,6 +91,7 @@ impl Reader<'_> {
             }
         }
         self.interfaces(&mut conf, &of_interfaces);
+        conf.passwords = core::mem::take(&mut self.passwords);
         conf
     }
 
@@ -310,10 +316,17 @@ impl Reader<'_> {
             // As rc does.
             words.push(Word { text: "alias".to_owned().into(), at });
         }
-        if let Some((at, what)) = relative_passfile(&words) {
-            return self.complain(at, what);
+        let passfile = words.windows(2).position(|w| w[0].text.as_str() == "passfile");
+        let passfile = passfile.and_then(|n| Some((n, words.get(n + 1)?)));
+        if let Some((_, file)) = passfile.filter(|(_, file)| !file.text.starts_with('/')) {
+            // Where the daemon runs is not where the file is.
+            return self.complain(file.at, "expected a path that begins with /");
         }
         let mut argv: Words = words.iter().map(|w| OsString::from(w.text.as_str())).collect();
+        let known = passfile.and_then(|(_, file)| self.passwords.word(&file.text));
+        if let Some((n, _)) = passfile.filter(|_| known.is_some() || self.knows_all) {
+            argv.replace(n, known.map(|word| ("pass", word)));
+        }
         let asked = match ifconfig::read(interface.name, argv.as_slice()) {
             Ok(asked) => asked,
             Err(mistake) => {
@@ -342,6 +355,11 @@ impl Reader<'_> {
             if part == Part::Own && !is_alias && !interface.is_clone {
                 argv.push("alias");
             }
+        }
+        if let (Some((n, file)), Some(password)) = (passfile, &asked.password) {
+            // It is read once.
+            self.passwords.keep(&file.text, &password.word());
+            argv.replace(n, Some(("pass", password.word())));
         }
         interface.has_pass |= words.iter().any(|w| w.text.as_str() == "pass");
         interface.wanted.add(at, asked);
@@ -373,12 +391,6 @@ fn is_number(text: &str) -> bool {
 /// As rc spells an interface in a variable.
 fn in_a_key(ifname: &str) -> String {
     ifname.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-}
-
-/// Where the daemon runs is not where the file is.
-fn relative_passfile(words: &[Word]) -> Option<(Place, &'static str)> {
-    let file = words.windows(2).find(|w| w[0].text.as_str() == "passfile").map(|w| &w[1])?;
-    (!file.text.starts_with('/')).then_some((file.at, "expected a path that begins with /"))
 }
 
 /// What is said of a keyword's value.

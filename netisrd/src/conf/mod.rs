@@ -3,11 +3,11 @@
 //! ```text
 //!   file.rs    whose the file is, who may write it
 //!   parse.rs   sh's assignments, with the place of each character
-//!   keys.rs    what each key says                          --> Conf
+//!   keys.rs    what each key says, passwords.rs what passfiles do  --> Conf
 //!   trial.rs   whether a machine takes it: on one in virtual time
 //!   wanted.rs  what an interface is to be; from one wish to another
 //!   plan.rs    from one Conf to another, in steps that can be taken back
-//!   turn.rs    the steps, one election for those of one interface
+//!   turn.rs    the steps, one election of each carp interface at their end
 //!   apply.rs   the steps, on the machine                   --> Service
 //! ```
 //!
@@ -36,8 +36,8 @@
 //! `net.inet.carp.demotion` is what this file adds to it.
 //!
 //! The order: sysctls, cards, cloned interfaces; of each interface its own line,
-//! `_ipv6`, then its aliases. Those of one interface are one election for its carp
-//! interfaces, at the start and by a reload.
+//! `_ipv6`, then its aliases. Each carp interface that any of them touches holds one
+//! election, when all are done, at the start and by a reload.
 //!
 //! # A reload
 //!
@@ -57,6 +57,7 @@ pub mod cli;
 mod file;
 mod keys;
 mod parse;
+mod passwords;
 mod place;
 mod plan;
 mod trial;
@@ -76,6 +77,7 @@ use act::Words;
 use compat::net::if_::IfName;
 use ipnet::IpNet;
 use keys::Reader;
+use passwords::Passwords;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use wanted::Wanted;
@@ -90,6 +92,8 @@ pub struct Conf {
     path: PathBuf,
     /// As it was read.
     text: Zeroizing<String>,
+    /// And the files of passwords with it.
+    passwords: Passwords,
     /// What the daemon starts with.
     pub daemon: Daemon,
     sysctls: Vec<Sysctl>,
@@ -236,9 +240,15 @@ impl Conf {
         Conf::parse_and(path, text, cards, |conf, complaints| trial::whole(conf, lent, complaints))
     }
 
-    /// Without trying it on a machine.
-    fn parse_untried(path: &Path, text: &str, cards: &Cards) -> Result<Conf, Errors> {
-        Conf::parse_and(path, text, cards, |_, _| Vec::new())
+    /// As another process has read it, with the passwords that it has found. A machine
+    /// has taken it; what makes no sense here, and a password that is not among those, is
+    /// left out.
+    fn as_it_was(path: &Path, text: &str, cards: &Cards, passwords: Passwords) -> Conf {
+        let mut complaints = Vec::new();
+        let assignments = parse::parse(text, &mut complaints);
+        let patchy = !complaints.is_empty();
+        let mut reader = Reader { complaints: &mut complaints, patchy, passwords, knows_all: true };
+        Conf { path: path.to_path_buf(), text: text.to_owned().into(), ..reader.read(assignments, cards) }
     }
 
     fn parse_and(
@@ -250,7 +260,9 @@ impl Conf {
         let mut complaints = Vec::new();
         let assignments = parse::parse(text, &mut complaints);
         let patchy = !complaints.is_empty();
-        let mut conf = Reader { complaints: &mut complaints, patchy }.read(assignments, cards);
+        let passwords = Passwords::default();
+        let mut reader = Reader { complaints: &mut complaints, patchy, passwords, knows_all: false };
+        let mut conf = reader.read(assignments, cards);
         conf.path = path.to_path_buf();
         conf.text = Zeroizing::new(text.to_owned());
         if !patchy {
@@ -298,10 +310,7 @@ impl Conf {
     /// The folders of the file and of its passfiles, once each: what is read
     /// again at a reload.
     pub fn folders(&self) -> Vec<PathBuf> {
-        let lines = self.interfaces.iter().flat_map(|i| &i.lines);
-        let passfiles = lines.flat_map(|line| line.words.as_slice().windows(2));
-        let passfiles = passfiles.filter(|w| w[0] == "passfile").map(|w| Path::new(&w[1]));
-        let files = [self.path.as_path()].into_iter().chain(passfiles);
+        let files = [self.path.as_path()].into_iter().chain(self.passwords.files());
         let folders: BTreeSet<PathBuf> = files.filter_map(|f| f.parent()).map(Path::to_path_buf).collect();
         folders.into_iter().collect()
     }

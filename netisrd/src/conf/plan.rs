@@ -44,7 +44,8 @@ pub(super) struct There {
     pub(super) names: BTreeSet<String>,
     /// The host's that it is to have, and that are gone or have not come yet.
     pub(super) absent: BTreeSet<IfName>,
-    /// Carp interfaces that have nothing of the file: they wait for one of those.
+    /// Carp interfaces that have nothing of the file: they wait for one of those. And whoever
+    /// did not get all of it.
     pub(super) waiting: BTreeSet<IfName>,
 }
 

@@ -1,14 +1,13 @@
-//! Steps on the machine, one after the other. Those of one interface are one
-//! configuration of it: its carp interfaces hold one election, and not one for each
-//! address.
+//! Steps on the machine, one after the other. They are one configuration: each carp
+//! interface that they touch holds one election, and not one for each address, when
+//! everybody has what there is for him, and every reason not to preempt is known.
 
 use super::wanted::Step;
 use ifconfig_carp::Syscalls;
 
 /// What a configuration needs of the machine beside its system calls.
 pub trait Configuring: Syscalls {
-    /// A configuration of one interface begins, or ends: who would leave INIT in between
-    /// does at the end.
+    /// A configuration begins, or ends: who would leave INIT in between does at the end.
     fn configuring(&mut self, is: bool);
 }
 
@@ -22,22 +21,11 @@ pub(super) fn in_turn<E>(
     calls: &mut dyn Configuring,
     mut one: impl FnMut(Step, &mut dyn Configuring) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut whose = None;
-    let mut turn = |calls: &mut dyn Configuring, next| {
-        if whose != next {
-            if whose.is_some() {
-                calls.configuring(false);
-            }
-            if next.is_some() {
-                calls.configuring(true);
-            }
-            whose = next;
-        }
-    };
-    let done = steps.into_iter().try_for_each(|step| {
-        turn(calls, step.act.interface());
-        one(step, calls)
-    });
-    turn(calls, None);
+    if steps.is_empty() {
+        return Ok(());
+    }
+    calls.configuring(true);
+    let done = steps.into_iter().try_for_each(|step| one(step, calls));
+    calls.configuring(false);
     done
 }

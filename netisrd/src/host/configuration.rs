@@ -94,11 +94,11 @@ impl Configuration {
     /// then. What the file says now, if that is something else, is done as by a reload.
     ///
     /// # Errors
-    /// The file as it was makes no sense here.
+    /// It is not told.
     pub fn follow(&mut self, estate: &mut Estate) -> Result<(), Box<dyn Error>> {
         let was: Option<Was> = estate.take(SUCCESSION)?;
         if let Some(conf) = self.conf.take() {
-            let (service, differs) = Service::follow(conf, self.cards.clone(), was)?;
+            let (service, differs) = Service::follow(conf, self.cards.clone(), was);
             self.service = Some(service);
             if differs {
                 self.asked = Some(Vec::new());

@@ -1,7 +1,7 @@
 //! Interfaces of the host that have not come when the machine is configured.
 
 use super::super::{Cards, Conf, Service, Was};
-use super::rig::{Rig, SEC};
+use super::rig::{Rig, SEC, lent};
 
 const EM9: &str = "10.9.0.2/24";
 
@@ -75,12 +75,24 @@ fn who_gets_another_parent_waits_for_that_and_who_waits_may_get_one_that_is_ther
 fn who_waits_waits_in_another_process_too() {
     let mut rig = Rig::start_on("absent-follows", cards(), &text(0, "carpdev em9"));
     let was: Was = serde_json::from_value(serde_json::to_value(rig.service.was()).unwrap()).unwrap();
-    let conf = Conf::parse_untried(&rig.file.path(), &text(0, "carpdev em9"), &cards()).unwrap();
-    let (service, differs) = Service::follow(conf, cards(), Some(was)).unwrap();
+    let conf = Conf::parse(&rig.file.path(), &text(0, "carpdev em9"), &cards(), &lent).unwrap();
+    let (service, differs) = Service::follow(conf, cards(), Some(was));
     assert!(!differs);
     rig.service = service;
     assert_eq!(rig.reload_as_it_is().lines, ["nothing has changed"]);
     assert_eq!(rig.comes("em9", EM9), Vec::<String>::new());
     rig.world.run_for(10 * SEC);
     assert_eq!(rig.state("carp1"), "MASTER");
+}
+
+#[test]
+fn what_failed_when_a_card_came_is_done_by_a_reload() {
+    let text = format!("{}ifconfig_em9_alias0='vhid 5 pass x 10.9.0.5/32'\n", text(0, "carpdev em9"));
+    let mut rig = Rig::start_on("absent-refused", cards(), &text);
+    assert_eq!(rig.comes_refusing("em9", EM9, Some(3)).len(), 1);
+    assert!(!rig.command("ifconfig em9").contains("10.9.0.5"));
+    let done = rig.reload_as_it_is().lines;
+    assert!(done.iter().any(|line| line.contains("10.9.0.5")), "{done:?}");
+    assert!(rig.command("ifconfig em9").contains("10.9.0.5"));
+    assert_eq!(rig.reload_as_it_is().lines, ["nothing has changed"]);
 }

@@ -89,3 +89,45 @@ fn what_waits_for_a_card_is_one_election_when_that_comes() {
     assert_eq!(rig.comes("em9", "10.9.0.2/24"), Vec::<String>::new());
     assert_eq!((rig.entered(9), left(&mut rig)), (ONE, 0));
 }
+
+/// carp0 is whole; what backs carp1 is in the file, or not.
+fn two(backing: &str, address: &str) -> String {
+    format!(
+        "net.inet.carp.preempt=1\nnet.inet.carp.unbacked_demotion_factor=240\n\
+         cloned_interfaces='carp0 carp1'\nifconfig_em0='10.0.0.2/24'\n{backing}\
+         ifconfig_carp0='vhid 9 pass x 10.0.0.90/24'\nifconfig_carp1='vhid 8 pass x {address}/24'\n"
+    )
+}
+
+#[test]
+fn whatever_nothing_backs_is_known_before_the_first_election() {
+    let mut rig = Rig::start("elect-unbacked", &two("", "10.8.0.1"));
+    assert_eq!(rig.entered(9), [0, 1, 1], "it preempts nobody, and waits");
+    rig.skews(9);
+    // In one reload: what backs it comes after the first line.
+    rig.reloaded(&two("ifconfig_em0_alias0='10.8.0.2/24'\n", "10.8.0.1"));
+    rig.world.run_for(2 * SEC);
+    assert_eq!(rig.skews(9).last(), Some(&0));
+    assert_eq!((rig.entered(9), rig.entered(8)), ([0, 1, 1], [0, 0, 1]));
+}
+
+#[test]
+fn what_is_unbacked_only_until_the_next_line_demotes_nobody() {
+    let old = two("ifconfig_em0_alias0='10.8.0.2/24'\n", "10.8.0.1");
+    let mut rig = Rig::start("elect-renumbered", &old);
+    assert_eq!((rig.entered(9), rig.entered(8)), (ONE, ONE));
+    rig.skews(9);
+    rig.reloaded(&two("ifconfig_em0_alias0='10.7.0.2/24'\n", "10.7.0.1"));
+    rig.world.run_for(SEC);
+    let skews = rig.skews(9);
+    assert!(skews.iter().all(|skew| *skew == 0) && rig.entered(9) == ONE, "{skews:?}");
+    assert_eq!(rig.state("carp1"), "MASTER");
+    // The factor and what it would count, in one reload.
+    let without = old.replace("net.inet.carp.unbacked_demotion_factor=240\n", "");
+    rig.reloaded(&without.replace("ifconfig_em0_alias0='10.8.0.2/24'\n", ""));
+    rig.skews(9);
+    rig.reloaded(&old);
+    rig.world.run_for(SEC);
+    let skews = rig.skews(9);
+    assert!(skews.iter().all(|skew| *skew == 0) && rig.entered(9) == ONE, "{skews:?}");
+}

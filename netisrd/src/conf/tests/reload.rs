@@ -1,6 +1,7 @@
 //! Of reloads: what is done, what is not, and what the peers hear of it.
 
-use super::rig::{Rig, SEC, command};
+use super::super::{Conf, Service};
+use super::rig::{Rig, SEC, cards, command, lent};
 
 const START: &str = "\
 net.inet.carp.preempt=1
@@ -239,6 +240,50 @@ fn a_password_file_is_read_again() {
     write("");
     let (report, changes) = rig.reload(&text);
     assert!(!report.ok && changes == 0, "{report:?}");
+}
+
+#[test]
+fn another_process_goes_on_with_the_passwords_that_were_read() {
+    let mut rig = Rig::start("passfile-follows", START);
+    let file = rig.file.path().with_file_name("secret");
+    let write = |text: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let text = START.replace("pass secret", &format!("passfile {}", file.display()));
+    write("secret\n");
+    rig.reloaded(&text);
+    let follow = |rig: &mut Rig, was| {
+        let now = std::fs::read_to_string(rig.file.path()).unwrap();
+        let conf = Conf::parse(&rig.file.path(), &now, &cards(), &lent).unwrap();
+        let (service, differs) = Service::follow(conf, cards(), Some(was));
+        rig.service = service;
+        differs
+    };
+    let was = |rig: &Rig| serde_json::to_value(rig.service.was()).unwrap();
+    let told = |was: serde_json::Value| serde_json::from_value(was).unwrap();
+    let old = was(&rig);
+    assert!(!follow(&mut rig, told(old.clone())));
+    // Another password, since it was read.
+    write("other\n");
+    assert!(follow(&mut rig, told(old.clone())));
+    assert_eq!(rig.reload_as_it_is().lines, ["ifconfig carp0 pass *"]);
+    // In another file, and the old one is gone.
+    let old = was(&rig);
+    let moved = file.with_file_name("moved");
+    std::fs::rename(&file, &moved).unwrap();
+    rig.file.write(&text.replace(&*file.to_string_lossy(), &moved.to_string_lossy()));
+    assert!(follow(&mut rig, told(old.clone())));
+    assert_eq!(rig.reload_as_it_is().lines, ["nothing has changed"]);
+    // An older program, which does not tell what it had read; and a line of its that is
+    // none any more.
+    let mut older = old;
+    older.as_object_mut().unwrap().remove("passwords");
+    older["text"] = format!("{}no.such.line\n", older["text"].as_str().unwrap()).into();
+    assert!(follow(&mut rig, told(older)));
+    assert_eq!(rig.reload_as_it_is().lines, ["ifconfig carp0 pass *"]);
+    assert!(rig.command("ifconfig -k carp0").contains("other"));
 }
 
 #[test]

@@ -160,12 +160,16 @@ impl Rig {
     /// A card that has not come comes, with an address from the host. What of the file
     /// fails.
     pub(super) fn comes(&mut self, name: &str, net: &str) -> Vec<String> {
+        self.comes_refusing(name, net, None)
+    }
+
+    pub(super) fn comes_refusing(&mut self, name: &str, net: &str, refuse: Option<usize>) -> Vec<String> {
         let name = IfName::new(name).unwrap();
         let mut card = self.lan.attach(name, [2, 0, 0, 0, 0, 9], 1);
         card.shared_with_host = true;
         card.addrs = vec![net.parse().unwrap()];
         self.world.attach(self.us, card).unwrap();
-        let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse: None };
+        let mut calls = Calls { world: &mut self.world, id: self.us, changes: 0, refuse };
         self.service.arrived(name, &mut calls)
     }
 
