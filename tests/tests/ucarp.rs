@@ -164,7 +164,7 @@ fn netisrd_takes_over_from_a_killed_ucarp() {
         s.machine.wait_backup("carp0");
         s.settle(N2);
         assert_eq!(s.machine.state("carp0"), "BACKUP");
-        assert_eq!(client.ping(VIP, 2), 0, "a backup answers a ping");
+        assert_eq!(client.ping_nobody(VIP, 2), 0, "a backup answers a ping");
         ucarp.proc.kill();
         s.machine.wait_master("carp0");
         s.settle(N1);
