@@ -174,5 +174,5 @@ fn settings_are_part_of_what_a_boot_configures() {
     let mut play = play(&scenario);
     let id = play.hosts[0].id.unwrap();
     let (status, said) = command(&mut play.world, id, crate::lab::run::deeds::SETTINGS);
-    assert_eq!((status, said.lines().count()), (0, 6), "{said}");
+    assert_eq!((status, said.lines().count()), (0, 7), "{said}");
 }
