@@ -71,7 +71,8 @@ fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
         let files = (6..=41).step_by(5).map(|n| format!("ulimit -n {n}"));
         for few in memory.chain(files) {
             let script = format!("{few}; exec \"$@\"");
-            let machine = s.lab.netisrd("m").netns("a").mirrored("v0").by(&script).spawn();
+            // However many processors there are.
+            let machine = s.lab.netisrd("m").netns("a").mirrored("v0").args(&["-n", "2"]).by(&script).spawn();
             let log = &machine.proc.log;
             let mut seen = 0;
             while machine.proc.is_running() && !log.lines().iter().any(|l| l.contains("netisrd: ready")) {
