@@ -75,7 +75,7 @@ impl Stage<'_> {
 fn frames_too_short_for_ipv6_leave_the_machine_running_and_no_rule_behind() {
     on_each_path("short", |s| {
         s.master_of_both();
-        assert!(s.shown("ip -6 rule").contains(VIP6));
+        s.wait("its rule", || s.shown("ip -6 rule").contains(VIP6));
         s.ip("link set v0 mtu 1279");
         s.wait("end of IPv6", || {
             !s.shown("ip -6 -o addr").contains(VIP6) && !s.shown("ip -6 rule").contains(VIP6)

@@ -78,6 +78,20 @@ fn ucarp_yields_to_a_forged_better_advertisement_and_counts_a_bad_one() {
     });
 }
 
+#[test]
+fn whoever_asks_a_wire_knows_of_all_that_has_passed() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        let wire = lab.wire("br0");
+        let asks = lab::arp_request([2, 0, 0, 0, 0, 1], VIP, VIP);
+        for passed in 1..=1000 {
+            wire.inject(&asks);
+            assert_eq!(wire.mark(), passed);
+        }
+        assert_eq!(wire.since(0).len(), 1000);
+    });
+}
+
 /// Were `tshark` to find fault with nothing, no laboratory's capture would tell
 /// anything.
 #[test]

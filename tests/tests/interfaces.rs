@@ -195,13 +195,12 @@ fn serves_on(s: &Stage<'_>, dev: &str, client: &Host) {
     a.carp("carp0", &virtual_host(0));
     a.wait_master("carp0");
     s.wait_serves(true);
-    let ping = || Said::by(Some(&client.ns), command(&format!("ping -n -c 2 -i 0.2 -W 2 {VIP}"))).status;
-    assert!(ping().success());
+    assert_eq!(client.ping(VIP, 2), 2);
     a.ifconfig("carp0 state backup").ok();
     s.wait_serves(false);
     a.wait_master("carp0");
     s.wait_serves(true);
-    assert!(ping().success());
+    assert_eq!(client.ping(VIP, 2), 2);
 }
 
 #[test]

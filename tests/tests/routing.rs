@@ -69,7 +69,7 @@ fn a_hundred_listeners_hear_everything_and_one_that_sleeps_holds_up_nobody() {
 
         // The machine has done its work all the while.
         assert_eq!(machine.state("carp0"), "MASTER");
-        assert!(machine.stats().opackets > sent);
+        machine.wait_stats("advertisement", |s| s.opackets > sent);
 
         // The one that slept hears what there was room for, then of its loss.
         let mut before = 0;

@@ -71,7 +71,8 @@ fn with_too_little_at_the_start_it_says_so_and_leaves_nothing() {
         let files = (6..=41).step_by(5).map(|n| format!("ulimit -n {n}"));
         for few in memory.chain(files) {
             let script = format!("{few}; exec \"$@\"");
-            let machine = s.lab.netisrd("m").netns("a").mirrored("v0").by(&script).spawn();
+            // However many processors there are.
+            let machine = s.lab.netisrd("m").netns("a").mirrored("v0").args(&["-n", "2"]).by(&script).spawn();
             let log = &machine.proc.log;
             let mut seen = 0;
             while machine.proc.is_running() && !log.lines().iter().any(|l| l.contains("netisrd: ready")) {
@@ -185,6 +186,28 @@ fn without_descriptors_it_serves_takes_over_and_accepts_when_there_are_some_agai
         drop((events, http));
         b.wait_master("carp0");
         s.wait_serves(1, true);
+    });
+}
+
+#[test]
+fn a_backup_that_has_not_run_for_long_hears_first_that_its_master_was_there() {
+    stage(|s| {
+        let a = s.start(0, 0, &[]);
+        a.wait_master("carp0");
+        for netisrs in ["1", "2"] {
+            let b = s.start(1, 100, &["-n", netisrs]);
+            b.wait_backup("carp0");
+            let advertises = |f: &lab::Frame| f.is_advert_of(N1);
+            b.signal(Signal::SIGSTOP);
+            // Longer than a BACKUP waits for one.
+            s.wire.wait_count(s.wire.mark(), 6, "advertisements", advertises);
+            b.signal(Signal::SIGCONT);
+            s.wait_speaks(N1);
+            assert_eq!((a.state("carp0"), b.state("carp0")), ("MASTER".into(), "BACKUP".into()));
+            assert!(!s.wire.frames().iter().any(|f| f.is_advert_of(N2)), "{netisrs} netisrs");
+            b.signal(Signal::SIGTERM);
+            assert!(b.wait_exit().success());
+        }
     });
 }
 

@@ -298,7 +298,9 @@ impl Fake {
 fn one_that_fails_leaves_all_to_the_old_one() {
     pair("v0", |p| {
         let sock = p.old.tools.sock();
-        let heard = p.backup.proc.log.len();
+        // A state is known before its line is read.
+        let begun = |l: &str| l.ends_with("carp0: INIT -> BACKUP");
+        let heard = 1 + p.backup.proc.log.wait_line(0, "its beginning", PATIENCE, begun);
         let goes_on = |what: &str| {
             assert_eq!(p.old.state("carp0"), "MASTER", "{what}");
             wait_adverts(&p.wire, 1);

@@ -98,9 +98,9 @@ fn a_better_netisrd_without_preempt_lets_ucarp_be() {
         s.machine.wait_backup("carp0");
         s.settle(N2);
         assert_eq!((s.machine.state("carp0"), ucarp.state()), ("BACKUP".into(), "MASTER".into()));
-        let stats = s.machine.stats();
+        // The last one may be on its way.
+        let stats = s.machine.wait_stats("advertisements of ucarp", |s| s.ipackets >= SETTLED as u64);
         assert_eq!(stats.opackets, 0, "it never advertised");
-        assert!(stats.ipackets >= SETTLED as u64, "and heard ucarp: {stats:?}");
         s.assert_digests_agree(&ucarp);
     });
 }
@@ -164,7 +164,7 @@ fn netisrd_takes_over_from_a_killed_ucarp() {
         s.machine.wait_backup("carp0");
         s.settle(N2);
         assert_eq!(s.machine.state("carp0"), "BACKUP");
-        assert_eq!(client.ping(VIP, 2), 0, "a backup answers a ping");
+        assert_eq!(client.ping_nobody(VIP, 2), 0, "a backup answers a ping");
         ucarp.proc.kill();
         s.machine.wait_master("carp0");
         s.settle(N1);
@@ -229,6 +229,6 @@ fn a_wrong_password_makes_two_masters_and_is_counted() {
         let stats = s.machine.wait_stats("badauth", |s| s.badauth >= SETTLED as u64);
         assert_eq!((stats.badsum, stats.badver, stats.badlen, stats.badttl), (0, 0, 0, 0));
         assert_eq!((s.machine.state("carp0"), ucarp.state()), ("MASTER".into(), "MASTER".into()));
-        assert!(ucarp.saw_bad_digest());
+        ucarp.proc.log.wait_line(0, "a bad digest", PATIENCE, |l| l.contains("Bad digest"));
     });
 }

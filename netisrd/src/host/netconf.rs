@@ -391,7 +391,7 @@ mod tests {
         let text = "2 ipv4/conf/{}/arp_ignore 0 1\n3 ipv4/conf/{}/arp_announce 1 2\n4 ipv4/co";
         fs::write(&file, text).unwrap();
         // Somebody has the first.
-        let other = NetConf::waiting(&dir, &[2]).unwrap();
+        let mut other = NetConf::waiting(&dir, &[2]).unwrap();
         let gone = |index| {
             asked.borrow_mut().push(index);
             None
@@ -399,7 +399,9 @@ mod tests {
         let mut conf = NetConf::open(&dir, &[], gone).unwrap();
         let first = ((2, "ipv4/conf/{}/arp_ignore".to_owned()), Saved { before: 0, ours: 1 });
         assert_eq!((asked.take(), conf.saved().unwrap()), (vec![3], BTreeMap::from([first])));
-        // It ends, and nobody takes note.
+        // It ends, and nobody takes note. With a word: what another test starts has its
+        // descriptor, and so its lock, until it is a program.
+        other.leave().unwrap();
         drop(other);
         conf.restore(gone);
         assert!(file.exists());

@@ -168,10 +168,7 @@ impl NetisrThread {
             if lingers && yielded() {
                 self.lingering.others_ran(processor);
             }
-            match self.poll.poll(&mut events, (busy || lingers).then_some(Duration::ZERO)) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            }
+            self.poll(&mut events, (busy || lingers).then_some(Duration::ZERO))?;
             for event in &events {
                 self.note(event);
             }
@@ -182,6 +179,17 @@ impl NetisrThread {
             // What it may not take now it finds by `ready` later.
             if !still {
                 self.receive(&token)?;
+            }
+        }
+    }
+
+    /// Until there are events. Whoever was stopped meanwhile is told that first, and not
+    /// what has come.
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        loop {
+            match self.poll.poll(events, timeout) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
             }
         }
     }

@@ -176,6 +176,11 @@ impl Kernel for CarpKernel<'_> {
     }
 }
 
+/// Whether a callout has been due for so long that netisr0 cannot have run since.
+pub fn is_late(m: &Machine, n0: &Netisr0) -> bool {
+    m.own(n0).callouts.borrow().next().is_some_and(|due| m.clock().now() - due > lease::LATE)
+}
+
 /// Sends a message for each callout that is due. It has priority and is
 /// droppable: stopped or armed again before it is dispatched, it does not
 /// arrive.

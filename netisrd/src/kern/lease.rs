@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Who looks at the time so much later than it wanted to has not run.
-const LATE: Duration = Duration::from_millis(50);
+pub(crate) const LATE: Duration = Duration::from_millis(50);
 /// The moment.
 const GRACE: Duration = Duration::from_secs(1);
 

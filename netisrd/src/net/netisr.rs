@@ -405,6 +405,9 @@ fn wake_later(cx: Ctx<'_>, cpu: usize) {
 /// messages. Says whether to go on, and whether messages are left. Callouts
 /// are looked at once: whatever their interval, other messages get through.
 pub fn run0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu) -> (Flow, bool) {
+    if carp_kernel::is_late(m, n0) && catch_up(m, n0, cpu) == Flow::Halt {
+        return (Flow::Halt, false);
+    }
     carp_kernel::softclock(m, n0);
     for _ in 0..ROLLUP_LIMIT {
         let Some(msg) = m.port0.getport() else { return (Flow::Continue, false) };
@@ -413,6 +416,23 @@ pub fn run0(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu) -> (Flow, bool) {
         }
     }
     (Flow::Continue, true)
+}
+
+/// netisr0 has not run for a while: what has come meanwhile goes before the callouts
+/// that have become due. A BACKUP would take over from a master that it need only have
+/// heard, and a MASTER advertise what it is no more. What is still in the queues of the
+/// other netisrs belongs to it: they look at them between two synchronisations.
+fn catch_up(m: &Machine, n0: &mut Netisr0, cpu: &PerCpu) -> Flow {
+    for _ in 0..2 {
+        service_sync(n0, ());
+    }
+    for _ in 0..m.port0.len() {
+        let Some(msg) = m.port0.getport() else { break };
+        if dispatch0(m, n0, cpu, msg) == Flow::Halt {
+            return Flow::Halt;
+        }
+    }
+    Flow::Continue
 }
 
 /// Another netisr's turn: up to [`ROLLUP_LIMIT`] messages. A synchronisation

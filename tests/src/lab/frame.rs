@@ -38,7 +38,7 @@ pub fn arp_request(mac: Mac, source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
 /// A frame as it was on the wire.
 #[derive(Clone)]
 pub struct Frame {
-    /// When the recorder read it, on a clock that only goes forward.
+    /// When it was read, on a clock that only goes forward.
     pub at: Instant,
     /// When the kernel stamped it, since 1970.
     pub stamp: Duration,

@@ -265,10 +265,21 @@ impl Host {
         cidr.split('/').next().unwrap_or_default().parse().unwrap()
     }
 
-    /// Sends `count` echo requests to an IPv4 or IPv6 address, which may have
-    /// a scope; how many were answered.
+    /// Sends up to `count` echo requests to an IPv4 or IPv6 address, which may have a
+    /// scope, each when the one before is answered; how many were.
     pub fn ping(&self, to: impl Display, count: u32) -> u32 {
-        let said = self.run(&format!("ping -n -c {count} -i 0.2 -W 2 {to}"));
+        // With more than one it would wait no longer for the last than the others took.
+        let answered = |_: &u32| self.echoes(&format!("-c 1 -W {} {to}", PATIENCE.as_secs())) == 1;
+        (0..count).take_while(answered).count() as u32
+    }
+
+    /// As [`Host::ping`], where nobody shall answer: nothing tells that nothing comes.
+    pub fn ping_nobody(&self, to: impl Display, count: u32) -> u32 {
+        self.echoes(&format!("-c {count} -i 0.2 -W 2 {to}"))
+    }
+
+    fn echoes(&self, words: &str) -> u32 {
+        let said = self.run(&format!("ping -n {words}"));
         let received = said.stdout.split(" received").next().and_then(|s| s.split_whitespace().last());
         received.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{said:?}"))
     }

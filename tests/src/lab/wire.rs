@@ -10,10 +10,10 @@ use pcap::{Active, Capture, Direction};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, pipe};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,7 @@ pub struct Wire {
     dir: PathBuf,
     /// Whether it is no fault of ours if frames are wrong.
     lenient: AtomicBool,
-    frames: Arc<Watched<Vec<Frame>>>,
-    /// Frames that found no room before the recorder read them.
-    lost: Arc<AtomicU32>,
+    tape: Arc<Tape>,
     injector: Mutex<Capture<Active>>,
     /// Closing it stops the recorder.
     stop: Option<PipeWriter>,
@@ -53,12 +51,11 @@ impl Wire {
         if only_in {
             capture.direction(Direction::In).unwrap();
         }
-        let frames = Arc::new(Watched::default());
+        let arrivals = capture.as_fd().try_clone_to_owned().unwrap();
+        let tape = Arc::new(Tape::of(capture));
         let (reader, writer) = pipe().unwrap();
-        let sink = Arc::clone(&frames);
-        let lost = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&lost);
-        let record = move || record(capture, &reader, &sink, &count);
+        let recorded = Arc::clone(&tape);
+        let record = move || record(&arrivals, &reader, &recorded);
         let recorder = thread::Builder::new().name("wire".into()).spawn(record).unwrap();
         let test = lab.name().replace("::", "-");
         let name = format!("{test}-{}{dev}{}", ns.unwrap_or(""), if only_in { "-in" } else { "" });
@@ -66,27 +63,26 @@ impl Wire {
             name,
             dir: lab.dir().to_owned(),
             lenient: AtomicBool::new(false),
-            frames,
-            lost,
+            tape,
             injector: Mutex::new(injector),
             stop: Some(writer),
             recorder: Some(recorder),
         }
     }
 
-    /// How many frames there are: a mark from which to look or wait.
+    /// How many frames have passed: a mark from which to look or wait.
     pub fn mark(&self) -> usize {
-        self.frames.lock().len()
+        self.tape.so_far().len()
     }
 
-    /// All frames so far.
+    /// All frames that have passed.
     pub fn frames(&self) -> Vec<Frame> {
-        self.frames.lock().clone()
+        self.tape.so_far().clone()
     }
 
-    /// The frames from a mark on.
+    /// Those from a mark on.
     pub fn since(&self, mark: usize) -> Vec<Frame> {
-        self.frames.lock()[mark..].to_vec()
+        self.tape.so_far()[mark..].to_vec()
     }
 
     /// Waits for the first frame from `mark` on that `pred` accepts; its
@@ -102,7 +98,7 @@ impl Wire {
         mut pred: impl FnMut(&Frame) -> bool,
     ) -> usize {
         let mut seen = mark;
-        let found = self.frames.wait(within, |frames| {
+        let found = self.tape.frames.wait(within, |frames| {
             while let Some(frame) = frames.get(seen) {
                 seen += 1;
                 if pred(frame) {
@@ -114,7 +110,7 @@ impl Wire {
         found.unwrap_or_else(|| {
             let frames = self.since(mark);
             let last = &frames[frames.len().saturating_sub(30)..];
-            let (name, count, lost) = (&self.name, frames.len(), self.lost.load(Ordering::Relaxed));
+            let (name, count, lost) = (&self.name, frames.len(), self.tape.lost.load(Ordering::Relaxed));
             panic!("no {what} within {within:?} on {name}, but {count} frames, {lost} lost: {last:#?}")
         })
     }
@@ -122,7 +118,7 @@ impl Wire {
     /// As [`Wire::wait_for`], with [`super::PATIENCE`]; the frame itself.
     pub fn next(&self, mark: usize, what: &str, pred: impl FnMut(&Frame) -> bool) -> Frame {
         let i = self.wait_for(mark, what, PATIENCE, pred);
-        self.frames.lock()[i].clone()
+        self.tape.frames.lock()[i].clone()
     }
 
     /// Waits for `count` frames from `mark` on that `pred` accepts.
@@ -168,36 +164,59 @@ pub fn write_pcap(path: &Path, frames: &[Frame]) {
     }
 }
 
-fn record(mut capture: Capture<Active>, stop: &PipeReader, sink: &Watched<Vec<Frame>>, lost: &AtomicU32) {
-    loop {
-        let mut fds =
-            [PollFd::new(capture.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-        let polled = poll(&mut fds, PollTimeout::NONE);
-        let stopped = polled.is_ok() && fds[1].revents().is_some_and(|r| !r.is_empty());
-        loop {
+/// What has passed. The kernel has a frame as soon as it passes, but the recorder may not
+/// have had its turn since: whoever asks what there is reads first.
+struct Tape {
+    capture: Mutex<Capture<Active>>,
+    frames: Watched<Vec<Frame>>,
+    /// Frames that found no room before anybody read them.
+    lost: AtomicU32,
+}
+
+impl Tape {
+    fn of(capture: Capture<Active>) -> Tape {
+        Tape { capture: Mutex::new(capture), frames: Watched::default(), lost: AtomicU32::new(0) }
+    }
+
+    /// The frames that have passed by now.
+    fn so_far(&self) -> MutexGuard<'_, Vec<Frame>> {
+        // What is wrong with the interface is the recorder's.
+        let _ = self.read();
+        self.frames.lock()
+    }
+
+    /// Takes what the kernel has.
+    fn read(&self) -> Result<(), pcap::Error> {
+        let mut capture = self.capture.lock().unwrap_or_else(|p| p.into_inner());
+        let ended = loop {
             match capture.next_packet() {
                 Ok(p) => {
                     let (sec, usec) = (p.header.ts.tv_sec as u64, p.header.ts.tv_usec as u32);
                     let stamp = Duration::new(sec, usec * 1000);
                     let frame = Frame { at: Instant::now(), stamp, bytes: p.data.to_vec() };
-                    sink.change(|frames| frames.push(frame));
+                    self.frames.change(|frames| frames.push(frame));
                 }
-                Err(pcap::Error::TimeoutExpired) => break,
-                // the interface is gone or down: there is nothing more to see
-                // until it is back up
-                Err(_) if stopped => return,
-                Err(_) => {
-                    if wait_readable(stop.as_fd(), Duration::from_millis(50)) {
-                        return;
-                    }
-                    break;
-                }
+                Err(pcap::Error::TimeoutExpired) => break Ok(()),
+                Err(e) => break Err(e),
             }
-        }
+        };
         if let Ok(stat) = capture.stats() {
-            lost.store(stat.dropped, Ordering::Relaxed);
+            self.lost.store(stat.dropped, Ordering::Relaxed);
         }
-        if stopped {
+        ended
+    }
+}
+
+fn record(arrivals: &OwnedFd, stop: &PipeReader, tape: &Tape) {
+    loop {
+        let mut fds =
+            [PollFd::new(arrivals.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        let polled = poll(&mut fds, PollTimeout::NONE);
+        let stopped = polled.is_ok() && fds[1].revents().is_some_and(|r| !r.is_empty());
+        // the interface is gone or down: there is nothing more to see until it is
+        // back up
+        let dead = tape.read().is_err() && !stopped;
+        if stopped || (dead && wait_readable(stop.as_fd(), Duration::from_millis(50))) {
             return;
         }
     }
@@ -215,7 +234,7 @@ impl Drop for Wire {
         if let Some(recorder) = self.recorder.take() {
             let _ = recorder.join();
         }
-        let lost = self.lost.load(Ordering::Relaxed);
+        let lost = self.tape.lost.load(Ordering::Relaxed);
         if lost > 0 {
             println!("{}: the recorder lost {lost} frames", self.name);
         }

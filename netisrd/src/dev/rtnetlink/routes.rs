@@ -205,20 +205,29 @@ impl RtWatch {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::dev::testns::{in_namespace, ip};
+    use crate::dev::testns::{PATIENCE, in_namespace, ip};
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::time::Instant;
 
     #[test]
     fn a_routing_daemons_routes_are_none_and_wake_nobody() {
         let name = "a_routing_daemons_routes_are_none_and_wake_nobody";
         in_namespace(module_path!(), name, || {
-            for words in ["link add v0 type veth peer name v1", "link set v1 up", "link set v0 up"] {
-                ip(words);
+            ip("link add v0 type veth peer name v1");
+            let (mut rt, watch) = (RtNetlink::new().unwrap(), RtWatch::of_all().unwrap());
+            for v in ["v1", "v0"] {
+                // An address of its own would be told of when nobody else has turned out to
+                // have it, a second from now.
+                let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{v}/disable_ipv6"), "1");
+                ip(&format!("link set {v} up"));
             }
             ip("addr add 10.0.0.1/24 dev v0");
-            let mut rt = RtNetlink::new().unwrap();
+            // And so is a link of its state.
+            let until = Instant::now() + PATIENCE;
+            while !["v0", "v1"].iter().all(|v| rt.link_by_name(v).unwrap().passes_frames()) {
+                assert!(watch.wait(until).unwrap());
+            }
             let link = rt.link_by_name("v0").unwrap().index;
-            let watch = RtWatch::of_all().unwrap();
             let is_told = || {
                 let told =
                     poll(&mut [PollFd::new(watch.fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap();
