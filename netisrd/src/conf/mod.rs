@@ -5,6 +5,7 @@
 //!   parse.rs   sh's assignments, with the place of each character
 //!   keys.rs    what each key says                          --> Conf
 //!   trial.rs   whether a machine takes it: on one in virtual time
+//!   warn.rs    what is worth a word of one that it takes
 //!   wanted.rs  what an interface is to be; from one wish to another
 //!   plan.rs    from one Conf to another, in steps that can be taken back
 //!   turn.rs    the steps, one election for those of one interface
@@ -62,6 +63,7 @@ mod plan;
 mod trial;
 mod turn;
 mod wanted;
+mod warn;
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,17 @@ use super::act::Act;
 use super::place::Complaint;
 use super::plan::{self, Applied, There};
 use super::turn::{Configuring, in_turn};
-use super::{Conf, Lent, apply};
+use super::{Conf, Interface, Lent, apply, warn};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
-use ifconfig_carp::ifconfig::{self, Has};
 use ifconfig_carp::{CallError, Syscalls};
-use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 /// A machine whose whole world is one LAN for each of its cards.
-struct Trial {
+pub(super) struct Trial {
     world: World,
     id: MachineId,
 }
@@ -35,6 +32,17 @@ impl Trial {
             world.attach(id, card).map_err(|e| format!("{name}: {e}"))?;
         }
         Ok(Trial { world, id })
+    }
+
+    /// Where the vhids of an interface live, if they do.
+    pub(super) fn parent(&self, interface: &Interface) -> Option<IfName> {
+        if !interface.is_clone {
+            return Some(interface.name);
+        }
+        let (m, n0) = self.world.look(self.id)?;
+        let softcs = m.carp.softcs(n0);
+        let sc = softcs.iter().find(|sc| sc.sc_if.if_xname == interface.name)?;
+        Some(sc.carpdev(n0)?.if_xname)
     }
 }
 
@@ -79,46 +87,7 @@ pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>
             }
             Ok(())
         });
-    let mut told = unbacked(conf, &mut trial);
-    told.extend(hurried(conf));
-    told
-}
-
-/// The kernel takes a dead one's addresses within two seconds, and that is more than
-/// the peers wait for.
-fn hurried(conf: &Conf) -> impl Iterator<Item = Complaint> + '_ {
-    let what = "warning: advbase 0: a host whose netisrd is killed has the address until after its peers have \
-                taken it over; on the path tap it has not";
-    let interfaces = conf.interfaces.iter().filter(|_| conf.daemon.cards.has_macvlans());
-    interfaces.flat_map(|i| i.wanted.hurries()).map(move |at| (Some(at), what.to_owned()))
-}
-
-/// Virtual addresses that have no place to live: nobody will be MASTER of them.
-fn unbacked(conf: &Conf, trial: &mut Trial) -> Vec<Complaint> {
-    let mut told = Vec::new();
-    for interface in conf.interfaces.iter().filter(|i| i.wanted.needs_backing()) {
-        // One that there is not has failed before.
-        for (addr, back) in ifconfig::backings(trial, interface.name).unwrap_or_default() {
-            if back.is_none() {
-                let what = nothing_backs(addr, interface.name, conf, trial);
-                told.push((interface.wanted.place_of(addr), format!("warning: {what}")));
-            }
-        }
-    }
-    told
-}
-
-/// An address backs one of the same prefix: of the same length, too.
-fn nothing_backs(addr: IpAddr, of: IfName, conf: &Conf, trial: &mut Trial) -> String {
-    let all = ifconfig::addresses(trial).unwrap_or_default();
-    let net = |has: &Has| IpNet::new(has.addr, has.prefixlen).ok();
-    let it = all.iter().find(|has| has.ifname == of.as_str() && has.addr == addr).and_then(net);
-    let it = it.unwrap_or_else(|| addr.into());
-    let is_clone = |name: &str| conf.interfaces.iter().any(|i| i.is_clone && i.name.as_str() == name);
-    let cards = all.iter().filter(|has| !is_clone(&has.ifname));
-    let near = cards.filter_map(|has| Some((&has.ifname, net(has)?))).find(|(_, net)| net.contains(&addr));
-    let near = near.map_or(String::new(), |(name, net)| format!(", but {name} has {net}"));
-    format!("nothing backs {it}: no interface has an address of {}{near}", it.trunc())
+    warn::all(conf, &mut trial)
 }
 
 /// From what was applied to `conf`, with the steps that the machine will take.
