@@ -143,8 +143,17 @@ impl Cards {
 
     /// Where they do.
     fn macvlan_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        self.paths().filter(|(_, path)| *path == DataPath::Macvlan).map(|(name, _)| name)
+    }
+
+    /// Whether the host answers for the virtual addresses on it, as far as it is known.
+    fn host_serves(&self, name: IfName) -> bool {
+        self.paths().any(|(card, path)| card == name && path.is_served_by_host())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = (IfName, DataPath)> + '_ {
         let all = self.interfaces.iter().flatten().filter_map(|spec| Existing::parse(spec).ok());
-        all.filter(|it| it.path == DataPath::Macvlan).filter_map(|it| IfName::new(&it.name))
+        all.filter_map(|it| Some((IfName::new(&it.name)?, it.path)))
     }
 
     fn interface_names(&self) -> impl Iterator<Item = IfName> + '_ {

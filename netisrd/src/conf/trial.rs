@@ -2,15 +2,17 @@
 //! has cards of the same names, before the real one is touched.
 
 use super::act::Act;
-use super::place::Complaint;
+use super::place::{Complaint, Place};
 use super::plan::{self, Applied, There};
 use super::turn::{Configuring, in_turn};
+use super::wanted::Step;
 use super::{Conf, Interface, Lent, apply, warn};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
-use ifconfig_carp::{CallError, Syscalls};
+use compat::sys::errno::Errno;
+use ifconfig_carp::{CallError, Syscalls, ifconfig};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
@@ -43,6 +45,14 @@ impl Trial {
         let softcs = m.carp.softcs(n0);
         let sc = softcs.iter().find(|sc| sc.sc_if.if_xname == interface.name)?;
         Some(sc.carpdev(n0)?.if_xname)
+    }
+
+    /// The card that the address of a line would live on.
+    fn finds(&mut self, at: Place, interface: &Interface, conf: &Conf) -> Option<IfName> {
+        let net = interface.wanted.net_at(at)?.trunc();
+        let all = ifconfig::addresses(self).ok()?;
+        let (card, _) = warn::of_cards(&all, conf).find(|(_, has)| has.trunc() == net)?;
+        IfName::new(card)
     }
 }
 
@@ -80,14 +90,34 @@ pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>
             return Vec::new();
         }
     };
+    let mut failed = Vec::new();
     let Ok(()) =
         in_turn::<Infallible>(plan::from_nothing(conf, &There::default()), &mut trial, |step, calls| {
             if let Err(what) = step.act.run(calls) {
-                complaints.push((Some(step.at), told(&step.act, &what)));
+                failed.push((step, what));
             }
             Ok(())
         });
-    warn::all(conf, &mut trial)
+    for (step, what) in failed {
+        let taken = what.ends_with(&Errno::EEXIST.to_string()).then(|| taken(&step, conf, &mut trial));
+        let what = taken.flatten().unwrap_or_else(|| told(&step.act, &what));
+        complaints.push((Some(step.at), what));
+    }
+    warn::all(conf, lent, &mut trial)
+}
+
+/// Whoever has the vhid, if a step has failed because it is taken on its parent.
+fn taken(step: &Step, conf: &Conf, trial: &mut Trial) -> Option<String> {
+    let interface = conf.interface(step.act.interface()?)?;
+    let vhid = interface.wanted.own_vhid()?;
+    let lives = trial.parent(interface);
+    let parent = interface.wanted.parent().or(lives).or_else(|| trial.finds(step.at, interface, conf))?;
+    let is_there = |other: &Interface| [other.wanted.parent(), trial.parent(other)].contains(&Some(parent));
+    let others = conf.interfaces.iter().filter(|other| other.name != interface.name);
+    let (name, at) = others
+        .filter(|other| is_there(other))
+        .find_map(|other| Some((other.name, other.wanted.place_of_vhid(vhid)?)))?;
+    Some(format!("expected another vhid: {name} has {vhid} on {parent}, in line {}", at.line))
 }
 
 /// From what was applied to `conf`, with the steps that the machine will take.
@@ -119,7 +149,16 @@ pub(super) fn change(before: &Applied, conf: &Conf, lent: Lent<'_>, complaints: 
 /// What a deed's failure is told as.
 pub(super) fn told(act: &Act, what: &str) -> String {
     match act {
-        Act::Sysctl(..) => what.to_owned(),
+        Act::Sysctl(name, value) => {
+            let refused = what.ends_with(&Errno::EINVAL.to_string());
+            match libcarp::sysctl::range(name) {
+                Some((low, high)) if refused || what.starts_with("invalid integer") => {
+                    format!("expected a number from {low} to {high}: {name} does not take {value}")
+                }
+                None if refused => format!("expected another value: {name} does not take {value}"),
+                _ => what.to_owned(),
+            }
+        }
         _ => format!("{act}: {what}"),
     }
 }

@@ -1,17 +1,19 @@
 //! What is worth a word of a configuration that a machine takes: what it would be without
 //! anybody's being MASTER, or too late.
 
-use super::Conf;
 use super::place::Complaint;
 use super::trial::Trial;
+use super::{Conf, Lent};
 use compat::net::if_::IfName;
 use ifconfig_carp::ifconfig::{self, Has};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// All of it, of a machine that has come by `conf`.
-pub(super) fn all(conf: &Conf, trial: &mut Trial) -> Vec<Complaint> {
+pub(super) fn all(conf: &Conf, lent: Lent<'_>, trial: &mut Trial) -> Vec<Complaint> {
     let mut told = unbacked(conf, trial);
+    told.extend(without_vhid(conf));
+    told.extend(of_the_host(conf, lent, trial));
     told.extend(hurried(conf));
     told
 }
@@ -23,6 +25,31 @@ fn hurried(conf: &Conf) -> impl Iterator<Item = Complaint> + '_ {
                 taken it over; on the path tap it has not";
     let interfaces = conf.interfaces.iter().filter(|_| conf.daemon.cards.has_macvlans());
     interfaces.flat_map(|i| i.wanted.hurries()).map(move |at| (Some(at), what.to_owned()))
+}
+
+/// Carp interfaces with addresses, and no virtual host whose these could be.
+fn without_vhid(conf: &Conf) -> impl Iterator<Item = Complaint> + '_ {
+    let what = |name| format!("warning: {name} has no vhid: it stays INIT");
+    conf.interfaces.iter().filter_map(move |i| Some((Some(i.wanted.lacks_vhid()?), what(i.name))))
+}
+
+/// Virtual addresses that the host has itself: it would answer for them, MASTER or not.
+fn of_the_host(conf: &Conf, lent: Lent<'_>, trial: &Trial) -> Vec<Complaint> {
+    let mut told = Vec::new();
+    for interface in &conf.interfaces {
+        let parent = trial.parent(interface).filter(|parent| conf.daemon.cards.host_serves(*parent));
+        let Some(parent) = parent else { continue };
+        let has = lent(parent).unwrap_or_default();
+        for (addr, at) in interface.wanted.virtual_addresses() {
+            if has.iter().any(|net| net.addr() == addr) {
+                let name = interface.name;
+                let what =
+                    format!("warning: {addr} is {parent}'s own address on the host: {name} stays INIT");
+                told.push((Some(at), what));
+            }
+        }
+    }
+    told
 }
 
 /// Virtual addresses that have no place to live: nobody will be MASTER of them.
@@ -62,7 +89,7 @@ fn nothing_backs(addr: IpAddr, of: IfName, parent: Option<IfName>, conf: &Conf, 
 }
 
 /// The addresses that can back others.
-fn of_cards<'a>(all: &'a [Has], conf: &'a Conf) -> impl Iterator<Item = (&'a str, IpNet)> {
+pub(super) fn of_cards<'a>(all: &'a [Has], conf: &'a Conf) -> impl Iterator<Item = (&'a str, IpNet)> {
     let is_clone = |name: &str| conf.interfaces.iter().any(|i| i.is_clone && i.name.as_str() == name);
     let cards = all.iter().filter(move |has| has.vhid == 0 && !is_clone(&has.ifname));
     cards.filter_map(|has| Some((has.ifname.as_str(), IpNet::new(has.addr, has.prefixlen).ok()?)))
