@@ -46,8 +46,9 @@
 //! fails there is told and not begun. A machine that starts must take the file too.
 //! Nothing is tried if there is nothing to do for the file as it was, of which nothing was
 //! to be said. Only what differs from the file as it was last applied is done: what somebody
-//! has changed by hand and the file has not, stays. A carp interface that is
-//! missing is made again; an address that is gone already need not go. A sysctl
+//! has changed by hand and the file has not, stays. Not so of a vhid of a card: it goes
+//! with its last address, and if none of them stays in the file, it is made anew. A carp
+//! interface that is missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. Of the
 //! keys that begin with `netisrd_`, `netisrd_hz` counts at once, and the others when
 //! netisrd starts; a reload says which have changed.
