@@ -9,7 +9,7 @@ use crate::header::Counter;
 use crate::kernel::{CarpCallout, Cx, Timer};
 use crate::peers::Peer;
 use crate::reason::Reason;
-use crate::softc::{CarpSoftc, State};
+use crate::softc::{Carp, CarpSoftc, State};
 use crate::sysctl::OIDS;
 use crate::{clone, state, vhaddr};
 use compat::sys::ctlsock::CtlType;
@@ -63,21 +63,32 @@ pub struct FrozenCarp {
     stats: Vec<u8>,
 }
 
-/// `carp_opts`, by name. They come before all that they have a say in.
-pub fn opts(cx: &Cx<'_>) -> Vec<(String, i32)> {
+/// What of `carp_opts` is not as it is by default, by name: whoever goes on has those,
+/// and need not know one that nobody uses. (A default that changed would change for them.)
+/// They come before all that they have a say in.
+pub fn opts(cx: &mut Cx<'_>) -> Vec<(String, i32)> {
+    let now = all_opts(cx);
+    let fresh = Carp::new(&cx.carp.brand);
+    let by_default = all_opts(&Cx { carp: &fresh, n0: &mut *cx.n0, kern: cx.kern });
+    now.into_iter().zip(by_default).filter(|(now, before)| now != before).map(|(now, _)| now).collect()
+}
+
+fn all_opts(cx: &Cx<'_>) -> Vec<(String, i32)> {
     let written = OIDS.iter().filter(|o| o.ctltype == CtlType::Int && o.write.is_some());
     let kept = written.filter(|o| o.name != DEMOTION);
     kept.filter_map(|o| Some((o.name.to_owned(), int_in(&(o.read)(cx)).ok()?))).collect()
 }
 
-/// Sets them.
+/// Sets them, where all are as by default.
 ///
 /// # Errors
 /// A sentence: one that there is not here, or another value than it takes.
 pub fn set_opts(cx: &Cx<'_>, opts: &[(String, i32)]) -> Result<(), String> {
     for (name, value) in opts {
         let write = OIDS.iter().find(|o| o.name == name).and_then(|o| o.write);
-        let write = write.ok_or_else(|| format!("{name}: there is no such sysctl"))?;
+        let write = write.ok_or_else(|| {
+            format!("{name} is {value}, and this netisrd has no such sysctl: give it back its default first")
+        })?;
         write(cx, &int_out(*value)).map_err(|e| format!("{name}={value}: {e}"))?;
     }
     Ok(())
@@ -266,15 +277,27 @@ mod tests {
     }
 
     #[test]
-    fn options_go_by_name() {
+    fn options_go_by_name_and_only_those_that_are_not_as_by_default() {
         let (mut old, _) = World::with_carp0(0);
+        assert_eq!(old.cx(opts), []);
         old.carp.own(&old.n0).opts.preempt.set(1);
-        old.carp.own(&old.n0).opts.dscp.set(9);
-        let all = old.cx(|cx| opts(cx));
-        assert!(all.iter().all(|(name, _)| name != DEMOTION) && all.len() == 10, "{all:?}");
+        old.carp.own(&old.n0).opts.dscp.set(0);
+        old.cx(|cx| crate::demote::demote_adj(cx, 7, "test"));
+        let all = old.cx(opts);
+        let expected = [("net.inet.carp.dscp", 0), ("net.inet.carp.preempt", 1)];
+        assert_eq!(all, expected.map(|(name, value)| (name.to_owned(), value)));
         let (mut new, _) = World::with_carp0(0);
         new.cx(|cx| set_opts(cx, &all)).unwrap();
-        assert_eq!(new.cx(|cx| opts(cx)), all);
-        assert!(new.cx(|cx| set_opts(cx, &[("net.inet.carp.other".into(), 1)])).is_err());
+        assert_eq!(new.cx(opts), all);
+        assert_eq!(new.cx(|cx| all_opts(cx)), old.cx(|cx| all_opts(cx)));
+    }
+
+    #[test]
+    fn an_option_that_is_in_use_and_unknown_here_is_refused_by_a_sentence() {
+        let (mut new, _) = World::with_carp0(0);
+        let refused = new.cx(|cx| set_opts(cx, &[("net.inet.carp.other".into(), 240)]));
+        let told =
+            "net.inet.carp.other is 240, and this netisrd has no such sysctl: give it back its default first";
+        assert_eq!(refused, Err(told.into()));
     }
 }

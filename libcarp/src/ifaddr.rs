@@ -248,9 +248,20 @@ fn configure(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, vha: &Arc<CarpVhaddr>) -> Res
             let why = format_args!("no interface that is up has an address of {prefix}");
             log::info(cx, format_args!("{}: nothing backs {net}: {why}", sc.xname()));
         }
+        Err(Errno::EEXIST) => tell_other_parent(cx, sc, vha, None),
         _ => {}
     }
     Ok(())
+}
+
+/// The interface that has an address of `vha`'s prefix is not the one that its carp
+/// interface lives on.
+fn tell_other_parent(cx: &Cx<'_>, sc: &CarpSoftc, vha: &CarpVhaddr, del: Option<&Arc<Ifaddr>>) {
+    let (net, found) = (vha.vha_ia.net(cx.n0), vhaddr::found(cx, sc, vha, del));
+    let Some((ia, parent)) = found.zip(sc.carpdev(cx.n0)) else { return };
+    let (other, has, parent) = (ia.ifa_ifp.if_xname, ia.net(cx.n0), parent.if_xname);
+    let why = format_args!("{other} has {has}, and a carp interface has one parent");
+    log::info(cx, format_args!("{}: nothing backs {net} on its parent {parent}: {why}", sc.xname()));
 }
 
 /// The election starts over.
@@ -348,6 +359,10 @@ fn update_addrs(cx: &mut Cx<'_>, sc: &Arc<CarpSoftc>, del: Option<&Arc<Ifaddr>>)
         if !vha.is_active(cx.n0) {
             leave_mastership(cx, sc, Reason::Configured);
             let configured = vhaddr::config_vhaddr(cx, sc, vha, del);
+            if configured == Err(Errno::EEXIST) && sc.carpdev(cx.n0).is_some() {
+                tell_other_parent(cx, sc, vha, del);
+                continue;
+            }
             let bound = sc.own(cx.n0).bound.borrow();
             found |= is_active(cx, sc, vha, bound.as_ref(), configured);
         }

@@ -8,6 +8,7 @@ use compat::sys::ctlsock::CtlType;
 use compat::sys::errno::Errno;
 use compat::sys::sysctl::{Context, Oid, Read, int_in, int_out};
 use core::cell::Cell;
+use core::ops::RangeInclusive;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// `carp_opts`
@@ -85,6 +86,21 @@ impl CarpOpts {
     }
 }
 
+/// The code points that there are.
+const CODE_POINTS: RangeInclusive<i32> = 0..=63;
+/// What can be added to the demotion.
+const FACTORS: RangeInclusive<i32> = 0..=i32::MAX;
+
+/// The lowest and the highest value of a leaf that does not take all.
+pub fn range(name: &str) -> Option<(i32, i32)> {
+    let range = match name.strip_prefix("net.inet.carp.")? {
+        "dscp" => CODE_POINTS,
+        "ifdown_demotion_factor" | "senderr_demotion_factor" | "unbacked_demotion_factor" => FACTORS,
+        _ => return None,
+    };
+    Some(range.into_inner())
+}
+
 /// The context of CARP's leaves: [`Cx`].
 pub struct CarpContext;
 
@@ -140,12 +156,12 @@ pub const OIDS: &[Oid<CarpContext>] = &[
         }),
     },
     opt!("net.inet.carp.digest_linklocal", digest_linklocal, "The digest sent covers link-local addresses"),
-    opt!("net.inet.carp.dscp", dscp, "Code point of IPv4 advertisements", 0..=63),
+    opt!("net.inet.carp.dscp", dscp, "Code point of IPv4 advertisements", CODE_POINTS),
     opt!(
         "net.inet.carp.ifdown_demotion_factor",
         ifdown_demotion_factor,
         "What a parent that is down adds to the demotion",
-        0..=i32::MAX
+        FACTORS
     ),
     opt!("net.inet.carp.log", log, "Log bad carp packets (1) and transitions (2)"),
     rd("net.inet.carp.ownechoes", "Own advertisements that came back", |cx| {
@@ -157,7 +173,7 @@ pub const OIDS: &[Oid<CarpContext>] = &[
         "net.inet.carp.senderr_demotion_factor",
         senderr_demotion_factor,
         "What failed advertisements add to the demotion",
-        0..=i32::MAX
+        FACTORS
     ),
     opt!(
         "net.inet.carp.setroute",
@@ -188,7 +204,7 @@ pub const OIDS: &[Oid<CarpContext>] = &[
         "net.inet.carp.unbacked_demotion_factor",
         unbacked_demotion_factor,
         "What an interface with an address that nothing backs adds to the demotion",
-        0..=i32::MAX,
+        FACTORS,
         demote::unbacked_factor_changed
     ),
 ];

@@ -216,6 +216,24 @@ fn an_address_that_only_another_parent_could_back_stays_inactive_without_an_erro
 }
 
 #[test]
+fn an_address_that_only_another_parent_could_back_is_told_with_that_and_the_parent() {
+    let (mut w, sc) = master();
+    let em1 = w.ether("em1");
+    w.add_addr(&em1, [10, 0, 5, 2]).unwrap();
+    w.kern.logged.take();
+    w.add_addr(&sc.sc_if, [10, 0, 5, 1]).unwrap();
+    let told = "carp0: nothing backs 10.0.5.1/24 on its parent em0: em1 has 10.0.5.2/24, and a carp \
+                interface has one parent";
+    assert_eq!(w.kern.logged.take(), [told]);
+    // The same when both look for another parent than they had.
+    w.cx(|cx| ifaddr::set_carpdev(cx, &sc, Some(&em1))).unwrap();
+    w.kern.logged.take();
+    w.cx(|cx| ifaddr::set_carpdev(cx, &sc, None)).unwrap();
+    assert_eq!(w.kern.logged.take(), [told]);
+    assert_eq!((sc.own(&w.n0).naddrs(), parent_of(&w, &sc)), (1, Some("em0".into())));
+}
+
+#[test]
 fn ipv4_frames_find_their_softc_by_vhid_behind_options_too() {
     let (w, sc) = master();
     let em0 = w.ia([10, 0, 0, 2]).ifa_ifp.clone();

@@ -6,11 +6,12 @@ use crate::input::DropReason;
 use crate::log;
 use crate::reason::Reason;
 use crate::softc::{CarpSoftc, State};
-use crate::sysctl::OIDS;
+use crate::sysctl::{OIDS, range};
 use crate::testutil::{Effect::*, World, master, peer_packet};
 use crate::{ioctl, output, state};
 use compat::netinet::in_::SockAddrIn;
 use compat::netinet6::in6::SockAddrIn6;
+use compat::sys::ctlsock::CtlType;
 use compat::sys::errno::Errno;
 use compat::sys::sysctl::{self, Value};
 use core::net::Ipv4Addr;
@@ -26,6 +27,19 @@ fn call(w: &mut World, name: &str, new: &[u8], privileged: bool) -> Result<Value
 
 fn int(w: &mut World, name: &str) -> i32 {
     i32::from_ne_bytes(call(w, name, &[], false).unwrap().1.try_into().unwrap())
+}
+
+#[test]
+fn a_leaf_takes_all_of_its_range_and_nothing_else() {
+    let mut w = World::new();
+    let written = OIDS.iter().filter(|o| o.ctltype == CtlType::Int && o.write.is_some());
+    for oid in written.filter(|o| o.name != "net.inet.carp.demotion") {
+        let mut takes = |value: i32| call(&mut w, oid.name, &value.to_ne_bytes(), true).is_ok();
+        let (low, high) = range(oid.name).unwrap_or((i32::MIN, i32::MAX));
+        assert!(takes(low) && takes(high), "{}", oid.name);
+        assert!(!low.checked_sub(1).is_some_and(&mut takes), "{}", oid.name);
+        assert!(!high.checked_add(1).is_some_and(&mut takes), "{}", oid.name);
+    }
 }
 
 #[test]

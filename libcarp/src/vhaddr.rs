@@ -150,6 +150,16 @@ fn choose_on(cx: &Cx<'_>, ifp: &Arc<Ifnet>, vha: &CarpVhaddr, del: Option<&Arc<I
     Some(Backing { ifp: ifp.clone(), ia: best.map(|(_, ia)| ia), own })
 }
 
+/// The address that `vha` would choose, wherever it is and but for `del`.
+pub(crate) fn found(
+    cx: &Cx<'_>,
+    sc: &CarpSoftc,
+    vha: &CarpVhaddr,
+    del: Option<&Arc<Ifaddr>>,
+) -> Option<Arc<Ifaddr>> {
+    choose(cx, sc, vha, del)?.ia
+}
+
 /// Whether an interface that is down has an address of the same prefix as one of
 /// `sc`'s virtual ones, and not `gone`: it would back it if it were up.
 pub fn could_be_backed(cx: &Cx<'_>, sc: &CarpSoftc, gone: impl Fn(&Arc<Ifaddr>) -> bool) -> bool {

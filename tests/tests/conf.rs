@@ -457,3 +457,34 @@ fn a_reload_without_a_file_or_without_a_machine_says_so() {
         assert_eq!(failed(&said), [format!("no netisrd is listening on {}", machine.tools.sock().display())]);
     });
 }
+
+#[test]
+fn what_keeps_a_carp_interface_in_init_is_told_by_a_check_and_at_the_start() {
+    lab::run(Needs::namespaces(), |lab| {
+        lab.bridge("br0");
+        let host = lab.host("h1", "br0", "10.77.0.1/24");
+        let text = "netisrd_interfaces=v0\ncloned_interfaces='carp0 carp1'\nifconfig_carp0='10.77.0.100/24'\n\
+                    ifconfig_carp1='vhid 1 pass secret 10.77.0.1/24'\n";
+        let path = file(lab, text);
+        let told = [
+            "netisrd.conf:3:17: warning: carp0 has no vhid: it stays INIT",
+            "netisrd.conf:4:17: warning: 10.77.0.1 is v0's own address on the host: carp1 stays INIT",
+        ];
+        let mut command = Command::new(binary("netisrd"));
+        command.args(["check", path.to_str().unwrap()]);
+        let checked = Said::by(Some(&host.ns), command);
+        assert!(checked.status.success(), "{checked:?}");
+        let us = lab.netisrd("us").netns(&host.ns).args(&["-f", path.to_str().unwrap()]).spawn();
+        us.wait_ready();
+        let log = us.proc.log.lines();
+        for what in told {
+            assert!(checked.stderr.lines().any(|l| l.ends_with(what)), "{checked:?}");
+            assert!(log.iter().any(|l| l.ends_with(what)), "{log:?}");
+        }
+        // And so it is.
+        let what = "10.77.0.1 is v0's own address";
+        us.proc.log.wait_line(0, what, PATIENCE, |l| l.ends_with(what));
+        us.wait_state("carp1", "INIT", PATIENCE);
+        assert!(!us.ifconfig("carp0").ok().contains("carp: "));
+    });
+}

@@ -5,6 +5,7 @@
 //!   parse.rs   sh's assignments, with the place of each character
 //!   keys.rs    what each key says, passwords.rs what passfiles do  --> Conf
 //!   trial.rs   whether a machine takes it: on one in virtual time
+//!   warn.rs    what is worth a word of one that it takes
 //!   wanted.rs  what an interface is to be; from one wish to another
 //!   plan.rs    from one Conf to another, in steps that can be taken back
 //!   turn.rs    the steps, one election of each carp interface at their end
@@ -45,8 +46,9 @@
 //! fails there is told and not begun. A machine that starts must take the file too.
 //! Nothing is tried if there is nothing to do for the file as it was, of which nothing was
 //! to be said. Only what differs from the file as it was last applied is done: what somebody
-//! has changed by hand and the file has not, stays. A carp interface that is
-//! missing is made again; an address that is gone already need not go. A sysctl
+//! has changed by hand and the file has not, stays. Not so of a vhid of a card: it goes
+//! with its last address, and if none of them stays in the file, it is made anew. A carp
+//! interface that is missing is made again; an address that is gone already need not go. A sysctl
 //! that leaves the file gets the value back that it had before. Of the
 //! keys that begin with `netisrd_`, `netisrd_hz` counts at once, and the others when
 //! netisrd starts; a reload says which have changed.
@@ -63,6 +65,7 @@ mod plan;
 mod trial;
 mod turn;
 mod wanted;
+mod warn;
 
 #[cfg(test)]
 mod tests;
@@ -145,8 +148,17 @@ impl Cards {
 
     /// Where they do.
     fn macvlan_names(&self) -> impl Iterator<Item = IfName> + '_ {
+        self.paths().filter(|(_, path)| *path == DataPath::Macvlan).map(|(name, _)| name)
+    }
+
+    /// Whether the host answers for the virtual addresses on it, as far as it is known.
+    fn host_serves(&self, name: IfName) -> bool {
+        self.paths().any(|(card, path)| card == name && path.is_served_by_host())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = (IfName, DataPath)> + '_ {
         let all = self.interfaces.iter().flatten().filter_map(|spec| Existing::parse(spec).ok());
-        all.filter(|it| it.path == DataPath::Macvlan).filter_map(|it| IfName::new(&it.name))
+        all.filter_map(|it| Some((IfName::new(&it.name)?, it.path)))
     }
 
     fn interface_names(&self) -> impl Iterator<Item = IfName> + '_ {

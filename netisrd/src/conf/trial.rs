@@ -2,23 +2,22 @@
 //! has cards of the same names, before the real one is touched.
 
 use super::act::Act;
-use super::place::Complaint;
+use super::place::{Complaint, Place};
 use super::plan::{self, Applied, There};
 use super::turn::{Configuring, in_turn};
-use super::{Conf, Lent, apply};
+use super::wanted::Step;
+use super::{Conf, Interface, Lent, apply, warn};
 use crate::dev::lan::Lan;
 use crate::sim::{MachineId, World};
 use compat::net::if_::IfName;
 use compat::sys::ctlsock::{Reply, Request};
-use ifconfig_carp::ifconfig::{self, Has};
-use ifconfig_carp::{CallError, Syscalls};
-use ipnet::IpNet;
+use compat::sys::errno::Errno;
+use ifconfig_carp::{CallError, Syscalls, ifconfig};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 /// A machine whose whole world is one LAN for each of its cards.
-struct Trial {
+pub(super) struct Trial {
     world: World,
     id: MachineId,
 }
@@ -35,6 +34,25 @@ impl Trial {
             world.attach(id, card).map_err(|e| format!("{name}: {e}"))?;
         }
         Ok(Trial { world, id })
+    }
+
+    /// Where the vhids of an interface live, if they do.
+    pub(super) fn parent(&self, interface: &Interface) -> Option<IfName> {
+        if !interface.is_clone {
+            return Some(interface.name);
+        }
+        let (m, n0) = self.world.look(self.id)?;
+        let softcs = m.carp.softcs(n0);
+        let sc = softcs.iter().find(|sc| sc.sc_if.if_xname == interface.name)?;
+        Some(sc.carpdev(n0)?.if_xname)
+    }
+
+    /// The card that the address of a line would live on.
+    fn finds(&mut self, at: Place, interface: &Interface, conf: &Conf) -> Option<IfName> {
+        let net = interface.wanted.net_at(at)?.trunc();
+        let all = ifconfig::addresses(self).ok()?;
+        let (card, _) = warn::of_cards(&all, conf).find(|(_, has)| has.trunc() == net)?;
+        IfName::new(card)
     }
 }
 
@@ -72,53 +90,34 @@ pub(super) fn whole(conf: &Conf, lent: Lent<'_>, complaints: &mut Vec<Complaint>
             return Vec::new();
         }
     };
+    let mut failed = Vec::new();
     let Ok(()) =
         in_turn::<Infallible>(plan::from_nothing(conf, &There::default()), &mut trial, |step, calls| {
             if let Err(what) = step.act.run(calls) {
-                complaints.push((Some(step.at), told(&step.act, &what)));
+                failed.push((step, what));
             }
             Ok(())
         });
-    let mut told = unbacked(conf, &mut trial);
-    told.extend(hurried(conf));
-    told
-}
-
-/// The kernel takes a dead one's addresses within two seconds, and that is more than
-/// the peers wait for.
-fn hurried(conf: &Conf) -> impl Iterator<Item = Complaint> + '_ {
-    let what = "warning: advbase 0: a host whose netisrd is killed has the address until after its peers have \
-                taken it over; on the path tap it has not";
-    let interfaces = conf.interfaces.iter().filter(|_| conf.daemon.cards.has_macvlans());
-    interfaces.flat_map(|i| i.wanted.hurries()).map(move |at| (Some(at), what.to_owned()))
-}
-
-/// Virtual addresses that have no place to live: nobody will be MASTER of them.
-fn unbacked(conf: &Conf, trial: &mut Trial) -> Vec<Complaint> {
-    let mut told = Vec::new();
-    for interface in conf.interfaces.iter().filter(|i| i.wanted.needs_backing()) {
-        // One that there is not has failed before.
-        for (addr, back) in ifconfig::backings(trial, interface.name).unwrap_or_default() {
-            if back.is_none() {
-                let what = nothing_backs(addr, interface.name, conf, trial);
-                told.push((interface.wanted.place_of(addr), format!("warning: {what}")));
-            }
-        }
+    for (step, what) in failed {
+        let taken = what.ends_with(&Errno::EEXIST.to_string()).then(|| taken(&step, conf, &mut trial));
+        let what = taken.flatten().unwrap_or_else(|| told(&step.act, &what));
+        complaints.push((Some(step.at), what));
     }
-    told
+    warn::all(conf, lent, &mut trial)
 }
 
-/// An address backs one of the same prefix: of the same length, too.
-fn nothing_backs(addr: IpAddr, of: IfName, conf: &Conf, trial: &mut Trial) -> String {
-    let all = ifconfig::addresses(trial).unwrap_or_default();
-    let net = |has: &Has| IpNet::new(has.addr, has.prefixlen).ok();
-    let it = all.iter().find(|has| has.ifname == of.as_str() && has.addr == addr).and_then(net);
-    let it = it.unwrap_or_else(|| addr.into());
-    let is_clone = |name: &str| conf.interfaces.iter().any(|i| i.is_clone && i.name.as_str() == name);
-    let cards = all.iter().filter(|has| !is_clone(&has.ifname));
-    let near = cards.filter_map(|has| Some((&has.ifname, net(has)?))).find(|(_, net)| net.contains(&addr));
-    let near = near.map_or(String::new(), |(name, net)| format!(", but {name} has {net}"));
-    format!("nothing backs {it}: no interface has an address of {}{near}", it.trunc())
+/// Whoever has the vhid, if a step has failed because it is taken on its parent.
+fn taken(step: &Step, conf: &Conf, trial: &mut Trial) -> Option<String> {
+    let interface = conf.interface(step.act.interface()?)?;
+    let vhid = interface.wanted.own_vhid()?;
+    let lives = trial.parent(interface);
+    let parent = interface.wanted.parent().or(lives).or_else(|| trial.finds(step.at, interface, conf))?;
+    let is_there = |other: &Interface| [other.wanted.parent(), trial.parent(other)].contains(&Some(parent));
+    let others = conf.interfaces.iter().filter(|other| other.name != interface.name);
+    let (name, at) = others
+        .filter(|other| is_there(other))
+        .find_map(|other| Some((other.name, other.wanted.place_of_vhid(vhid)?)))?;
+    Some(format!("expected another vhid: {name} has {vhid} on {parent}, in line {}", at.line))
 }
 
 /// From what was applied to `conf`, with the steps that the machine will take.
@@ -150,7 +149,16 @@ pub(super) fn change(before: &Applied, conf: &Conf, lent: Lent<'_>, complaints: 
 /// What a deed's failure is told as.
 pub(super) fn told(act: &Act, what: &str) -> String {
     match act {
-        Act::Sysctl(..) => what.to_owned(),
+        Act::Sysctl(name, value) => {
+            let refused = what.ends_with(&Errno::EINVAL.to_string());
+            match libcarp::sysctl::range(name) {
+                Some((low, high)) if refused || what.starts_with("invalid integer") => {
+                    format!("expected a number from {low} to {high}: {name} does not take {value}")
+                }
+                None if refused => format!("expected another value: {name} does not take {value}"),
+                _ => what.to_owned(),
+            }
+        }
         _ => format!("{act}: {what}"),
     }
 }

@@ -7,6 +7,7 @@ use compat::net::if_::{IfName, Iff};
 use compat::netinet::in_::{INADDR_CARP_GROUP, mask_of_len};
 use compat::netinet6::in6::IN6ADDR_CARP_GROUP;
 use ifconfig_carp::ifconfig::{Address, Asked, Password, flag_word};
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -127,6 +128,23 @@ impl Wanted {
         Some(self.addrs.get(&addr)?.at)
     }
 
+    /// Those of a carp interface, and of vhids, and where each stands.
+    pub(super) fn virtual_addresses(&self) -> impl Iterator<Item = (IpAddr, Place)> + '_ {
+        let all = self.addrs.iter().filter(|(_, ifa)| self.is_carp || ifa.vhid.is_some());
+        all.map(|(addr, ifa)| (*addr, ifa.at))
+    }
+
+    /// What the line at that place adds.
+    pub(super) fn net_at(&self, at: Place) -> Option<IpNet> {
+        let Address { addr, prefixlen, .. } = self.addrs.values().find(|ifa| ifa.at == at)?.address;
+        IpNet::new(addr, prefixlen).ok()
+    }
+
+    /// Where a carp interface begins that has addresses and no vhid.
+    pub(super) fn lacks_vhid(&self) -> Option<Place> {
+        (self.is_carp && !self.addrs.is_empty() && self.own_vhid().is_none()).then_some(self.at)
+    }
+
     /// Where it asks for advertisements that follow each other faster than once a second.
     pub(super) fn hurries(&self) -> impl Iterator<Item = Place> + '_ {
         let hosts = self.hosts.values().filter(|host| host.advbase == Some(0));
@@ -141,6 +159,12 @@ impl Wanted {
 
     pub(super) fn has_vhid(&self, vhid: u8) -> bool {
         self.hosts.values().any(|host| host.vhid == Some(vhid))
+    }
+
+    /// Where it gets that vhid.
+    pub(super) fn place_of_vhid(&self, vhid: u8) -> Option<Place> {
+        let host = self.hosts.values().find(|host| host.vhid == Some(vhid))?;
+        Some(host.places.get("vhid").copied().unwrap_or(host.at))
     }
 
     /// The vhid of a carp interface.

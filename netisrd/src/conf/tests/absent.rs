@@ -72,6 +72,21 @@ fn who_gets_another_parent_waits_for_that_and_who_waits_may_get_one_that_is_ther
 }
 
 #[test]
+fn a_card_that_is_missing_is_a_reason_to_yield_where_it_would_back_an_address_and_that_has_a_factor() {
+    let text = |factor: i32, carp1: &str| {
+        format!("net.inet.carp.unbacked_demotion_factor={factor}\n")
+            + &text(0, carp1).replace(".0.7/", ".9.7/")
+    };
+    let demotion = |rig: &mut Rig| rig.command("sysctl -n net.inet.carp.demotion");
+    for (factor, carp1, expected) in [(0, "", "0\n"), (240, "carpdev em9", "0\n"), (240, "", "240\n")] {
+        let mut rig = Rig::start_on("absent-yields", cards(), &text(factor, carp1));
+        assert_eq!(demotion(&mut rig), expected, "{factor} {carp1}");
+        assert_eq!(rig.comes("em9", "10.0.9.2/24"), Vec::<String>::new());
+        assert_eq!(demotion(&mut rig), "0\n", "{factor} {carp1}");
+    }
+}
+
+#[test]
 fn who_waits_waits_in_another_process_too() {
     let mut rig = Rig::start_on("absent-follows", cards(), &text(0, "carpdev em9"));
     let was: Was = serde_json::from_value(serde_json::to_value(rig.service.was()).unwrap()).unwrap();

@@ -161,7 +161,6 @@ fn a_line_is_checked_by_the_code_that_runs_it() {
     assert_eq!(wrong("ifconfig_em0_ipv6='2001:db8::1'"), ["1:20: expected inet6 and an IPv6 address"]);
     assert_eq!(wrong("net.inet.carp.frob=1"), ["1:20: unknown oid 'net.inet.carp.frob'"]);
     assert_eq!(wrong("net.inet.carp.preempt=yes"), ["1:23: invalid integer 'yes'"]);
-    assert_eq!(wrong("net.inet.carp.dscp=64"), ["1:20: net.inet.carp.dscp: Invalid argument"]);
     let demotion = "1:24: expected a number that is added to the demotion";
     assert_eq!(wrong("net.inet.carp.demotion=0x10"), [demotion]);
 }
@@ -170,7 +169,7 @@ fn a_line_is_checked_by_the_code_that_runs_it() {
 fn two_lines_that_do_not_go_together_are_found_without_the_machine() {
     let text = "cloned_interfaces='carp0 carp1'\nifconfig_carp0='vhid 1 carpdev em0'\n\
                 ifconfig_carp1='vhid 1 carpdev em0'\nifconfig_em0='10.0.0.9/24'\n";
-    assert_eq!(wrong(text), ["3:17: ifconfig carp1 vhid 1 carpdev em0: SIOCSVH: File exists"]);
+    assert_eq!(wrong(text), ["3:17: expected another vhid: carp0 has 1 on em0, in line 2"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod random;
 mod reload;
 mod rig;
 mod syntax;
+mod warnings;
 
 use super::{Cards, Conf};
 use std::path::Path;

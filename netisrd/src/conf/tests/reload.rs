@@ -59,6 +59,33 @@ fn what_needs_no_transition_makes_none() {
 }
 
 #[test]
+fn what_is_done_by_hand_stays_but_of_a_card_s_vhid_that_is_made_anew() {
+    let text = |carp0: u8, of_card: &[u8]| {
+        let mut text =
+            format!("cloned_interfaces=carp0\nifconfig_carp0='vhid 1 pass secret 10.0.0.{carp0}/24'\n");
+        for (n, addr) in of_card.iter().enumerate() {
+            text += &format!("ifconfig_em0_alias{n}='vhid 5 pass x 10.0.0.{addr}/32'\n");
+        }
+        text
+    };
+    let mut rig = Rig::start("by-hand", &text(1, &[50]));
+    for vhid in ["carp0", "em0 vhid 5"] {
+        rig.command(&format!("ifconfig {vhid} advskew 77"));
+    }
+    let has_skew = |rig: &mut Rig| {
+        let shown = [rig.command("ifconfig carp0"), rig.command("ifconfig em0")];
+        shown.map(|shown| shown.contains("advskew 77"))
+    };
+    rig.reloaded(&text(7, &[50, 51]));
+    assert_eq!(has_skew(&mut rig), [true, true]);
+    rig.reloaded(&text(8, &[51]));
+    assert_eq!(has_skew(&mut rig), [true, true]);
+    // None of its addresses stays.
+    rig.reloaded(&text(9, &[52]));
+    assert_eq!(has_skew(&mut rig), [true, false]);
+}
+
+#[test]
 fn another_password_is_no_reason_to_leave() {
     let mut rig = Rig::start("password", START);
     rig.skews(1);
