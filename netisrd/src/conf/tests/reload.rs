@@ -2,6 +2,9 @@
 
 use super::super::{Conf, Service};
 use super::rig::{Rig, SEC, cards, command, lent};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 const START: &str = "\
 net.inet.carp.preempt=1
@@ -250,16 +253,23 @@ fn a_password_that_all_may_read_is_worth_a_word() {
     );
 }
 
+/// START with its password in a file, and that.
+fn with_passfile(rig: &Rig) -> (PathBuf, String) {
+    let file = rig.file.path().with_file_name("secret");
+    let text = START.replace("pass secret", &format!("passfile {}", file.display()));
+    (file, text)
+}
+
+fn write_passfile(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+}
+
 #[test]
 fn a_password_file_is_read_again() {
     let mut rig = Rig::start("passfile", START);
-    let file = rig.file.path().with_file_name("secret");
-    let write = |text: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    };
-    let text = START.replace("pass secret", &format!("passfile {}", file.display()));
+    let (file, text) = with_passfile(&rig);
+    let write = |text: &str| write_passfile(&file, text);
     write("secret\n");
     assert_eq!(rig.reloaded(&text), lines(&["nothing has changed"]));
     write("other\n");
@@ -272,17 +282,12 @@ fn a_password_file_is_read_again() {
 #[test]
 fn another_process_goes_on_with_the_passwords_that_were_read() {
     let mut rig = Rig::start("passfile-follows", START);
-    let file = rig.file.path().with_file_name("secret");
-    let write = |text: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    };
-    let text = START.replace("pass secret", &format!("passfile {}", file.display()));
+    let (file, text) = with_passfile(&rig);
+    let write = |text: &str| write_passfile(&file, text);
     write("secret\n");
     rig.reloaded(&text);
     let follow = |rig: &mut Rig, was| {
-        let now = std::fs::read_to_string(rig.file.path()).unwrap();
+        let now = fs::read_to_string(rig.file.path()).unwrap();
         let conf = Conf::parse(&rig.file.path(), &now, &cards(), &lent).unwrap();
         let (service, differs) = Service::follow(conf, cards(), Some(was));
         rig.service = service;
@@ -299,7 +304,7 @@ fn another_process_goes_on_with_the_passwords_that_were_read() {
     // In another file, and the old one is gone.
     let old = was(&rig);
     let moved = file.with_file_name("moved");
-    std::fs::rename(&file, &moved).unwrap();
+    fs::rename(&file, &moved).unwrap();
     rig.file.write(&text.replace(&*file.to_string_lossy(), &moved.to_string_lossy()));
     assert!(follow(&mut rig, told(old.clone())));
     assert_eq!(rig.reload_as_it_is().lines, ["nothing has changed"]);
